@@ -1,0 +1,1 @@
+//! When: the cycle-level simulator, values included.

@@ -1,0 +1,352 @@
+//! The accelerator's configuration and the boards: one TOML file each in `boards/`, every key written, unknown keys refused.
+//!
+//! `Accelerator` is the machine's shape (what the RTL's parameters say); `Board` adds the chip, its limits, its clock, its
+//! memory model and its Vivado facts. Numbers that follow from others are methods, not keys.
+
+use crate::error::SpecError;
+use crate::memory::MemoryModel;
+use crate::num::Word;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::path::Path;
+
+/// Words in one AXI beat, for every word width: a 16-bit machine has 128-bit data ports, an 8-bit machine 64-bit ones.
+pub const BEAT_WORDS: usize = 8;
+/// Positions of one tile: 4 x 4.
+pub const POSITIONS: usize = 16;
+/// Beats of the longest burst; a burst never crosses a block of this many beats, so never 4 KiB.
+pub const BURST_BEATS: usize = 16;
+/// Words of a weight-buffer row in one lane: one 3x3 kernel, or 8 plain weights.
+pub const KERNEL_WORDS: usize = 9;
+/// Plain weights in a weight-buffer row of one lane.
+pub const PLAIN_WORDS: usize = 8;
+/// Biases in one row of the bias buffer.
+pub const BIAS_ROW: usize = 4;
+
+/// The machine's shape. All counts are hardware sizes, fixed at generation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Accelerator {
+    /// Tiles of 4x4 positions side by side (T): 1, 2 or 4.
+    pub tiles: usize,
+    /// Output channels computed at once (M): 1..=32.
+    pub lanes: usize,
+    /// Word width in bits: 8 or 16.
+    pub word: Word,
+    /// Activation buffer: lines of `4 * tiles` words in each of its four row banks.
+    pub act_depth: usize,
+    /// Weight buffer: rows of 9 words a lane.
+    pub weight_depth: usize,
+    /// Bias buffer: rows of 4 biases.
+    pub bias_depth: usize,
+    /// Output buffer: lines of `4 * tiles` words in each of its two row banks.
+    pub out_depth: usize,
+    /// AXI read ports for weights: 1..=4; port p feeds lanes p, p + ports, ...
+    pub weight_ports: usize,
+    /// Bursts in flight on one AXI read port.
+    pub outstanding: usize,
+    /// Commands each queue holds.
+    pub queue_depth: usize,
+    /// Generate the Winograd transforms.
+    pub winograd: bool,
+}
+
+/// What the chip offers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// DSP48 slices.
+    pub dsp: usize,
+    /// 36 Kbit block RAMs.
+    pub bram36: usize,
+    /// Six-input look-up tables.
+    pub lut: usize,
+    /// Flip-flops.
+    pub ff: usize,
+}
+
+/// Chip family: decides the processing system's cell and its ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Family {
+    /// Zynq-7000: DSP48E1, 64-bit AXI3 high-performance ports.
+    Zynq7000,
+    /// Zynq UltraScale+ MPSoC: DSP48E2, 128-bit AXI4 high-performance ports.
+    ZynqMp,
+}
+
+/// What Vivado and Linux need to know of the board.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Platform {
+    /// Xilinx part name.
+    pub part: String,
+    /// Vivado board part, or empty.
+    pub board_part: String,
+    /// Chip family.
+    pub family: Family,
+    /// Physical address of the register block.
+    pub register_base: u64,
+    /// Physical address of the reserved DMA memory.
+    pub dma_base: u64,
+    /// Bytes of the reserved DMA memory.
+    pub dma_bytes: u64,
+}
+
+/// One board file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Board {
+    /// The board's name.
+    pub name: String,
+    /// One line for people.
+    pub title: String,
+    /// Clock of the accelerator in MHz: a plan until Vivado has closed timing.
+    pub clock_mhz: f64,
+    /// The machine's shape.
+    pub accelerator: Accelerator,
+    /// Planning model of the DDR memory.
+    pub memory: MemoryModel,
+    /// Chip limits.
+    pub limits: Limits,
+    /// Vivado and Linux facts.
+    pub platform: Platform,
+}
+
+const BUILT_IN: [(&str, &str); 5] = [
+    ("ultra96", include_str!("../../boards/ultra96.toml")),
+    ("pynq-z2", include_str!("../../boards/pynq-z2.toml")),
+    ("zedboard", include_str!("../../boards/zedboard.toml")),
+    ("zcu104", include_str!("../../boards/zcu104.toml")),
+    ("kv260", include_str!("../../boards/kv260.toml")),
+];
+
+impl Board {
+    /// Names of the boards built in.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        BUILT_IN.iter().map(|(n, _)| *n)
+    }
+
+    /// A built-in board by name, or a board file by path (anything that ends in `.toml`).
+    ///
+    /// `set` overrides keys of the accelerator or, with a dot, of another table (`tiles=1`, `memory.latency=20`).
+    pub fn load(name: &str, set: &[(String, String)]) -> Result<Board, SpecError> {
+        if name.ends_with(".toml") {
+            let path = Path::new(name);
+            let text = std::fs::read_to_string(path).map_err(|source| SpecError::Io {
+                path: path.into(),
+                source,
+            })?;
+            return Self::parse(&text, path, set);
+        }
+        match BUILT_IN.iter().find(|(n, _)| *n == name) {
+            Some((n, text)) => Self::parse(text, Path::new(&format!("boards/{n}.toml")), set),
+            None => Err(SpecError::UnknownBoard {
+                name: name.into(),
+                known: Self::names().collect::<Vec<_>>().join(", "),
+            }),
+        }
+    }
+
+    fn parse(text: &str, path: &Path, set: &[(String, String)]) -> Result<Board, SpecError> {
+        let bad = |message: String| SpecError::Toml {
+            path: path.into(),
+            message,
+        };
+        let mut table: toml::Table = text
+            .parse()
+            .map_err(|e: toml::de::Error| bad(e.to_string()))?;
+        for (key, value) in set {
+            override_key(&mut table, key, value)?;
+        }
+        let board: Board = table
+            .try_into()
+            .map_err(|e: toml::de::Error| bad(e.to_string()))?;
+        board.accelerator.validate()?;
+        board.memory.validate()?;
+        if !(1.0..=1000.0).contains(&board.clock_mhz) {
+            return Err(SpecError::config(
+                "clock_mhz",
+                format!("{} is outside 1..=1000", board.clock_mhz),
+            ));
+        }
+        Ok(board)
+    }
+
+    /// Refuses a configuration that the chip cannot hold.
+    pub fn check_fit(&self) -> Result<(), SpecError> {
+        let a = &self.accelerator;
+        if a.dsps() > self.limits.dsp {
+            return Err(SpecError::config(
+                "lanes",
+                format!(
+                    "{} tiles x {} lanes need {} DSPs, {} has {}: lower lanes or tiles",
+                    a.tiles,
+                    a.lanes,
+                    a.dsps(),
+                    self.name,
+                    self.limits.dsp
+                ),
+            ));
+        }
+        if a.bram36() > self.limits.bram36 {
+            return Err(SpecError::config(
+                "act_depth",
+                format!(
+                    "the buffers need {} BRAM36, {} has {}: lower act_depth, weight_depth or out_depth",
+                    a.bram36(),
+                    self.name,
+                    self.limits.bram36
+                ),
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn override_key(table: &mut toml::Table, key: &str, value: &str) -> Result<(), SpecError> {
+    let (section, name) = match key.split_once('.') {
+        Some((s, n)) => (Some(s), n),
+        None if table.contains_key(key) => (None, key),
+        None => (Some("accelerator"), key),
+    };
+    let target = match section {
+        None => Some(&mut *table),
+        Some(s) => table.get_mut(s).and_then(|v| v.as_table_mut()),
+    };
+    let Some(old) = target.and_then(|t| t.get_mut(name)) else {
+        return Err(SpecError::config(
+            key,
+            "no such key: see `cnna boards` for the keys of a board",
+        ));
+    };
+    let parsed = value
+        .parse::<i64>()
+        .map(toml::Value::Integer)
+        .or_else(|_| value.parse::<f64>().map(toml::Value::Float))
+        .or_else(|_| value.parse::<bool>().map(toml::Value::Boolean))
+        .unwrap_or_else(|_| toml::Value::String(value.into()));
+    *old = match (&*old, parsed) {
+        (toml::Value::Float(_), toml::Value::Integer(i)) => toml::Value::Float(i as f64),
+        (_, p) => p,
+    };
+    Ok(())
+}
+
+impl Accelerator {
+    /// Checks every range once; derived sizes may then be trusted.
+    pub fn validate(&self) -> Result<(), SpecError> {
+        let range = |field: &str, v: usize, lo: usize, hi: usize| {
+            if (lo..=hi).contains(&v) {
+                Ok(())
+            } else {
+                Err(SpecError::config(
+                    field,
+                    format!("{v} is outside {lo}..={hi}"),
+                ))
+            }
+        };
+        if ![1, 2, 4].contains(&self.tiles) {
+            return Err(SpecError::config(
+                "tiles",
+                format!("{} is not 1, 2 or 4", self.tiles),
+            ));
+        }
+        range("lanes", self.lanes, 1, 32)?;
+        range("act_depth", self.act_depth, 16, 32768)?;
+        range("weight_depth", self.weight_depth, 4, 32768)?;
+        range("bias_depth", self.bias_depth, 2 * self.group_bias_rows(), 256)?;
+        range("out_depth", self.out_depth, 16, 32768)?;
+        range("weight_ports", self.weight_ports, 1, 4.min(self.lanes))?;
+        range("outstanding", self.outstanding, 1, 32)?;
+        range("queue_depth", self.queue_depth, 4, 64)
+    }
+
+    /// Rows of the bias buffer that one group's biases take at most (vector mode: 8 a lane).
+    pub fn group_bias_rows(&self) -> usize {
+        self.lanes * PLAIN_WORDS / BIAS_ROW
+    }
+    /// Multipliers of the array, one DSP48 each.
+    pub fn dsps(&self) -> usize {
+        POSITIONS * self.tiles * self.lanes
+    }
+    /// Words of one buffer line: the columns of a window.
+    pub fn line_words(&self) -> usize {
+        4 * self.tiles
+    }
+    /// Bytes of one AXI beat.
+    pub fn beat_bytes(&self) -> usize {
+        BEAT_WORDS * self.word.bytes()
+    }
+    /// Columns of a tensor in memory are padded to a multiple of this.
+    pub fn column_align(&self) -> usize {
+        BEAT_WORDS.max(self.line_words())
+    }
+    /// Images that one vector pass (fully connected layer) computes.
+    pub fn vector_images(&self) -> usize {
+        2 * self.tiles.min(2)
+    }
+    /// AXI read ports: activations, weights, commands. The activation port also writes.
+    pub fn ports(&self) -> usize {
+        self.weight_ports + 2
+    }
+    /// Block RAMs of the buffers, by the shapes that synthesis infers.
+    pub fn bram36(&self) -> usize {
+        let one = |depth: usize, width: usize| -> usize {
+            // A BRAM36 is 72 x 512, 36 x 1K, 18 x 2K, 9 x 4K, 4 x 8K: the best split, in halves.
+            [(72, 512), (36, 1024), (18, 2048), (9, 4096), (4, 8192)]
+                .iter()
+                .map(|&(w, d)| width.div_ceil(w) * depth.div_ceil(d))
+                .min()
+                .unwrap_or(0)
+        };
+        let w = self.word.bits() as usize;
+        POSITIONS * self.tiles * one(self.act_depth, w)
+            + self.lanes * one(self.weight_depth, KERNEL_WORDS * w)
+            + 2 * one(self.out_depth, self.line_words() * w)
+    }
+
+    /// Identity of the machine: a program runs only where this is equal. Covers shape, registers and encoding.
+    pub fn hash(&self) -> u64 {
+        let mut h = Sha256::new();
+        h.update(toml::to_string(self).expect("plain fields always serialise"));
+        h.update(crate::isa::describe());
+        h.update(crate::regs::describe());
+        let digest = h.finalize();
+        u64::from_le_bytes(digest[..8].try_into().expect("a digest has 32 bytes"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_board_loads_fits_and_has_its_own_name() {
+        for name in Board::names() {
+            let b = Board::load(name, &[]).unwrap();
+            assert_eq!(b.name, name);
+            b.check_fit().unwrap();
+        }
+    }
+
+    #[test]
+    fn overrides_reach_their_key_and_unknown_keys_are_refused() {
+        let set = |k: &str, v: &str| vec![(k.to_string(), v.to_string())];
+        let b = Board::load("ultra96", &set("lanes", "5")).unwrap();
+        assert_eq!(b.accelerator.dsps(), 160);
+        let b = Board::load("ultra96", &set("memory.latency", "20")).unwrap();
+        assert_eq!(b.memory.latency, 20);
+        assert!(Board::load("ultra96", &set("lames", "5")).is_err());
+        assert!(Board::load("ultra96", &set("tiles", "3")).is_err());
+        assert!(Board::load("ultra96", &set("word", "12")).is_err());
+    }
+
+    #[test]
+    fn the_hash_follows_the_shape_but_not_the_memory_model() {
+        let set = |k: &str, v: &str| vec![(k.to_string(), v.to_string())];
+        let h = |s: &[(String, String)]| Board::load("ultra96", s).unwrap().accelerator.hash();
+        assert_ne!(h(&[]), h(&set("lanes", "10")));
+        assert_eq!(h(&[]), h(&set("memory.latency", "1")));
+    }
+}

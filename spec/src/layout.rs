@@ -1,0 +1,106 @@
+//! Where a tensor's elements lie in memory: [row][channel][column padded], so that one row of all channels, and one row of
+//! a group of channels, is a single burst.
+
+use crate::config::Accelerator;
+use crate::layer::Shape;
+
+/// An activation tensor of one image in the memory window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct TensorLayout {
+    /// Logical shape.
+    pub shape: Shape,
+    /// Columns as stored: a multiple of whole beats and whole buffer lines.
+    pub padded_w: usize,
+    /// Bytes of a word.
+    pub word_bytes: usize,
+}
+
+impl TensorLayout {
+    /// The layout of `shape` on a machine.
+    pub fn new(shape: Shape, accelerator: &Accelerator) -> Self {
+        TensorLayout {
+            shape,
+            padded_w: shape.w.next_multiple_of(accelerator.column_align()),
+            word_bytes: accelerator.word.bytes(),
+        }
+    }
+    /// Bytes between rows.
+    pub fn row_bytes(&self) -> usize {
+        self.shape.c * self.channel_bytes()
+    }
+    /// Bytes between channels of a row.
+    pub fn channel_bytes(&self) -> usize {
+        self.padded_w * self.word_bytes
+    }
+    /// Bytes of the tensor.
+    pub fn bytes(&self) -> usize {
+        self.shape.h * self.row_bytes()
+    }
+
+    /// Writes [channel][row][column] words into the tensor's bytes; padding columns become zero.
+    pub fn pack(&self, values: &[i16], bytes: &mut [u8]) {
+        assert_eq!(values.len(), self.shape.len(), "one value an element");
+        bytes[..self.bytes()].fill(0);
+        self.for_each_row(|c, y, at| {
+            let row = &values[(c * self.shape.h + y) * self.shape.w..][..self.shape.w];
+            for (x, &v) in row.iter().enumerate() {
+                put_word(bytes, at + x * self.word_bytes, self.word_bytes, v);
+            }
+        });
+    }
+
+    /// Reads the tensor's bytes as [channel][row][column] words.
+    pub fn unpack(&self, bytes: &[u8]) -> Vec<i16> {
+        let mut values = vec![0; self.shape.len()];
+        self.for_each_row(|c, y, at| {
+            let row = &mut values[(c * self.shape.h + y) * self.shape.w..][..self.shape.w];
+            for (x, v) in row.iter_mut().enumerate() {
+                *v = get_word(bytes, at + x * self.word_bytes, self.word_bytes);
+            }
+        });
+        values
+    }
+
+    fn for_each_row(&self, mut f: impl FnMut(usize, usize, usize)) {
+        for y in 0..self.shape.h {
+            for c in 0..self.shape.c {
+                f(c, y, y * self.row_bytes() + c * self.channel_bytes());
+            }
+        }
+    }
+}
+
+/// Stores one word of 1 or 2 bytes, little endian.
+#[inline]
+pub fn put_word(bytes: &mut [u8], at: usize, word_bytes: usize, v: i16) {
+    bytes[at..at + word_bytes].copy_from_slice(&v.to_le_bytes()[..word_bytes]);
+}
+
+/// Loads one word of 1 or 2 bytes, little endian, sign-extended.
+#[inline]
+pub fn get_word(bytes: &[u8], at: usize, word_bytes: usize) -> i16 {
+    match word_bytes {
+        1 => i16::from(bytes[at] as i8),
+        _ => i16::from_le_bytes([bytes[at], bytes[at + 1]]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Board;
+
+    #[test]
+    fn packing_and_unpacking_are_inverse_at_odd_widths() {
+        for word in ["8", "16"] {
+            let b = Board::load("ultra96", &[("word".into(), word.into())]).unwrap();
+            let shape = Shape { c: 3, h: 5, w: 11 };
+            let l = TensorLayout::new(shape, &b.accelerator);
+            let values: Vec<i16> = (0..shape.len()).map(|i| (i as i16 % 251) - 125).collect();
+            let mut bytes = vec![0xff; l.bytes()];
+            l.pack(&values, &mut bytes);
+            assert_eq!(l.unpack(&bytes), values);
+            assert_eq!(l.padded_w, 16);
+        }
+    }
+}

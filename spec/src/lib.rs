@@ -1,0 +1,19 @@
+//! What the machine is, and nothing else: every fact that two rooms would be wrong to disagree about.
+//!
+//! Number formats, the accelerator's configuration, register map, command encoding, tensor layout, program file,
+//! memory model, and the reference model (plain integer loops). No scheduling, no simulation, no device access.
+
+pub mod config;
+pub mod error;
+pub mod golden;
+pub mod isa;
+pub mod layer;
+pub mod layout;
+pub mod memory;
+pub mod num;
+pub mod program;
+pub mod regs;
+pub mod timing;
+
+pub use config::{Accelerator, Board};
+pub use error::SpecError;

@@ -1,0 +1,186 @@
+//! Number formats and the only rounding, saturation and requantisation in the project.
+//!
+//! A stored integer `q` with `f` fraction bits stands for `q * 2^-f`. Words are 8 or 16 bits, accumulators 48.
+//! Tie rules: weights round half to even (floating point to word), accumulators round half up (word to word).
+
+use fixed::types::{I2F6, I2F14};
+use serde::{Deserialize, Serialize};
+
+/// The mission's weight format: 16 bits, range [-2, 2).
+pub type Q2_14 = I2F14;
+/// The same range in 8 bits.
+pub type Q2_6 = I2F6;
+
+/// Width of the hardware accumulator in bits (a DSP48 slice).
+pub const ACC_BITS: u32 = 48;
+/// Legal requantisation shifts: negative is to the left.
+pub const SHIFT_RANGE: std::ops::RangeInclusive<i32> = -16..=47;
+/// Legal auto-scale exponents of a layer's weights.
+pub const SCALE_EXP_RANGE: std::ops::RangeInclusive<i32> = -24..=15;
+
+/// Word width of weights and activations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "u32", into = "u32")]
+pub enum Word {
+    /// 8-bit words: weights are auto-scaled Q2.6.
+    W8,
+    /// 16-bit words: weights are auto-scaled Q2.14.
+    W16,
+}
+
+impl TryFrom<u32> for Word {
+    type Error = String;
+    fn try_from(bits: u32) -> Result<Self, String> {
+        match bits {
+            8 => Ok(Word::W8),
+            16 => Ok(Word::W16),
+            _ => Err(format!("word width {bits} is not supported: use 8 or 16")),
+        }
+    }
+}
+
+impl From<Word> for u32 {
+    fn from(w: Word) -> u32 {
+        w.bits()
+    }
+}
+
+impl Word {
+    /// Width in bits.
+    pub const fn bits(self) -> u32 {
+        match self {
+            Word::W8 => 8,
+            Word::W16 => 16,
+        }
+    }
+    /// Width in bytes.
+    pub const fn bytes(self) -> usize {
+        self.bits() as usize / 8
+    }
+    /// Fraction bits of the weight format at scale exponent 0: 6 or 14.
+    pub const fn weight_frac(self) -> i32 {
+        match self {
+            Word::W8 => Q2_6::FRAC_NBITS as i32,
+            Word::W16 => Q2_14::FRAC_NBITS as i32,
+        }
+    }
+    /// Smallest representable integer.
+    pub const fn min(self) -> i64 {
+        -(1 << (self.bits() - 1))
+    }
+    /// Largest representable integer.
+    pub const fn max(self) -> i64 {
+        (1 << (self.bits() - 1)) - 1
+    }
+    /// Saturates to the word.
+    pub fn saturate(self, v: i64) -> i16 {
+        v.clamp(self.min(), self.max()) as i16
+    }
+}
+
+/// A real number as a word with `frac` fraction bits: round half to even, then saturate. NaN becomes `None`.
+pub fn quantise(x: f64, frac: i32, word: Word) -> Option<i16> {
+    if x.is_nan() {
+        return None;
+    }
+    let scaled = (x * 2f64.powi(frac)).round_ties_even();
+    Some(scaled.clamp(word.min() as f64, word.max() as f64) as i16)
+}
+
+/// The real number that a word with `frac` fraction bits stands for.
+pub fn dequantise(q: i16, frac: i32) -> f64 {
+    f64::from(q) * 2f64.powi(-frac)
+}
+
+/// Smallest exponent `e` with `max|w| * 2^-e < 2` after rounding to the weight format; 0 for an all-zero layer.
+///
+/// Errors: `Err(index)` of the first NaN or infinity.
+pub fn auto_scale(weights: &[f32], word: Word) -> Result<i32, usize> {
+    if let Some(i) = weights.iter().position(|w| !w.is_finite()) {
+        return Err(i);
+    }
+    if weights.iter().all(|&w| w == 0.0) {
+        return Ok(0);
+    }
+    let fits = |e: i32| {
+        weights.iter().all(|&w| {
+            let q = (f64::from(w) * 2f64.powi(word.weight_frac() - e)).round_ties_even();
+            q >= word.min() as f64 && q <= word.max() as f64
+        })
+    };
+    // The smallest fit is monotone in e: begin at the floor of the range.
+    let e = SCALE_EXP_RANGE.clone().find(|&e| fits(e));
+    Ok(e.unwrap_or(*SCALE_EXP_RANGE.end()))
+}
+
+/// Result of a requantisation: the word, and whether saturation changed it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Requantised {
+    /// The saturated word.
+    pub value: i16,
+    /// True when the value before saturation was outside the word.
+    pub saturated: bool,
+}
+
+/// Accumulator to word: add half, shift right arithmetically (half up); a negative shift goes left; then saturate.
+///
+/// `shift` in bits, -16..=47. Source: form of Jacob et al. 2018, arXiv:1712.05877, 2.2; the tie rule is ours.
+#[inline]
+pub fn requantise(acc: i64, shift: i32, word: Word) -> Requantised {
+    let wide = match shift {
+        0 => i128::from(acc),
+        s if s > 0 => (i128::from(acc) + (1i128 << (s - 1))) >> s,
+        s => i128::from(acc) << -s,
+    };
+    let value = wide.clamp(i128::from(word.min()), i128::from(word.max()));
+    Requantised {
+        value: value as i16,
+        saturated: value != wide,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requantise_rounds_half_up_at_every_sign() {
+        let r = |a, s| requantise(a, s, Word::W16).value;
+        assert_eq!([r(1, 1), r(-1, 1), r(3, 1), r(-3, 1)], [1, 0, 2, -1]);
+        assert_eq!([r(-2, 2), r(-3, 2), r(2, 2), r(6, 2)], [0, -1, 1, 2]);
+    }
+
+    #[test]
+    fn requantise_saturates_in_both_directions_and_says_so() {
+        for word in [Word::W8, Word::W16] {
+            let r = requantise((1 << 47) - 1, 3, word);
+            assert_eq!((i64::from(r.value), r.saturated), (word.max(), true));
+            let r = requantise(-(1 << 47), -16, word);
+            assert_eq!((i64::from(r.value), r.saturated), (word.min(), true));
+            assert!(!requantise(word.max(), 0, word).saturated);
+        }
+    }
+
+    #[test]
+    fn auto_scale_uses_the_whole_range() {
+        assert_eq!(auto_scale(&[1.0, -2.0], Word::W16), Ok(0));
+        assert_eq!(auto_scale(&[2.0], Word::W16), Ok(1));
+        // Rounds up to 2.0, which no longer fits at e = 0.
+        assert_eq!(auto_scale(&[1.999_99], Word::W16), Ok(1));
+        assert_eq!(auto_scale(&[0.4], Word::W16), Ok(-2));
+        assert_eq!(auto_scale(&[0.0, 0.0], Word::W16), Ok(0));
+        assert_eq!(auto_scale(&[0.0, f32::NAN], Word::W16), Err(1));
+    }
+
+    #[test]
+    fn weights_round_half_to_even_and_agree_with_the_fixed_crate() {
+        assert_eq!(quantise(0.5, 0, Word::W16), Some(0));
+        assert_eq!(quantise(1.5, 0, Word::W16), Some(2));
+        for i in -40_000..40_000 {
+            let x = f64::from(i) / 19_000.0;
+            let want = Q2_14::saturating_from_num((x * 16384.0).round_ties_even() / 16384.0);
+            assert_eq!(quantise(x, 14, Word::W16), Some(want.to_bits()));
+        }
+        assert_eq!(quantise(f64::NAN, 14, Word::W16), None);
+    }
+}

@@ -1,0 +1,310 @@
+//! The program file: what `compile` writes and `host`, `sim` and the RTL bench run. One file that can be memory-mapped.
+//!
+//! ```text
+//! 0     magic "CNNAPROG", format version u32, sections u32, config hash u64, file bytes u64
+//! 32    per section: kind u32, CRC-32 u32, offset u64, bytes u64
+//!       ... CRC-32 of everything before it
+//! 4096k sections: META (TOML), IMAGE (first bytes of the memory window), REFERENCE (structure TOML), WEIGHTS, BIASES
+//! ```
+//! All little endian. The window is position-independent: every offset counts from its start.
+
+use crate::config::{Accelerator, Board};
+use crate::error::SpecError;
+use crate::layer::{Network, Op, Shape};
+use crate::layout::TensorLayout;
+use serde::{Deserialize, Serialize};
+use std::io::{Seek, SeekFrom, Write};
+use std::path::Path;
+
+const MAGIC: &[u8; 8] = b"CNNAPROG";
+const FORMAT: u32 = 1;
+const ALIGN: u64 = 4096;
+const SECTIONS: usize = 5;
+const HEADER: usize = 32 + SECTIONS * 24 + 4;
+
+/// A tensor in the window.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TensorInfo {
+    /// Byte offset in the window.
+    pub offset: usize,
+    /// Shape and strides.
+    pub layout: TensorLayout,
+    /// Fraction bits.
+    pub frac: i32,
+}
+
+/// One layer as the host sees it. A fused layer carries the name of its first and the shape of its last operation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LayerInfo {
+    /// The network's name of the layer.
+    pub name: String,
+    /// Index of the last network layer whose result this one stores.
+    pub network_layer: usize,
+    /// How it runs, for people: "winograd", "direct", "vector", "pool".
+    pub mode: String,
+    /// Multiply-accumulates.
+    pub macs: u64,
+    /// Shape of its input.
+    pub input: Shape,
+    /// Its result in the window.
+    pub output: TensorInfo,
+    /// Byte offset of its mark's record in the window.
+    pub record: usize,
+}
+
+/// Everything about a program except its bytes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProgramMeta {
+    /// The network's name.
+    pub name: String,
+    /// Cost estimate of the compiler in cycles, 0 when it gave none.
+    pub estimated_cycles: u64,
+    /// Byte offset of the command stream.
+    pub commands_offset: usize,
+    /// Commands.
+    pub commands: usize,
+    /// Bytes of the whole window.
+    pub window_bytes: usize,
+    /// Input tensor.
+    pub input: TensorInfo,
+    /// In order of execution.
+    pub layers: Vec<LayerInfo>,
+    /// The board it was compiled for, with every override applied.
+    pub board: Board,
+}
+
+impl ProgramMeta {
+    /// The machine that it runs on.
+    pub fn accelerator(&self) -> &Accelerator {
+        &self.board.accelerator
+    }
+    /// The network's result: the last layer's output.
+    pub fn output(&self) -> &TensorInfo {
+        &self.layers.last().expect("a program has a layer").output
+    }
+}
+
+/// A program file in memory, checked.
+#[derive(Debug)]
+pub struct Program<'a> {
+    /// Everything but the bytes.
+    pub meta: ProgramMeta,
+    /// The first bytes of the window: commands, weights, biases.
+    pub image: &'a [u8],
+    path: &'a Path,
+    reference: [&'a [u8]; 3],
+}
+
+fn io_error(path: &Path) -> impl Fn(std::io::Error) -> SpecError + '_ {
+    move |source| SpecError::Io {
+        path: path.into(),
+        source,
+    }
+}
+
+/// Writes a program file: to a temporary beside it, then renamed.
+pub fn write(
+    path: &Path,
+    meta: &ProgramMeta,
+    image: &[u8],
+    network: &Network,
+) -> Result<(), SpecError> {
+    let io = io_error(path);
+    let to_toml = |what: &str, r: Result<String, toml::ser::Error>| {
+        r.map_err(|e| SpecError::Program {
+            path: path.into(),
+            message: format!("{what}: {e}"),
+        })
+    };
+    let meta_text = to_toml("meta", toml::to_string(meta))?;
+    let net_text = to_toml("network", toml::to_string(network))?;
+    let mut tmp = path.as_os_str().to_owned();
+    tmp.push(format!(".{}.tmp", std::process::id()));
+    let tmp = std::path::PathBuf::from(tmp);
+    let result = (|| {
+        let mut f = std::io::BufWriter::with_capacity(1 << 20, std::fs::File::create(&tmp)?);
+        f.write_all(&[0; HEADER])?;
+        let mut table = Vec::new();
+        let mut at = HEADER as u64;
+        let mut section = |kind: u32,
+                           parts: &mut dyn Iterator<Item = std::borrow::Cow<[u8]>>|
+         -> std::io::Result<()> {
+            let start = at.next_multiple_of(ALIGN);
+            f.write_all(&vec![0; (start - at) as usize])?;
+            let mut crc = crc32fast::Hasher::new();
+            let mut len = 0;
+            for p in parts {
+                crc.update(&p);
+                f.write_all(&p)?;
+                len += p.len() as u64;
+            }
+            at = start + len;
+            table.push((kind, crc.finalize(), start, len));
+            Ok(())
+        };
+        section(0, &mut std::iter::once(meta_text.as_bytes().into()))?;
+        section(1, &mut std::iter::once(image.into()))?;
+        section(2, &mut std::iter::once(net_text.as_bytes().into()))?;
+        let convs = || {
+            network.layers.iter().filter_map(|l| match &l.op {
+                Op::Conv(c) => Some(c),
+                Op::MaxPool(_) => None,
+            })
+        };
+        section(
+            3,
+            &mut convs().flat_map(|c| c.weights.chunks(1 << 16)).map(|w| {
+                w.iter()
+                    .flat_map(|v| v.to_le_bytes())
+                    .collect::<Vec<u8>>()
+                    .into()
+            }),
+        )?;
+        section(
+            4,
+            &mut convs().map(|c| {
+                c.bias
+                    .iter()
+                    .flat_map(|v| v.to_le_bytes())
+                    .collect::<Vec<u8>>()
+                    .into()
+            }),
+        )?;
+        let mut head = Vec::with_capacity(HEADER);
+        head.extend_from_slice(MAGIC);
+        head.extend_from_slice(&FORMAT.to_le_bytes());
+        head.extend_from_slice(&(SECTIONS as u32).to_le_bytes());
+        head.extend_from_slice(&meta.accelerator().hash().to_le_bytes());
+        head.extend_from_slice(&at.to_le_bytes());
+        for (kind, crc, offset, len) in table {
+            head.extend_from_slice(&kind.to_le_bytes());
+            head.extend_from_slice(&crc.to_le_bytes());
+            head.extend_from_slice(&offset.to_le_bytes());
+            head.extend_from_slice(&len.to_le_bytes());
+        }
+        head.extend_from_slice(&crc32fast::hash(&head).to_le_bytes());
+        f.seek(SeekFrom::Start(0))?;
+        f.write_all(&head)?;
+        f.into_inner()
+            .map_err(std::io::IntoInnerError::into_error)?
+            .sync_data()?;
+        std::fs::rename(&tmp, path)
+    })();
+    if result.is_err() {
+        // Nothing half-written stays behind; the first error is the one to report.
+        let _ = std::fs::remove_file(&tmp);
+    }
+    result.map_err(io)
+}
+
+fn u32_at(b: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(b[at..at + 4].try_into().expect("four bytes"))
+}
+
+fn u64_at(b: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(b[at..at + 8].try_into().expect("eight bytes"))
+}
+
+impl<'a> Program<'a> {
+    /// Checks and opens the bytes of a program file. Errors: not one, damaged, truncated, or of another format version.
+    pub fn parse(path: &'a Path, bytes: &'a [u8]) -> Result<Self, SpecError> {
+        let bad = |message: String| SpecError::Program {
+            path: path.into(),
+            message,
+        };
+        if bytes.len() < HEADER || &bytes[..8] != MAGIC {
+            return Err(bad(
+                "it does not begin as one: make it with `cnna compile`".into()
+            ));
+        }
+        if u32_at(bytes, 8) != FORMAT {
+            return Err(bad(format!(
+                "format version {}, this build reads {FORMAT}: compile the model again",
+                u32_at(bytes, 8)
+            )));
+        }
+        if crc32fast::hash(&bytes[..HEADER - 4]) != u32_at(bytes, HEADER - 4) {
+            return Err(bad("its header is damaged: compile the model again".into()));
+        }
+        if u64_at(bytes, 24) != bytes.len() as u64 {
+            return Err(bad(format!(
+                "it has {} bytes, its header says {}: it was cut short, copy or compile it again",
+                bytes.len(),
+                u64_at(bytes, 24)
+            )));
+        }
+        let mut sections: [&[u8]; SECTIONS] = [&[]; SECTIONS];
+        for (i, s) in sections.iter_mut().enumerate() {
+            let row = &bytes[32 + i * 24..];
+            let (crc, offset, len) = (
+                u32_at(row, 4),
+                u64_at(row, 8) as usize,
+                u64_at(row, 16) as usize,
+            );
+            *s = offset
+                .checked_add(len)
+                .and_then(|end| bytes.get(offset..end))
+                .ok_or_else(|| bad(format!("section {i} lies outside the file")))?;
+            if crc32fast::hash(s) != crc {
+                return Err(bad(format!(
+                    "section {i} is damaged (checksum): compile the model again"
+                )));
+            }
+        }
+        let meta: ProgramMeta = toml_section(sections[0]).map_err(&bad)?;
+        if meta.accelerator().hash() != u64_at(bytes, 16) {
+            return Err(bad(
+                "its configuration hash is not that of this build's registers and commands: compile the model again"
+                    .into(),
+            ));
+        }
+        let inside = meta.layers.iter().all(|l| {
+            l.output.offset + l.output.layout.bytes() <= meta.window_bytes
+                && l.record + crate::regs::RECORD_BYTES <= meta.window_bytes
+        }) && meta.input.offset + meta.input.layout.bytes()
+            <= meta.window_bytes
+            && sections[1].len() <= meta.window_bytes
+            && !meta.layers.is_empty();
+        if !inside {
+            return Err(bad("its memory map leaves its window".into()));
+        }
+        Ok(Program {
+            meta,
+            image: sections[1],
+            path,
+            reference: [sections[2], sections[3], sections[4]],
+        })
+    }
+
+    /// The network that was compiled, for the reference model.
+    pub fn network(&self) -> Result<Network, SpecError> {
+        let bad = |message: String| SpecError::Program {
+            path: self.path.into(),
+            message,
+        };
+        let mut net: Network = toml_section(self.reference[0]).map_err(&bad)?;
+        let (mut weights, mut biases) = (self.reference[1], self.reference[2]);
+        for l in &mut net.layers {
+            let Op::Conv(c) = &mut l.op else { continue };
+            let n = c.oc * l.input.c * c.window.kernel[0] * c.window.kernel[1];
+            let (Some((w, wr)), Some((b, br))) = (
+                weights.split_at_checked(n * 2),
+                biases.split_at_checked(c.oc * 8),
+            ) else {
+                return Err(bad(format!("layer {}: weights are missing", l.name)));
+            };
+            c.weights = w
+                .chunks_exact(2)
+                .map(|v| i16::from_le_bytes([v[0], v[1]]))
+                .collect();
+            c.bias = b.chunks_exact(8).map(|v| u64_at(v, 0) as i64).collect();
+            (weights, biases) = (wr, br);
+        }
+        Ok(net)
+    }
+}
+
+fn toml_section<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    let text = std::str::from_utf8(bytes).map_err(|e| e.to_string())?;
+    toml::from_str(text).map_err(|e| e.to_string())
+}

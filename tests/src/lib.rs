@@ -1,0 +1,1 @@
+//! Whole paths: the room that sees all others.
