@@ -4,6 +4,7 @@
 //! memory model, and the reference model (plain integer loops). No scheduling, no simulation, no device access.
 
 pub mod config;
+pub mod engine;
 pub mod error;
 pub mod golden;
 pub mod isa;
