@@ -1,1 +1,4 @@
 //! When: the cycle-level simulator, values included.
+
+pub mod buffers;
+pub mod exec;

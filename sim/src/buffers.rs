@@ -1,0 +1,59 @@
+//! The contents of the machine's on-chip memories: activation, weight, bias and output buffers, and the accumulators.
+//!
+//! Words are held as `i16` for both widths. A line is `4 * tiles` words; a bank is its lines in order, so that the columns
+//! of a row are neighbours. At power-up everything is zero.
+
+use cnna_spec::Accelerator;
+use cnna_spec::config::{BIAS_ROW, KERNEL_WORDS, POSITIONS};
+use cnna_spec::num::Word;
+
+/// All on-chip state that commands read and write.
+#[derive(Clone, Debug)]
+pub struct Buffers {
+    /// Tiles (T).
+    pub tiles: usize,
+    /// Lanes (M).
+    pub lanes: usize,
+    /// Weight ports (P).
+    pub ports: usize,
+    /// Word width.
+    pub word: Word,
+    /// Activation buffer: four row banks of `act_depth * 4T` words.
+    pub act: [Vec<i16>; 4],
+    /// Weight buffer: [row][lane][9].
+    pub weights: Vec<i16>,
+    /// Bias buffer: [row][4].
+    pub bias: Vec<i64>,
+    /// Output buffer: two row banks of `out_depth * 4T` words.
+    pub out: [Vec<i16>; 2],
+    /// Accumulators that a command with `last` = 0 leaves: [lane][16T], 48 bits each.
+    pub acc: Vec<i64>,
+}
+
+impl Buffers {
+    /// Empty buffers of a machine's sizes.
+    pub fn new(a: &Accelerator) -> Self {
+        let line = a.line_words();
+        Buffers {
+            tiles: a.tiles,
+            lanes: a.lanes,
+            ports: a.weight_ports,
+            word: a.word,
+            act: std::array::from_fn(|_| vec![0; a.act_depth * line]),
+            weights: vec![0; a.weight_depth * a.lanes * KERNEL_WORDS],
+            bias: vec![0; a.bias_depth * BIAS_ROW],
+            out: std::array::from_fn(|_| vec![0; a.out_depth * line]),
+            acc: vec![0; a.lanes * a.tiles * POSITIONS],
+        }
+    }
+
+    /// Words of a line.
+    pub fn line(&self) -> usize {
+        4 * self.tiles
+    }
+
+    /// Rows of the weight buffer.
+    pub fn weight_depth(&self) -> usize {
+        self.weights.len() / (self.lanes * KERNEL_WORDS)
+    }
+}

@@ -1,0 +1,166 @@
+//! Load, weight and store commands: between the memory window and the buffers.
+
+use super::fault::{Fault, positive};
+use crate::buffers::Buffers;
+use cnna_spec::config::{BEAT_WORDS, KERNEL_WORDS, PLAIN_WORDS};
+use cnna_spec::isa::{Load, Store, Weight, weight_kind};
+use cnna_spec::layout::{get_word, put_word};
+
+fn bytes_at(window: &[u8], from: usize, len: usize) -> Result<&[u8], Fault> {
+    window.get(from..from + len).ok_or(Fault::Window {
+        from,
+        to: from + len,
+        bytes: window.len(),
+    })
+}
+
+/// A `Load`: segments of memory into one row bank.
+pub fn load(cmd: &Load, b: &mut Buffers, window: &[u8]) -> Result<(), Fault> {
+    let beats = positive("seg_beats", cmd.seg_beats)?;
+    let segs = positive("seg_count", cmd.seg_count)?;
+    let (line, word) = (b.line(), b.word.bytes());
+    let words = beats * BEAT_WORDS;
+    let s = cmd.stride as usize;
+    if ![1, 2, 4].contains(&s) {
+        return Err(Fault::Field {
+            field: "stride",
+            value: cmd.stride,
+            expected: "1, 2 or 4",
+        });
+    }
+    let bank = &mut b.act[cmd.row_bank as usize & 3];
+    let depth = bank.len();
+    let start = cmd.line as usize * line;
+    let full = |at: usize| Fault::Buffer {
+        buffer: "activation buffer",
+        at: at / line,
+        depth: depth / line,
+    };
+    // Words of one channel's row, and of its part in one column plane.
+    let channel = match s {
+        1 => 0,
+        _ => positive("channel_beats", cmd.channel_beats)? * BEAT_WORDS,
+    };
+    let channel_pitch = (channel / s.max(1)).next_multiple_of(line);
+    for seg in 0..segs {
+        let from = cmd.ddr as u32 as usize + seg * cmd.seg_stride as u32 as usize;
+        let bytes = bytes_at(window, from, words * word)?;
+        if s == 1 {
+            let at = start + seg * words;
+            let dest = bank
+                .get_mut(at..at + words)
+                .ok_or_else(|| full(at + words - 1))?;
+            unpack(bytes, word, dest);
+            continue;
+        }
+        for i in 0..words {
+            let (c, x) = ((seg * words + i) / channel, (seg * words + i) % channel);
+            let at = start + (x % s) * cmd.plane_pitch as usize * line + c * channel_pitch + x / s;
+            *bank.get_mut(at).ok_or_else(|| full(at))? = get_word(bytes, i * word, word);
+        }
+    }
+    Ok(())
+}
+
+fn unpack(bytes: &[u8], word: usize, dest: &mut [i16]) {
+    if word == 1 {
+        for (d, &v) in dest.iter_mut().zip(bytes) {
+            *d = i16::from(v as i8);
+        }
+    } else {
+        for (d, v) in dest.iter_mut().zip(bytes.chunks_exact(2)) {
+            *d = i16::from_le_bytes([v[0], v[1]]);
+        }
+    }
+}
+
+/// A `Weight` of any kind: rows into the weight buffer over all ports, or biases.
+pub fn weight(kind: i32, cmd: &Weight, b: &mut Buffers, window: &[u8]) -> Result<(), Fault> {
+    let word = b.word.bytes();
+    let beat = BEAT_WORDS * word;
+    let ddr = cmd.ddr as u32 as usize;
+    let words = match kind {
+        weight_kind::PLAIN => PLAIN_WORDS,
+        weight_kind::KERNEL => KERNEL_WORDS,
+        weight_kind::BIAS => {
+            let bytes = bytes_at(window, ddr, cmd.beats_high as u32 as usize * beat)?;
+            let entries = b.bias.len();
+            for (i, v) in bytes.chunks_exact(8).enumerate() {
+                b.bias[(cmd.dest as usize * 4 + i) % entries] =
+                    i64::from_le_bytes(v.try_into().expect("chunks of 8"));
+            }
+            return Ok(());
+        }
+        _ => {
+            return Err(Fault::Field {
+                field: "kind",
+                value: kind,
+                expected: "0 plain, 1 kernel or 2 bias",
+            });
+        }
+    };
+    let depth = b.weight_depth();
+    let mut buffer = vec![0; 0];
+    for port in 0..b.ports {
+        let high = port < cmd.split as usize;
+        let (lanes, beats) = match high {
+            true => (cmd.lanes_high as usize, cmd.beats_high as u32 as usize),
+            false => (cmd.lanes_low as usize, cmd.beats_low as u32 as usize),
+        };
+        if lanes == 0 || beats == 0 {
+            continue;
+        }
+        let last = port + (lanes - 1) * b.ports;
+        if last >= b.lanes {
+            return Err(Fault::Buffer {
+                buffer: "lanes of the weight buffer",
+                at: last,
+                depth: b.lanes,
+            });
+        }
+        let from = ddr + port * cmd.port_stride as u32 as usize;
+        let bytes = bytes_at(window, from, beats * beat)?;
+        buffer.resize(beats * BEAT_WORDS, 0);
+        unpack(bytes, word, &mut buffer);
+        // The padding to whole beats is shorter than one lane's row, so whole rows are all that is there.
+        for (i, v) in buffer.chunks_exact(words).enumerate() {
+            let (row, lane) = (cmd.dest as usize + i / lanes, port + i % lanes * b.ports);
+            if row >= depth {
+                return Err(Fault::Buffer {
+                    buffer: "weight buffer",
+                    at: row,
+                    depth,
+                });
+            }
+            b.weights[(row * b.lanes + lane) * KERNEL_WORDS..][..words].copy_from_slice(v);
+        }
+    }
+    Ok(())
+}
+
+/// A `Store` of kind STORE: lines of one output bank into segments of memory.
+pub fn store(cmd: &Store, b: &Buffers, window: &mut [u8]) -> Result<(), Fault> {
+    let beats = positive("seg_beats", cmd.seg_beats)?;
+    let segs = positive("seg_count", cmd.seg_count)?;
+    let (line, word) = (b.line(), b.word.bytes());
+    let bank = &b.out[cmd.bank as usize & 1];
+    let words = beats * BEAT_WORDS;
+    let start = cmd.line as usize * line;
+    let source = bank.get(start..start + segs * words).ok_or(Fault::Buffer {
+        buffer: "output buffer",
+        at: (start + segs * words - 1) / line,
+        depth: bank.len() / line,
+    })?;
+    let bytes = window.len();
+    for (seg, part) in source.chunks_exact(words).enumerate() {
+        let from = cmd.ddr as u32 as usize + seg * cmd.seg_stride as u32 as usize;
+        let to = from + words * word;
+        let dest = window
+            .get_mut(from..to)
+            .ok_or(Fault::Window { from, to, bytes })?;
+        for (i, &v) in part.iter().enumerate() {
+            put_word(dest, i * word, word, v);
+        }
+    }
+    Ok(())
+}
