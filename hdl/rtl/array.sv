@@ -1,0 +1,94 @@
+// The array: 16 positions x T tiles x Lanes output channels. Finished lanes, one a cycle, leave on one bus.
+// Latency: 4 cycles from lane 0's operands to its results on the bus, one more for each lane. No back-pressure.
+`default_nettype none
+module array #(
+  parameter int unsigned T        = 2,
+  parameter int unsigned Lanes    = 11,
+  parameter int unsigned W        = 16,
+  parameter int unsigned Depth    = 1024,
+  parameter int unsigned Ports    = 2,
+  parameter bit          Winograd = 1'b1,
+  localparam int unsigned AddrW = $clog2(Depth),
+  localparam int unsigned VW    = W + 2,
+  localparam int unsigned N     = 16 * T
+) (
+  input  wire logic                 clk_i,
+  input  wire logic                 rst_i,
+  // weight buffer write, one a port
+  input  wire logic [Ports-1:0]     wvalid_i,
+  input  wire logic [Ports*8-1:0]   wlane_i,
+  input  wire logic [Ports*16-1:0]  wrow_i,
+  input  wire logic [Ports*9*W-1:0] wdata_i,
+  // weight read for lane 0, four cycles ahead of the operands
+  /* verilator lint_off UNUSEDSIGNAL */ // the field is as wide for every buffer depth
+  input  wire logic [15:0]          row_i,
+  /* verilator lint_on UNUSEDSIGNAL */
+  input  wire logic [2:0]           sel_i,
+  input  wire logic [1:0]           mode_i,
+  // operands for lane 0
+  input  wire logic [N*VW-1:0]      v_i,
+  input  wire logic                 clear_i,
+  input  wire logic                 drain_i,
+  input  wire logic [7:0]           lanes_i,
+  // a channel's maximum, in step with lane 0's accumulators
+  input  wire logic                 pool_valid_i,
+  input  wire logic [N*W-1:0]       pool_i,
+  // results
+  output logic                      valid_o,
+  output logic [N*48-1:0]           acc_o
+);
+  logic [AddrW-1:0] row   [Lanes+1];
+  logic [2:0]       sel   [Lanes+1];
+  logic [1:0]       mode  [Lanes+1];
+  logic [N*VW-1:0]  v     [Lanes+1];
+  logic             clear [Lanes+1];
+  logic             drain [Lanes+1];
+  logic [7:0]       count [Lanes+1];
+  logic             done  [Lanes];
+  logic [N*48-1:0]  acc   [Lanes];
+  assign row[0]   = AddrW'(row_i);
+  assign sel[0]   = sel_i;
+  assign mode[0]  = mode_i;
+  assign v[0]     = v_i;
+  assign clear[0] = clear_i;
+  assign drain[0] = drain_i;
+  assign count[0] = lanes_i;
+
+  for (genvar m = 0; m < Lanes; m++) begin : gen_lane
+    localparam int unsigned P = m % Ports;
+    lane #(.T(T), .W(W), .Depth(Depth), .Index(m), .Winograd(Winograd)) i_lane (
+      .clk_i, .rst_i,
+      .wvalid_i(wvalid_i[P] & (wlane_i[P*8 +: 8] == 8'(m / Ports))),
+      .wrow_i  (AddrW'(wrow_i[P*16 +: 16])),
+      .wdata_i (wdata_i[P*9*W +: 9*W]),
+      .row_i(row[m]), .sel_i(sel[m]), .mode_i(mode[m]),
+      .row_o(row[m+1]), .sel_o(sel[m+1]), .mode_o(mode[m+1]),
+      .v_i(v[m]), .clear_i(clear[m]), .drain_i(drain[m]), .lanes_i(count[m]),
+      .v_o(v[m+1]), .clear_o(clear[m+1]), .drain_o(drain[m+1]), .lanes_o(count[m+1]),
+      .done_o(done[m]), .acc_o(acc[m])
+    );
+  end
+  // The last lane's onward signals end here.
+  logic unused;
+  assign unused = &{1'b0, row[Lanes], sel[Lanes], mode[Lanes], v[Lanes], clear[Lanes], drain[Lanes], count[Lanes], wrow_i};
+
+  // At most one lane is done in a cycle: the pace of the sequencer sees to it.
+  logic            any;
+  logic [N*48-1:0] bus;
+  always_comb begin
+    any = pool_valid_i;
+    bus = '0;
+    for (int unsigned m = 0; m < Lanes; m++) begin
+      any = any | done[m];
+      if (done[m]) bus = bus | acc[m];
+    end
+    if (pool_valid_i) begin
+      for (int unsigned k = 0; k < N; k++) bus[k*48 +: 48] = {{(48-W){pool_i[k*W+W-1]}}, pool_i[k*W +: W]};
+    end
+  end
+  always_ff @(posedge clk_i) begin
+    valid_o <= any & ~rst_i;
+    acc_o   <= bus;
+  end
+endmodule
+`default_nettype wire

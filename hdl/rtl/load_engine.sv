@@ -1,0 +1,206 @@
+// Load queue: rows of activations from memory into the activation buffer, dealing columns to planes for strides 2 and 4.
+// Issues the next command's bursts while earlier data are still on their way. A command is complete (signal_o, one cycle,
+// with its mask) one cycle after its last beat is taken. Throughput: one beat a cycle, but one phase a cycle when a beat is
+// dealt to several planes (stride) or lines (T = 1).
+`default_nettype none
+module load_engine import cnna_pkg::*; #(
+  parameter int unsigned T           = 2,
+  parameter int unsigned W           = 16,
+  parameter int unsigned AddrW       = 40,
+  parameter int unsigned Outstanding = 16
+) (
+  input  wire logic             clk_i,
+  input  wire logic             rst_i,
+  input  wire logic [AddrW-1:0] base_i,
+  input  wire logic [31:0]      size_i,
+  // command whose tokens are there
+  input  wire logic             cmd_valid_i,
+  /* verilator lint_off UNUSEDSIGNAL */ // an engine reads its own fields of the command
+  input  wire logic [511:0]     cmd_i,
+  /* verilator lint_on UNUSEDSIGNAL */
+  output logic                  cmd_ready_o,
+  // complete
+  output logic                  signal_o,
+  output logic [3:0]            signal_mask_o,
+  // AXI read
+  output logic                  arvalid_o,
+  input  wire logic             arready_i,
+  output logic [AddrW-1:0]      araddr_o,
+  output logic [7:0]            arlen_o,
+  input  wire logic             rvalid_i,
+  output logic                  rready_o,
+  input  wire logic [8*W-1:0]   rdata_i,
+  input  wire logic             rlast_i,
+  // activation buffer write
+  output logic [4*T-1:0]        wen_o,
+  output logic [1:0]            wbank_o,
+  output logic [15:0]           wline_o,
+  output logic [4*T*W-1:0]      wdata_o,
+  // status
+  output logic                  in_flight_o,
+  output logic                  error_o
+);
+  localparam int unsigned LineWords = 4 * T;
+  localparam int unsigned PosW      = $clog2(LineWords);
+  localparam int unsigned BeatBytes = W;  // 8 words of W/8 bytes
+
+  // Issue: bursts of the next command.
+  logic burst_ready, rx_ready, accept;
+  assign cmd_ready_o = burst_ready & rx_ready;
+  assign accept      = cmd_valid_i & cmd_ready_o;
+
+  axi_burst #(.BeatBytes(BeatBytes), .AddrW(AddrW), .Outstanding(Outstanding)) i_burst (
+    .clk_i, .rst_i, .base_i, .size_i,
+    .desc_valid_i (accept),
+    .desc_ready_o (burst_ready),
+    .desc_addr_i  (cmd_i[LOAD_DDR +: LOAD_DDR_W]),
+    .desc_beats_i (32'(cmd_i[LOAD_SEG_BEATS +: LOAD_SEG_BEATS_W])),
+    .desc_segs_i  (cmd_i[LOAD_SEG_COUNT +: LOAD_SEG_COUNT_W]),
+    .desc_stride_i(cmd_i[LOAD_SEG_STRIDE +: LOAD_SEG_STRIDE_W]),
+    .valid_o(arvalid_o), .ready_i(arready_i), .addr_o(araddr_o), .len_o(arlen_o),
+    .retire_i(rvalid_i & rready_o & rlast_i),
+    .in_flight_o, .error_o
+  );
+
+  // Receive: where the beats of accepted commands go.
+  typedef struct packed {
+    logic [3:0]  signal;
+    logic [15:0] seg_beats;
+    logic [15:0] seg_count;
+    logic [15:0] line;
+    logic [1:0]  bank;
+    logic [2:0]  stride;
+    logic [15:0] channel_beats;
+    logic [15:0] plane_pitch;
+  } rx_t;
+  rx_t rx_new, rx;
+  logic rx_valid, rx_pop;
+  assign rx_new = '{
+    signal:        cmd_i[HEAD_SIGNAL +: HEAD_SIGNAL_W],
+    seg_beats:     cmd_i[LOAD_SEG_BEATS +: LOAD_SEG_BEATS_W],
+    seg_count:     cmd_i[LOAD_SEG_COUNT +: LOAD_SEG_COUNT_W],
+    line:          cmd_i[LOAD_LINE +: LOAD_LINE_W],
+    bank:          cmd_i[LOAD_ROW_BANK +: LOAD_ROW_BANK_W],
+    stride:        cmd_i[LOAD_STRIDE +: LOAD_STRIDE_W],
+    channel_beats: cmd_i[LOAD_CHANNEL_BEATS +: LOAD_CHANNEL_BEATS_W],
+    plane_pitch:   cmd_i[LOAD_PLANE_PITCH +: LOAD_PLANE_PITCH_W]
+  };
+  fifo #(.Width($bits(rx_t)), .Depth(4)) i_rx (
+    .clk_i, .rst_i, .push_i(accept), .data_i(rx_new), .ready_o(rx_ready),
+    .valid_o(rx_valid), .data_o(rx), .pop_i(rx_pop)
+  );
+
+  // Progress within the current command.
+  logic            fresh_q;               // nothing received yet: counters start from the command
+  logic [15:0]     line_q, beat_q, seg_q, chan_q;
+  logic [PosW-1:0] pos_q;
+  logic [1:0]      phase_q;
+  logic [15:0]     offset_q;              // plane offset of the phase
+
+  logic [15:0]     line, beat, seg, chan;
+  logic [PosW-1:0] pos;
+  assign line = fresh_q ? rx.line : line_q;
+  assign beat = fresh_q ? 16'd0 : beat_q;
+  assign seg  = fresh_q ? 16'd0 : seg_q;
+  assign chan = fresh_q ? 16'd0 : chan_q;
+  assign pos  = fresh_q ? '0 : pos_q;
+
+  logic dealt;                            // stride > 1
+  assign dealt = rx.stride != 3'd1;
+  logic [1:0] last_phase;
+  always_comb begin
+    unique case (rx.stride)
+      3'd2:    last_phase = 2'd1;
+      3'd4:    last_phase = 2'd3;
+      default: last_phase = (T == 1) ? 2'd1 : 2'd0;
+    endcase
+  end
+
+  logic take, done_phase, last_beat, last_seg, last_chan;
+  assign take       = rvalid_i & rx_valid;
+  assign done_phase = phase_q == last_phase;
+  assign rready_o   = rx_valid & done_phase;
+  assign last_beat  = beat + 16'd1 == rx.seg_beats;
+  assign last_seg   = seg + 16'd1 == rx.seg_count;
+  assign last_chan  = chan + 16'd1 == rx.channel_beats;
+  assign rx_pop     = take & done_phase & last_beat & last_seg;
+
+  // Words that one phase writes, and where the line moves after it.
+  logic [PosW:0] next_pos;
+  logic          line_full;
+  always_comb begin
+    unique case (rx.stride)
+      3'd2:    next_pos = (PosW+1)'(pos) + (PosW+1)'(4);
+      3'd4:    next_pos = (PosW+1)'(pos) + (PosW+1)'(2);
+      default: next_pos = (PosW+1)'(pos) + ((T == 1) ? (PosW+1)'(4) : (PosW+1)'(8));
+    endcase
+  end
+  assign line_full = next_pos[PosW] | (dealt & last_chan);
+
+  always_ff @(posedge clk_i) begin
+    if (rst_i) begin
+      fresh_q  <= 1'b1;
+      phase_q  <= '0;
+      offset_q <= '0;
+      signal_o <= 1'b0;
+    end else begin
+      signal_o <= rx_pop;
+      if (take) begin
+        phase_q  <= done_phase ? '0 : phase_q + 2'd1;
+        offset_q <= done_phase ? '0 : offset_q + rx.plane_pitch;
+        fresh_q  <= rx_pop;
+      end
+    end
+    signal_mask_o <= rx.signal;
+    if (take) begin
+      // Contiguous lines advance in every phase, planes only after the last.
+      if (~dealt | done_phase) begin
+        line_q <= line + 16'(line_full);
+        pos_q  <= line_full ? '0 : next_pos[PosW-1:0];
+      end else begin
+        line_q <= line;
+        pos_q  <= pos;
+      end
+      if (done_phase) begin
+        beat_q <= last_beat ? 16'd0 : beat + 16'd1;
+        seg_q  <= last_beat ? seg + 16'd1 : seg;
+        chan_q <= last_chan ? 16'd0 : chan + 16'd1;
+      end else begin
+        beat_q <= beat;
+        seg_q  <= seg;
+        chan_q <= chan;
+      end
+    end
+  end
+
+  // Word j of the line takes the beat's word that lands there.
+  logic [2:0] source [LineWords];
+  logic       enable [LineWords];
+  always_comb begin
+    for (int unsigned j = 0; j < LineWords; j++) begin
+      unique case (rx.stride)
+        3'd2: begin
+          source[j] = {j[1:0], phase_q[0]};
+          enable[j] = (j[PosW-1:0] & ~PosW'(3)) == pos;
+        end
+        3'd4: begin
+          source[j] = {j[0], phase_q};
+          enable[j] = (j[PosW-1:0] & ~PosW'(1)) == pos;
+        end
+        default: begin
+          source[j] = (T == 1) ? {phase_q[0], j[1:0]} : j[2:0];
+          enable[j] = (T == 4) ? (j[PosW-1:0] & ~PosW'(7)) == pos : 1'b1;
+        end
+      endcase
+    end
+  end
+  always_ff @(posedge clk_i) begin
+    wbank_o <= rx.bank;
+    wline_o <= line + (dealt ? offset_q : 16'd0);
+    for (int unsigned j = 0; j < LineWords; j++) begin
+      wen_o[j]           <= take & enable[j];
+      wdata_o[j*W +: W]  <= rdata_i[source[j]*W +: W];
+    end
+  end
+endmodule
+`default_nettype wire

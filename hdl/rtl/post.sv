@@ -1,0 +1,287 @@
+// Post-processing: takes finished lanes from the drain queue, one slice a cycle, and makes words in the output buffer.
+// A slice is one row of every tile (DIRECT, VECTOR, POOL: 4 slices a lane) or all of Winograd's 2x2 tiles (1 slice a lane).
+// Latency: 7 cycles from the slice to the write. Never stalls: commands start only when their output buffer lines are free.
+`default_nettype none
+module post import cnna_pkg::*; #(
+  parameter int unsigned T         = 2,
+  parameter int unsigned W         = 16,
+  parameter int unsigned BiasDepth = 128,
+  parameter int unsigned OutDepth  = 512,
+  parameter bit          Winograd  = 1'b1,
+  localparam int unsigned N        = 16 * T,
+  localparam int unsigned Cols     = 4 * T,
+  localparam int unsigned BiasW    = $clog2(BiasDepth),
+  localparam int unsigned OutW     = $clog2(OutDepth)
+) (
+  input  wire logic              clk_i,
+  input  wire logic              rst_i,
+  // drain queue
+  input  wire logic              valid_i,
+  input  wire logic [N*48-1:0]   acc_i,
+  output logic                   pop_o,
+  // description of the pass at its head
+  input  wire logic [PASS_W-1:0] pass_i,
+  output logic                   pass_pop_o,
+  // bias row, 1 cycle
+  output logic [BiasW-1:0]       bias_row_o,
+  input  wire logic [4*48-1:0]   bias_i,
+  // output buffer write: two row banks, four quarter lines each
+  output logic [1:0]             wen_o,
+  output logic [OutW-1:0]        waddr_o [2],
+  output logic [3:0]             wmask_o [2],
+  output logic [Cols*W-1:0]      wdata_o [2],
+  // saturated results of this cycle
+  output logic [5:0]             saturated_o,
+  // the last result of a command is written; token for the store queue if it asked for one
+  output logic                   signal_o
+);
+  typedef struct packed {
+    logic        last;
+    logic        signal;
+    logic [1:0]  mode;
+    logic        relu;
+    logic        pool;
+    logic [2:0]  rows;
+    logic [7:0]  shift;
+    logic [7:0]  bias_row;
+    logic [15:0] lanes;
+    logic [15:0] line;
+    logic [1:0]  quarter;
+    logic [15:0] row_pitch;
+    logic [15:0] c_pitch;
+    logic [15:0] width;
+    logic [15:0] xcol;
+  } pass_t;
+  pass_t pass;
+  assign pass = pass_i;
+  localparam int unsigned ImageTiles = (T < 2) ? 1 : 2;
+
+  logic wino, vec, pooling;
+  assign wino    = Winograd && (pass.mode == MODE_WINOGRAD);
+  assign vec  = pass.mode == MODE_VECTOR;
+  assign pooling = pass.mode == MODE_POOL;
+
+  // Slice counters.
+  logic [15:0] lane_q, c_line_q;
+  logic [1:0]  slice_q;
+  logic        last_slice, last_lane;
+  assign last_slice = wino | (slice_q == 2'd3);
+  assign last_lane  = lane_q + 16'd1 == pass.lanes;
+  assign pop_o      = valid_i & last_slice;
+  assign pass_pop_o = pop_o & last_lane;
+  always_ff @(posedge clk_i) begin
+    if (rst_i) begin
+      lane_q   <= '0;
+      c_line_q <= '0;
+      slice_q  <= '0;
+    end else if (valid_i) begin
+      slice_q <= last_slice ? '0 : slice_q + 2'd1;
+      if (pop_o) begin
+        lane_q   <= last_lane ? '0 : lane_q + 16'd1;
+        c_line_q <= last_lane ? '0 : c_line_q + pass.c_pitch;
+      end
+    end
+  end
+
+  // Where the slice goes, and which of its pixels count.
+  logic [1:0]      en;
+  logic [15:0]     addr;
+  logic [3:0]      mask;
+  logic [Cols-1:0] valid;
+  logic            row_high;       // second row of a bank
+  logic [15:0]     vline;
+  logic [1:0]      vquarter;
+  logic [15:0]     out_first;      // VECTOR: first output of the slice
+  assign out_first = {lane_q[12:0], slice_q[0], 2'b00};
+  assign vline     = (T == 1) ? {lane_q[14:0], slice_q[0]} : (T == 2) ? lane_q : {1'b0, lane_q[15:1]};
+  assign vquarter  = (T == 4) ? {lane_q[0], slice_q[0]} : {slice_q[0], 1'b0};
+  always_comb begin
+    row_high = slice_q[1];
+    addr = pass.line + c_line_q;
+    if (wino) begin
+      row_high = 1'b0;
+      en   = pass.pool ? 2'b01 : 2'b11;
+      mask = pass.pool ? 4'b0001 << pass.quarter : (pass.quarter[1] ? 4'b1100 : 4'b0011);
+    end else if (vec) begin
+      addr = pass.line + vline;
+      if (T == 1) begin
+        row_high = 1'b0;
+        en   = slice_q[1] ? 2'b10 : 2'b01;
+        mask = 4'b1111;
+      end else begin
+        en   = 2'b11;
+        mask = (T == 2) ? (vquarter[1] ? 4'b1100 : 4'b0011) : 4'b0001 << vquarter;
+      end
+    end else if (pass.pool) begin
+      row_high = 1'b0;
+      en   = (slice_q == 2'd1) ? 2'b01 : (slice_q == 2'd3) ? 2'b10 : 2'b00;
+      mask = pass.quarter[1] ? 4'b1100 : 4'b0011;
+    end else begin
+      en   = slice_q[0] ? 2'b10 : 2'b01;
+      mask = 4'b1111;
+    end
+    if (row_high) addr = addr + pass.row_pitch;
+    for (int unsigned l = 0; l < Cols; l++) begin
+      if (wino) begin
+        valid[l] = (3'(l / (2*T)) < pass.rows) & (16'(pass.xcol + 16'(l % (2*T))) < pass.width);
+      end else if (vec) begin
+        valid[l] = ((l / 4) < ImageTiles) & (3'((l / 4) + ImageTiles * 32'(slice_q[1])) < pass.rows)
+                 & (16'(out_first + 16'(l % 4)) < pass.width);
+      end else begin
+        valid[l] = ~pooling & (3'(slice_q) < pass.rows) & (16'(pass.xcol + 16'(l)) < pass.width);
+      end
+    end
+  end
+
+  // Travelling beside the data: stage s is s cycles behind the slice.
+  typedef struct packed {
+    logic            last;
+    logic            wino;
+    logic            vec;
+    logic            pool;
+    logic [1:0]      slice;
+    logic [1:0]      en;
+    logic [OutW-1:0] addr;
+    logic [3:0]      mask;
+    logic [Cols-1:0] valid;
+  } side_t;
+  side_t side_new;
+  side_t side_q [6];
+  assign side_new = '{
+    last: valid_i & pass_pop_o & pass.last & pass.signal,
+    wino: wino, vec: vec, pool: pass.pool, slice: slice_q,
+    en: valid_i ? en : 2'b00, addr: addr[OutW-1:0], mask: mask, valid: valid_i ? valid : '0
+  };
+  always_ff @(posedge clk_i) begin
+    side_q[0] <= rst_i ? '0 : side_new;
+    for (int unsigned s = 1; s < 6; s++) side_q[s] <= rst_i ? '0 : side_q[s-1];
+  end
+
+  // 1: rows of the inverse transform, or the slice's pixels.
+  logic signed [47:0] mid_q [T][2][4];
+  function automatic logic signed [47:0] element(input int unsigned t, input int unsigned i, input int unsigned j);
+    return acc_i[((t*4+i)*4+j)*48 +: 48];
+  endfunction
+  always_ff @(posedge clk_i) begin
+    for (int unsigned t = 0; t < T; t++) begin
+      for (int unsigned j = 0; j < 4; j++) begin
+        if (wino) begin
+          mid_q[t][0][j] <= element(t, 0, j) + element(t, 1, j) + element(t, 2, j);
+          mid_q[t][1][j] <= element(t, 1, j) - element(t, 2, j) - element(t, 3, j);
+        end else begin
+          mid_q[t][0][j] <= acc_i[((t*4 + 32'(slice_q))*4 + j)*48 +: 48];
+          mid_q[t][1][j] <= '0;
+        end
+      end
+    end
+  end
+
+  // 2: columns of the inverse transform; its two low bits are always zero.
+  logic signed [47:0] pixel_q [Cols];
+  logic signed [47:0] y [T][2][2];
+  always_comb begin
+    for (int unsigned t = 0; t < T; t++) begin
+      for (int unsigned r = 0; r < 2; r++) begin
+        y[t][r][0] = mid_q[t][r][0] + mid_q[t][r][1] + mid_q[t][r][2];
+        y[t][r][1] = mid_q[t][r][1] - mid_q[t][r][2] - mid_q[t][r][3];
+      end
+    end
+  end
+  always_ff @(posedge clk_i) begin
+    for (int unsigned t = 0; t < T; t++) begin
+      for (int unsigned j = 0; j < 4; j++) begin
+        if (~side_q[0].wino) pixel_q[4*t + j] <= mid_q[t][0][j];
+      end
+      if (side_q[0].wino) begin
+        for (int unsigned r = 0; r < 2; r++) begin
+          for (int unsigned c = 0; c < 2; c++) pixel_q[r*2*T + 2*t + c] <= y[t][r][c] >>> 2;
+        end
+      end
+    end
+  end
+
+  // Bias: one for all pixels, or in VECTOR mode one for each of four outputs.
+  logic [1:0] elem_q, elem_qq;
+  logic       none_q, none_qq;
+  always_ff @(posedge clk_i) begin
+    bias_row_o <= BiasW'(16'(pass.bias_row) + (vec ? {2'b0, lane_q[12:0], slice_q[0]} : {2'b0, lane_q[15:2]}));
+    elem_q     <= lane_q[1:0];
+    elem_qq    <= elem_q;
+    none_q     <= pooling;
+    none_qq    <= none_q;
+  end
+
+  // 3: add the bias.
+  logic signed [47:0] sum_q [Cols];
+  logic signed [7:0]  shift_q [3];
+  logic               relu_q [3];
+  always_ff @(posedge clk_i) begin
+    shift_q[0] <= pass.shift;
+    relu_q[0]  <= pass.relu;
+    for (int unsigned s = 1; s < 3; s++) begin
+      shift_q[s] <= shift_q[s-1];
+      relu_q[s]  <= relu_q[s-1];
+    end
+    for (int unsigned l = 0; l < Cols; l++) begin
+      if (none_qq) sum_q[l] <= pixel_q[l];
+      else sum_q[l] <= pixel_q[l] + (side_q[1].vec ? bias_i[(l % 4)*48 +: 48] : bias_i[elem_qq*48 +: 48]);
+    end
+  end
+
+  // 4, 5, 6: requantise and activate.
+  logic [W-1:0]    word [Cols];
+  logic [Cols-1:0] sat;
+  for (genvar l = 0; l < Cols; l++) begin : gen_requantise
+    requantise #(.W(W)) i_requantise (
+      .clk_i, .acc_i(sum_q[l]), .shift_i(shift_q[2]), .relu_i(relu_q[2]), .word_o(word[l]), .saturated_o(sat[l])
+    );
+  end
+
+  // 7: pool and lay out for the output buffer.
+  function automatic logic [W-1:0] larger(input logic [W-1:0] a, input logic [W-1:0] b);
+    return ($signed(a) > $signed(b)) ? a : b;
+  endfunction
+  logic [W-1:0] pairs [2*T];       // maxima of neighbours in a row
+  logic [W-1:0] above_q [2*T];     // those of the slice before
+  always_comb begin
+    for (int unsigned p = 0; p < 2*T; p++) pairs[p] = larger(word[2*p], word[2*p+1]);
+  end
+  side_t side;
+  assign side = side_q[5];
+  always_ff @(posedge clk_i) begin
+    for (int unsigned p = 0; p < 2*T; p++) above_q[p] <= pairs[p];
+    wen_o    <= rst_i ? 2'b00 : side.en;
+    signal_o <= side.last & ~rst_i;
+    for (int unsigned b = 0; b < 2; b++) begin
+      waddr_o[b] <= side.addr;
+      wmask_o[b] <= side.mask;
+      for (int unsigned l = 0; l < Cols; l++) begin
+        if (side.wino & side.pool) begin
+          // Tile l mod T: rows r * 2T, columns 2t, 2t + 1: pairs t and T + t.
+          wdata_o[b][l*W +: W] <= larger(pairs[l % T], pairs[T + (l % T)]);
+        end else if (side.wino) begin
+          wdata_o[b][l*W +: W] <= word[b*2*T + (l % (2*T))];
+        end else if (side.vec) begin
+          wdata_o[b][l*W +: W] <= word[((T == 1) ? 0 : b*4) + (l % 4)];
+        end else if (side.pool) begin
+          wdata_o[b][l*W +: W] <= larger(pairs[l % (2*T)], above_q[l % (2*T)]);
+        end else begin
+          wdata_o[b][l*W +: W] <= word[l];
+        end
+      end
+    end
+  end
+  always_ff @(posedge clk_i) begin
+    saturated_o <= '0;
+    if (~rst_i) saturated_o <= count(sat & side.valid);
+  end
+  function automatic logic [5:0] count(input logic [Cols-1:0] bits);
+    logic [5:0] n;
+    n = '0;
+    for (int unsigned l = 0; l < Cols; l++) n = n + 6'(bits[l]);
+    return n;
+  endfunction
+  logic unused;
+  assign unused = &{1'b0, addr, side.slice, lane_q};
+endmodule
+`default_nettype wire

@@ -1,0 +1,56 @@
+// Accumulator to word: add half, shift right (half up), or shift left; saturate; activate.
+// Latency: 3 cycles, 1 a cycle. shift_i: -16..=47, beside the accumulator. saturated_o: the value changed by saturation.
+// Source: docs/numerics.md; spec::num::requantise is the same arithmetic.
+`default_nettype none
+module requantise #(
+  parameter int unsigned W = 16
+) (
+  input  wire logic               clk_i,
+  input  wire logic signed [47:0] acc_i,
+  input  wire logic signed [7:0]  shift_i,
+  input  wire logic               relu_i,
+  output logic [W-1:0]            word_o,
+  output logic                    saturated_o
+);
+  localparam logic signed [48:0] Max = (49'sd1 <<< (W-1)) - 49'sd1;
+  localparam logic signed [48:0] Min = -(49'sd1 <<< (W-1));
+  // Anything beyond 18 bits saturates at every left shift.
+  localparam logic signed [48:0] Wide = 49'sd131071;
+
+  // 1: round, or clamp for the left shift.
+  logic signed [48:0] rounded_q;
+  logic signed [7:0]  shift_q;
+  logic               relu_q, relu_qq;
+  logic [48:0]        half;
+  logic [7:0]         left;
+  assign half = (shift_i > 8'sd0) ? 49'd1 << (shift_i[5:0] - 6'd1) : 49'd0;
+  always_ff @(posedge clk_i) begin
+    shift_q <= shift_i;
+    relu_q  <= relu_i;
+    if (shift_i < 8'sd0) begin
+      rounded_q <= (49'(acc_i) > Wide) ? Wide : (49'(acc_i) < ~Wide) ? ~Wide : 49'(acc_i);
+    end else begin
+      rounded_q <= 49'(acc_i) + $signed(half);
+    end
+  end
+  // 2: shift.
+  logic signed [48:0] shifted_q;
+  assign left = 8'(-shift_q);
+  always_ff @(posedge clk_i) begin
+    relu_qq   <= relu_q;
+    shifted_q <= (shift_q < 8'sd0) ? rounded_q <<< left[4:0] : rounded_q >>> shift_q[5:0];
+  end
+  // 3: saturate, activate.
+  logic over, under;
+  assign over  = shifted_q > Max;
+  assign under = shifted_q < Min;
+  always_ff @(posedge clk_i) begin
+    saturated_o <= over | under;
+    if (over)       word_o <= Max[W-1:0];
+    else if (under) word_o <= relu_qq ? '0 : Min[W-1:0];
+    else            word_o <= (relu_qq & shifted_q[48]) ? '0 : shifted_q[W-1:0];
+  end
+  logic unused;
+  assign unused = &{1'b0, left[7:5]};
+endmodule
+`default_nettype wire
