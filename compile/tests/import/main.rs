@@ -1,0 +1,5 @@
+//! The importer, on models built here: what each operator becomes, and what each refusal says.
+
+mod becomes;
+mod chain;
+mod refuses;
