@@ -1,0 +1,185 @@
+//! Accuracy: of the float network, of the fake-quantised one (exact), and of the integers by the reference model.
+
+use crate::forward::{Place, forward};
+use crate::{Dataset, FloatNet, Formats, QuantError, Split, quantise_images, read_float, round_after_training};
+use burn::tensor::Tensor;
+use cnna_spec::golden;
+use cnna_spec::layer::{Network, Shape};
+use cnna_spec::num::Word;
+use rayon::prelude::*;
+use serde::Serialize;
+use std::path::Path;
+
+/// Images of one forward pass: enough to fill the cores, small enough for the caches.
+const BATCH: usize = 100;
+
+/// Right answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
+pub struct Accuracy {
+    /// Images classified as labelled.
+    pub correct: usize,
+    /// Images in all.
+    pub images: usize,
+}
+
+impl Accuracy {
+    /// In percent.
+    pub fn percent(self) -> f64 {
+        100.0 * self.correct as f64 / self.images.max(1) as f64
+    }
+}
+
+impl std::fmt::Display for Accuracy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:.2} %", self.percent())
+    }
+}
+
+/// Index of the largest value; of equal ones the first.
+pub(crate) fn first_largest<T: PartialOrd + Copy>(values: &[T]) -> usize {
+    let better = |best: usize, i: usize| if values[i] > values[best] { i } else { best };
+    (0..values.len()).reduce(better).unwrap_or(0)
+}
+
+fn check(input: Shape, classes: usize, split: &Split) -> Result<(), QuantError> {
+    let labels = split.labels.iter().max().map_or(0, |&l| usize::from(l) + 1);
+    if split.is_empty() || input != split.shape || labels > classes {
+        return Err(QuantError::Option {
+            option: "dataset",
+            reason: format!(
+                "{} images of shape {} with {labels} classes do not fit a network of input {input} with {classes} outputs",
+                split.len(),
+                split.shape
+            ),
+        });
+    }
+    Ok(())
+}
+
+/// Accuracy of the integer network by the reference model, images in parallel.
+///
+/// Cost: as many multiply-accumulates as the network has, times the images. Errors: shapes or classes that do not fit.
+pub fn evaluate(net: &Network, split: &Split) -> Result<Accuracy, QuantError> {
+    check(net.input, net.layers.last().map_or(0, |l| l.output.len()), split)?;
+    let right = |i: &usize| {
+        let image = quantise_images(split.image(*i), net.input_frac, net.word);
+        let layers = golden::run(net, &image);
+        let logits = layers.last().map_or(&image[..], |l| &l.values);
+        first_largest(logits) == usize::from(split.labels[*i])
+    };
+    Ok(Accuracy {
+        correct: (0..split.len()).into_par_iter().filter(right).count(),
+        images: split.len(),
+    })
+}
+
+/// Calls `each` with an image's index and logits.
+fn logits(
+    net: &FloatNet,
+    formats: Option<&Formats>,
+    split: &Split,
+    mut each: impl FnMut(usize, &[f64]),
+) -> Result<(), QuantError> {
+    check(net.input, net.classes(), split)?;
+    let place = if formats.is_some() { Place::exact() } else { Place::float() };
+    let tensors = place.layers(net, formats)?;
+    let indices: Vec<usize> = (0..split.len()).collect();
+    for chunk in indices.chunks(BATCH) {
+        let x = place.batch(split, chunk, &[], formats);
+        let y: Tensor<2> = forward(net, &tensors, formats, x, &mut |_, _| ());
+        let y: Vec<f64> = y.try_into_vec_as().expect("a float tensor converts to f64");
+        for (&i, row) in chunk.iter().zip(y.chunks_exact(net.classes())) {
+            each(i, row);
+        }
+    }
+    Ok(())
+}
+
+fn accuracy(net: &FloatNet, formats: Option<&Formats>, split: &Split) -> Result<Accuracy, QuantError> {
+    let mut correct = 0;
+    logits(net, formats, split, |i, row| {
+        correct += usize::from(first_largest(row) == usize::from(split.labels[i]));
+    })?;
+    Ok(Accuracy {
+        correct,
+        images: split.len(),
+    })
+}
+
+/// Accuracy in f32. Errors: shapes or classes that do not fit.
+pub fn evaluate_float(net: &FloatNet, split: &Split) -> Result<Accuracy, QuantError> {
+    accuracy(net, None, split)
+}
+
+/// Accuracy of the fake-quantised network, exact: that of its integers. Errors: as [`evaluate_float`]; bad weights.
+pub fn evaluate_fake(net: &FloatNet, formats: &Formats, split: &Split) -> Result<Accuracy, QuantError> {
+    accuracy(net, Some(formats), split)
+}
+
+/// The fake-quantised network's logits, [image][class], exact. Errors: as [`evaluate_fake`].
+pub fn fake_logits(net: &FloatNet, formats: &Formats, split: &Split) -> Result<Vec<Vec<f64>>, QuantError> {
+    let mut all = Vec::with_capacity(split.len());
+    logits(net, Some(formats), split, |_, row| all.push(row.to_vec()))?;
+    Ok(all)
+}
+
+/// Accuracy of a float ONNX file of this room on the test images.
+pub fn float_accuracy(path: &Path, data: &Dataset) -> Result<Accuracy, QuantError> {
+    evaluate_float(&read_float(path)?, &data.test)
+}
+
+/// One line of the accuracy table.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AccuracyRow {
+    /// "float", "rounded" (after training) or "trained" (quantisation-aware).
+    pub method: &'static str,
+    /// Width of weights and activations; none in float.
+    pub word: Option<Word>,
+    /// Whether each layer's weights have their own power-of-two scale; none in float.
+    pub auto_scale: Option<bool>,
+    /// Right answers of the test images.
+    pub correct: usize,
+    /// Test images.
+    pub images: usize,
+    /// In percent.
+    pub percent: f64,
+    /// Percentage points above the float network.
+    pub points: f64,
+}
+
+/// The accuracy table on the test images: float; rounded after training with 16 and 8 bits, with and without auto-scaling;
+/// and each quantisation-aware trained network given. Everything but the float row is measured on the integers.
+///
+/// Errors: shapes or classes that do not fit, bad weights.
+pub fn accuracy_report(net: &FloatNet, trained: &[Network], data: &Dataset) -> Result<Vec<AccuracyRow>, QuantError> {
+    let float = evaluate_float(net, &data.test)?;
+    let row = |method, a: Accuracy, word, auto_scale| AccuracyRow {
+        method,
+        word,
+        auto_scale,
+        correct: a.correct,
+        images: a.images,
+        percent: a.percent(),
+        points: a.percent() - float.percent(),
+    };
+    let mut rows = vec![row("float", float, None, None)];
+    for word in [Word::W16, Word::W8] {
+        for auto_scale in [true, false] {
+            let rounded = round_after_training(net, &data.train, word, auto_scale)?;
+            rows.push(row("rounded", evaluate(&rounded, &data.test)?, Some(word), Some(auto_scale)));
+        }
+    }
+    for t in trained {
+        let a = evaluate(t, &data.test)?;
+        rows.push(row("trained", a, Some(t.word), Some(is_auto_scaled(t))));
+    }
+    Ok(rows)
+}
+
+/// True when some layer's weights are not in the plain format Q2.14 or Q2.6.
+fn is_auto_scaled(net: &Network) -> bool {
+    net.layers.iter().any(|l| match &l.op {
+        cnna_spec::layer::Op::Conv(c) => c.weight_frac != net.word.weight_frac(),
+        cnna_spec::layer::Op::MaxPool(_) => false,
+    })
+}

@@ -1,0 +1,217 @@
+//! Networks as standard ONNX, operator set 21: the float graph, and the quantised one with QuantizeLinear and
+//! DequantizeLinear. Node names are the layers' names; tensors are NCHW with a symbolic batch.
+
+use crate::{FloatNet, FloatOp, QuantError};
+use cnna_onnx::{ElementType, GraphBuilder, Model, NodeProto};
+use cnna_spec::layer::{Activation, Layer, Network, Op, Padding, Shape, Window};
+use cnna_spec::num::Word;
+use std::path::Path;
+
+/// Name of the graph's input.
+pub const INPUT: &str = "input";
+/// Name of the graph's output.
+pub const OUTPUT: &str = "logits";
+
+/// Writes the float network, through a temporary file. Errors: the file system's.
+pub fn write_float(net: &FloatNet, path: &Path) -> Result<(), QuantError> {
+    Ok(cnna_onnx::write(path, &float_model(net))?)
+}
+
+/// Writes the quantised network, through a temporary file. Errors: the file system's; a bias beyond 32 bits.
+pub fn write_quantised(net: &Network, path: &Path) -> Result<(), QuantError> {
+    Ok(cnna_onnx::write(path, &qdq_model(net, path)?)?)
+}
+
+/// A graph that grows at its end: `value` is the name of the last result.
+struct Chain {
+    graph: GraphBuilder,
+    value: String,
+    flat: bool,
+}
+
+impl Chain {
+    fn new(name: &str, input: Shape) -> Self {
+        let mut graph = GraphBuilder::new(name);
+        graph.input(INPUT, ElementType::F32, &[input.c, input.h, input.w]);
+        Chain {
+            graph,
+            value: INPUT.into(),
+            flat: false,
+        }
+    }
+
+    /// Appends a node that reads the last value and `others`; its result is named after it.
+    fn push(&mut self, op: &str, name: &str, others: &[&str], with: impl FnOnce(NodeProto) -> NodeProto) {
+        let result = format!("{name}_out");
+        let mut inputs = vec![self.value.as_str()];
+        inputs.extend(others);
+        let node = with(NodeProto::new(op, name, &inputs, &[&result]));
+        self.graph.node(node);
+        self.value = result;
+    }
+
+    fn max_pool(&mut self, name: &str, window: &Window) {
+        self.push("MaxPool", name, &[], |n| windowed(n, window));
+    }
+
+    /// Appends the convolution or Gemm of a layer whose constants are the values `weight` and `bias`.
+    fn conv(&mut self, name: &str, window: &Window, is_fc: bool, weight: &str, bias: &str) {
+        if !is_fc {
+            return self.push("Conv", name, &[weight, bias], |n| windowed(n, window).with("group", 1));
+        }
+        if !self.flat {
+            self.push("Flatten", &format!("{name}_flatten"), &[], |n| n.with("axis", 1));
+            self.flat = true;
+        }
+        self.push("Gemm", name, &[weight, bias], |n| n.with("transB", 1));
+    }
+
+    fn relu(&mut self, name: &str, activation: Activation) {
+        if activation == Activation::Relu {
+            self.push("Relu", &format!("{name}_relu"), &[], |n| n);
+        }
+    }
+
+    /// Appends QuantizeLinear and DequantizeLinear to words of `frac` fraction bits.
+    fn quantise(&mut self, name: &str, frac: i32, word: Word) {
+        let (scale, zero) = (format!("{name}_scale"), format!("{name}_zero_point"));
+        self.graph.constant(&scale, &[], &[step(frac)]);
+        match word {
+            Word::W8 => self.graph.constant(&zero, &[], &[0i8]),
+            Word::W16 => self.graph.constant(&zero, &[], &[0i16]),
+        };
+        self.push("QuantizeLinear", &format!("{name}_quantize"), &[&scale, &zero], |n| n);
+        self.push("DequantizeLinear", &format!("{name}_dequantize"), &[&scale, &zero], |n| n);
+    }
+
+    /// Renames the last result to the graph's output.
+    fn finish(mut self, output: Shape) -> Model {
+        let dims: &[usize] = if self.flat { &[output.c] } else { &[output.c, output.h, output.w] };
+        self.graph.output(OUTPUT, ElementType::F32, dims);
+        let mut model = self.graph.finish();
+        if let Some(last) = model.graph.node.last_mut() {
+            last.output = vec![OUTPUT.into()];
+        }
+        model
+    }
+}
+
+fn step(frac: i32) -> f32 {
+    2f32.powi(-frac)
+}
+
+fn windowed(node: NodeProto, w: &Window) -> NodeProto {
+    let two = |v: [usize; 2]| v.map(|n| n as i64);
+    let Padding {
+        top,
+        left,
+        bottom,
+        right,
+    } = w.pad;
+    node.with("kernel_shape", two(w.kernel))
+        .with("strides", two(w.stride))
+        .with("dilations", two(w.dilation))
+        .with("pads", [top, left, bottom, right].map(|n| n as i64))
+}
+
+/// Shape of a layer's weights: [oc, ic, kh, kw], or [oc, inputs] for Gemm.
+fn weight_dims(is_fc: bool, oc: usize, input: Shape, w: &Window) -> Vec<usize> {
+    if is_fc { vec![oc, input.len()] } else { vec![oc, input.c, w.kernel[0], w.kernel[1]] }
+}
+
+/// The float graph: Conv, Relu, MaxPool, Flatten, Gemm.
+pub fn float_model(net: &FloatNet) -> Model {
+    let mut chain = Chain::new(&net.name, net.input);
+    for l in &net.layers {
+        match &l.op {
+            FloatOp::MaxPool(w) => chain.max_pool(&l.name, w),
+            FloatOp::Conv(c) => {
+                let (weight, bias) = (format!("{}.weight", l.name), format!("{}.bias", l.name));
+                let dims = weight_dims(l.is_fc(), c.oc, l.input, &c.window);
+                chain.graph.constant(&weight, &dims, &c.weights);
+                chain.graph.constant(&bias, &[c.oc], &c.bias);
+                chain.conv(&l.name, &c.window, l.is_fc(), &weight, &bias);
+                chain.relu(&l.name, c.activation);
+            }
+        }
+    }
+    chain.finish(net.layers.last().map_or(net.input, |l| l.output))
+}
+
+/// The quantised graph. Weights are int16 (int8) with scale 2^-f_w, biases int32 with scale 2^-(f_in + f_w), or a coarser
+/// power of two where their low bits are zero. ONNX rounds half to even where the machine rounds half up, so other
+/// runtimes agree within a few steps of the last place.
+///
+/// Errors: a bias that does not fit 32 bits (`path` is for the error only).
+pub fn qdq_model(net: &Network, path: &Path) -> Result<Model, QuantError> {
+    let mut chain = Chain::new(&net.name, net.input);
+    chain.quantise(INPUT, net.input_frac, net.word);
+    let mut frac = net.input_frac;
+    for (i, l) in net.layers.iter().enumerate() {
+        match &l.op {
+            Op::MaxPool(w) => chain.max_pool(&l.name, w),
+            Op::Conv(c) => {
+                let (weight, bias) = constants(&mut chain.graph, l, frac, net.word, path)?;
+                chain.conv(&l.name, &c.window, l.is_fc(), &weight, &bias);
+                chain.relu(&l.name, c.activation);
+            }
+        }
+        frac = l.output_frac;
+        // Pooling commutes with rounding: quantise behind it, once.
+        if !matches!(net.layers.get(i + 1).map(|n| &n.op), Some(Op::MaxPool(_))) {
+            chain.quantise(&l.name, frac, net.word);
+        }
+    }
+    Ok(chain.finish(net.layers.last().map_or(net.input, |l| l.output)))
+}
+
+/// Adds a layer's integers and their DequantizeLinear nodes; the names of the real weight and bias.
+fn constants(
+    graph: &mut GraphBuilder,
+    l: &Layer,
+    input_frac: i32,
+    word: Word,
+    path: &Path,
+) -> Result<(String, String), QuantError> {
+    let Op::Conv(c) = &l.op else {
+        unreachable!("only layers with weights have constants")
+    };
+    let dims = weight_dims(l.is_fc(), c.oc, l.input, &c.window);
+    let weight = format!("{}.weight", l.name);
+    match word {
+        Word::W16 => graph.constant(&weight, &dims, &c.weights),
+        Word::W8 => graph.constant(&weight, &dims, &c.weights.iter().map(|&w| w as i8).collect::<Vec<_>>()),
+    };
+    let bias = format!("{}.bias", l.name);
+    let fits = |d: &i32| c.bias.iter().all(|&b| (b >> d) << d == b && i32::try_from(b >> d).is_ok());
+    let dropped = (0..=16).find(fits).ok_or_else(|| QuantError::Model {
+        path: path.into(),
+        node: l.name.clone(),
+        reason: "a bias does not fit 32 bits at the accumulator's scale: retrain with smaller biases".into(),
+    })?;
+    graph.constant(&bias, &[c.oc], &c.bias.iter().map(|&b| (b >> dropped) as i32).collect::<Vec<_>>());
+    let mut real = |name: &str, frac: i32, zero: Option<Word>| {
+        let (scale, zero_point, out) = (
+            format!("{name}_scale"),
+            format!("{name}_zero_point"),
+            format!("{name}_real"),
+        );
+        graph.constant(&scale, &[], &[step(frac)]);
+        let mut inputs = vec![name, &scale];
+        match zero {
+            // Biases: int32 has no zero point.
+            None => {}
+            Some(Word::W8) => _ = graph.constant(&zero_point, &[], &[0i8]),
+            Some(Word::W16) => _ = graph.constant(&zero_point, &[], &[0i16]),
+        }
+        if zero.is_some() {
+            inputs.push(&zero_point);
+        }
+        graph.node(NodeProto::new("DequantizeLinear", &format!("{name}_dequantize"), &inputs, &[&out]));
+        out
+    };
+    Ok((
+        real(&weight, c.weight_frac, Some(word)),
+        real(&bias, input_frac + c.weight_frac - dropped, None),
+    ))
+}

@@ -1,0 +1,32 @@
+//! With which numbers: data sets, quantisation-aware training, ONNX export.
+//!
+//! A float network (`FloatNet`) is trained on labelled images, given number formats (`Formats`), trained on with
+//! straight-through fake quantisation, and becomes integers (`cnna_spec::layer::Network`) and standard ONNX. The arithmetic
+//! is `cnna_spec::num`'s; the tensors are burn's.
+
+mod arch;
+mod calibrate;
+mod checkpoint;
+mod data;
+mod error;
+mod evaluate;
+mod export;
+mod forward;
+mod import;
+mod net;
+mod optimise;
+mod quantise;
+mod train;
+
+pub use arch::{Arch, ArchLayer, BUILT_IN};
+pub use calibrate::{CALIBRATION_IMAGES, calibrate};
+pub use data::{DATA_VARIABLE, DATASETS, Dataset, Split, pixel};
+pub use error::QuantError;
+pub use evaluate::{
+    Accuracy, AccuracyRow, accuracy_report, evaluate, evaluate_fake, evaluate_float, fake_logits, float_accuracy,
+};
+pub use export::{float_model, qdq_model, write_float, write_quantised};
+pub use import::read_float;
+pub use net::{FloatConv, FloatLayer, FloatNet, FloatOp};
+pub use quantise::{Formats, QuantConv, quantise_conv, quantise_images, round_after_training, to_network};
+pub use train::{EpochRow, Phase, TrainOptions, TrainReport, train};

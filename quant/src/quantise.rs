@@ -1,0 +1,138 @@
+//! Float network and formats to integers: the one place where weights and biases become words.
+
+use crate::{FloatConv, FloatLayer, FloatNet, FloatOp, QuantError, Split, calibrate, pixel};
+use cnna_spec::layer::{Conv, Layer, Network, Op};
+use cnna_spec::num::{SHIFT_RANGE, Word, auto_scale, quantise};
+use serde::{Deserialize, Serialize};
+
+/// The number formats of a quantised network; those of weights and biases follow from their values.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Formats {
+    /// Width of weights and activations.
+    pub word: Word,
+    /// Each layer's weights use their whole word (true), or the plain format Q2.14 or Q2.6 with clipping.
+    pub auto_scale: bool,
+    /// Fraction bits of the input.
+    pub input_frac: i32,
+    /// Fraction bits of each layer's output; max pooling keeps those of its input.
+    pub output_fracs: Vec<i32>,
+}
+
+impl Formats {
+    /// Fraction bits of the input of layer `i`.
+    pub fn input_frac_of(&self, i: usize) -> i32 {
+        if i == 0 { self.input_frac } else { self.output_fracs[i - 1] }
+    }
+}
+
+/// One layer's weights and biases as integers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuantConv {
+    /// Words, [oc][ic][kh][kw].
+    pub weights: Vec<i16>,
+    /// Fraction bits of the weights.
+    pub weight_frac: i32,
+    /// [oc], input plus weight fraction bits; representable as a 32-bit integer times a power of two.
+    pub bias: Vec<i64>,
+}
+
+/// Quantises the weights and biases of layer `name`, whose input has `input_frac` fraction bits.
+///
+/// A bias beyond 32 bits at the accumulator's scale loses low bits until the layer's biases fit: ONNX stores 32.
+/// Errors: NaN or infinity. Source: the project's arithmetic contract (half to even; smallest exponent that fits).
+pub fn quantise_conv(name: &str, conv: &FloatConv, input_frac: i32, formats: &Formats) -> Result<QuantConv, QuantError> {
+    let not_finite = |what, values: &[f32], index: usize| QuantError::NotFinite {
+        layer: name.into(),
+        what,
+        index,
+        value: values[index],
+    };
+    let exponent = auto_scale(&conv.weights, formats.word).map_err(|i| not_finite("weight", &conv.weights, i))?;
+    if let Some(i) = conv.bias.iter().position(|b| !b.is_finite()) {
+        return Err(not_finite("bias", &conv.bias, i));
+    }
+    let exponent = if formats.auto_scale { exponent } else { 0 };
+    let weight_frac = formats.word.weight_frac() - exponent;
+    let weights = conv
+        .weights
+        .iter()
+        .map(|&w| quantise(f64::from(w), weight_frac, formats.word).expect("finite by the check above"))
+        .collect();
+    let bias_frac = input_frac + weight_frac;
+    let rounded = |b: f32, dropped: i32| (f64::from(b) * 2f64.powi(bias_frac - dropped)).round_ties_even();
+    let fits = |d: &i32| conv.bias.iter().all(|&b| rounded(b, *d).abs() <= f64::from(i32::MAX));
+    // 48-bit biases are the widest the accumulator can take; the compiler refuses what is larger still.
+    let dropped = (0..=16).find(fits).unwrap_or(16);
+    let bias = conv.bias.iter().map(|&b| (rounded(b, dropped) as i64) << dropped).collect();
+    Ok(QuantConv {
+        weights,
+        weight_frac,
+        bias,
+    })
+}
+
+/// The integer network. Errors: NaN or infinite weights, a shift that the machine does not have.
+pub fn to_network(net: &FloatNet, formats: &Formats) -> Result<Network, QuantError> {
+    let layers = net.layers.iter().enumerate().map(|(i, l)| layer(l, i, formats));
+    Ok(Network {
+        name: net.name.clone(),
+        word: formats.word,
+        input: net.input,
+        input_frac: formats.input_frac,
+        layers: layers.collect::<Result<_, _>>()?,
+    })
+}
+
+fn layer(l: &FloatLayer, i: usize, formats: &Formats) -> Result<Layer, QuantError> {
+    let (input_frac, output_frac) = (formats.input_frac_of(i), formats.output_fracs[i]);
+    let op = match &l.op {
+        FloatOp::MaxPool(w) => Op::MaxPool(*w),
+        FloatOp::Conv(c) => {
+            let q = quantise_conv(&l.name, c, input_frac, formats)?;
+            let shift = input_frac + q.weight_frac - output_frac;
+            if !SHIFT_RANGE.contains(&shift) {
+                return Err(QuantError::Shift {
+                    layer: l.name.clone(),
+                    shift,
+                });
+            }
+            Op::Conv(Conv {
+                oc: c.oc,
+                window: c.window,
+                weights: q.weights,
+                weight_frac: q.weight_frac,
+                bias: q.bias,
+                shift,
+                activation: c.activation,
+            })
+        }
+    };
+    Ok(Layer {
+        name: l.name.clone(),
+        op,
+        input: l.input,
+        output: l.output,
+        output_frac,
+    })
+}
+
+/// Quantisation after training: formats from calibration images, then rounding.
+///
+/// Errors: as [`calibrate`] and [`to_network`].
+pub fn round_after_training(
+    net: &FloatNet,
+    images: &Split,
+    word: Word,
+    auto_scale: bool,
+) -> Result<Network, QuantError> {
+    to_network(net, &calibrate(net, images, word, auto_scale)?)
+}
+
+/// Images as the network's input words, in the images' order and layout.
+pub fn quantise_images(bytes: &[u8], input_frac: i32, word: Word) -> Vec<i16> {
+    let table: Vec<i16> = (0..=255u8)
+        .map(|b| quantise(f64::from(pixel(b)), input_frac, word).expect("a pixel is a number"))
+        .collect();
+    bytes.iter().map(|&b| table[usize::from(b)]).collect()
+}

@@ -1,0 +1,518 @@
+//! Training: first in float, then with fake-quantised weights, biases and activations (quantisation-aware).
+//!
+//! Weights live on the host in f32. Each step uploads them (quantised in the second phase), takes gradients by burn, and
+//! updates the f32 originals: the straight-through estimator, with no gradient where a weight is clipped.
+
+use crate::checkpoint::{self, State};
+use crate::evaluate::first_largest;
+use crate::forward::{LayerTensors, Place, forward};
+use crate::optimise::{Sgd, rate};
+use crate::{
+    Accuracy, Arch, Dataset, FloatNet, Formats, QuantError, Split, calibrate, evaluate, evaluate_fake, evaluate_float,
+    read_float, to_network, write_float, write_quantised,
+};
+use burn::tensor::{Tensor, activation};
+use cnna_spec::num::Word;
+use indicatif::{ProgressBar, ProgressStyle};
+use rand::{Rng as _, SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// A training run.
+#[derive(Clone, Debug)]
+pub struct TrainOptions {
+    /// Name or folder.
+    pub dataset: String,
+    /// Name or TOML file; not used when `init` is given.
+    pub arch: String,
+    /// A float ONNX file of this room to begin from, instead of random weights.
+    pub init: Option<PathBuf>,
+    /// Passes over the data in float.
+    pub epochs: usize,
+    /// Passes over the data with fake quantisation, after those in float.
+    pub qat_epochs: usize,
+    /// Of weights, order and mirroring.
+    pub seed: u64,
+    /// Width of weights and activations.
+    pub word: Word,
+    /// Whether each layer's weights get their own power-of-two scale.
+    pub auto_scale: bool,
+    /// Stop after the float phase and write the float network to `out`.
+    pub float_only: bool,
+    /// Images a step.
+    pub batch: usize,
+    /// Largest learning rate of the float phase.
+    pub learning_rate: f64,
+    /// Largest learning rate of the quantised phase.
+    pub qat_learning_rate: f64,
+    /// Mirror half of the training images left to right; wrong for digits and letters.
+    pub mirror: bool,
+    /// Use only so many training images.
+    pub limit: Option<usize>,
+    /// The model's file.
+    pub out: PathBuf,
+    /// File for the float network as it was before the quantised phase.
+    pub float_out: Option<PathBuf>,
+    /// Show a progress bar and a line an epoch on standard error.
+    pub progress: bool,
+}
+
+impl TrainOptions {
+    /// The defaults, which give `models/fashion.onnx`; `out` is the only thing to say.
+    pub fn new(out: impl Into<PathBuf>) -> Self {
+        TrainOptions {
+            dataset: "fashion-mnist".into(),
+            arch: "vgg-small".into(),
+            init: None,
+            epochs: 10,
+            qat_epochs: 2,
+            seed: 1,
+            word: Word::W16,
+            auto_scale: true,
+            float_only: false,
+            batch: 64,
+            learning_rate: 0.04,
+            qat_learning_rate: 0.002,
+            mirror: true,
+            limit: None,
+            out: out.into(),
+            float_out: None,
+            progress: false,
+        }
+    }
+
+    /// The checkpoint: beside the model, removed at the end.
+    pub fn checkpoint(&self) -> PathBuf {
+        self.out.with_extension("checkpoint")
+    }
+
+    /// Everything that decides the result.
+    fn run(&self) -> String {
+        format!(
+            "dataset={} arch={} init={:?} epochs={}+{} seed={} word={} auto_scale={} float_only={} batch={} rate={}/{} mirror={} limit={:?}",
+            self.dataset,
+            self.arch,
+            self.init,
+            self.epochs,
+            self.qat_epochs,
+            self.seed,
+            self.word.bits(),
+            self.auto_scale,
+            self.float_only,
+            self.batch,
+            self.learning_rate,
+            self.qat_learning_rate,
+            self.mirror,
+            self.limit
+        )
+    }
+
+    fn check(&self) -> Result<(), QuantError> {
+        let bad = |option, reason: &str| {
+            Err(QuantError::Option {
+                option,
+                reason: reason.into(),
+            })
+        };
+        let rates = [self.learning_rate, self.qat_learning_rate];
+        if self.batch == 0 {
+            return bad("batch", "is 0: use at least 1");
+        }
+        if self.limit == Some(0) {
+            return bad("limit", "is 0: use at least 1 image");
+        }
+        if !rates.iter().all(|r| r.is_finite() && *r > 0.0) {
+            return bad("learning rate", "must be above 0");
+        }
+        if self.epochs == 0 && self.init.is_none() {
+            return bad("epochs", "is 0 without a float model to begin from: train at least one");
+        }
+        Ok(())
+    }
+}
+
+/// Which arithmetic an epoch trained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// f32.
+    Float,
+    /// Fake-quantised.
+    Quantised,
+}
+
+/// One epoch's result.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EpochRow {
+    /// Counted from 1 over both phases.
+    pub epoch: usize,
+    /// Which arithmetic.
+    pub phase: Phase,
+    /// Mean cross entropy over the epoch.
+    pub loss: f64,
+    /// Accuracy on the training images as they passed, in percent.
+    pub train_percent: f64,
+    /// Accuracy on the test images after the epoch, in percent; it decides nothing.
+    pub test_percent: f64,
+    /// Wall time of the epoch without the test.
+    pub seconds: f64,
+}
+
+/// What a training run gave.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TrainReport {
+    /// All epochs, also those before a resumption.
+    pub epochs: Vec<EpochRow>,
+    /// Test accuracy of the float network.
+    pub float: Accuracy,
+    /// Test accuracy of the integers by the reference model.
+    pub quantised: Option<Accuracy>,
+    /// Formats of the quantised network.
+    pub formats: Option<Formats>,
+    /// The model's file.
+    pub out: PathBuf,
+    /// The float network's file, if asked for.
+    pub float_out: Option<PathBuf>,
+}
+
+/// Trains and writes the model. Continues from the checkpoint of the same run if there is one.
+///
+/// The result depends on the options and the machine's vector units only, not on interruptions.
+/// Errors: bad options, data, architecture or checkpoint; divergence; the file system's.
+pub fn train(options: &TrainOptions) -> Result<TrainReport, QuantError> {
+    options.check()?;
+    writable(&options.out)?;
+    let mut data = Dataset::load(&options.dataset)?;
+    if let Some(n) = options.limit {
+        data.train = data.train.first(n);
+    }
+    let net = match &options.init {
+        Some(path) => read_float(path)?,
+        None => Arch::load(&options.arch)?.init(data.train.shape, data.classes, options.seed)?,
+    };
+    if net.input != data.train.shape || net.classes() != data.classes {
+        return Err(QuantError::Option {
+            option: "init",
+            reason: format!(
+                "the network takes {} and gives {} classes, the data set has {} and {}",
+                net.input,
+                net.classes(),
+                data.train.shape,
+                data.classes
+            ),
+        });
+    }
+    Trainer::begin(options, &data, net)?.finish()
+}
+
+/// Training takes minutes: find out at once whether its result can be written.
+fn writable(out: &Path) -> Result<(), QuantError> {
+    let dir = out.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let found = if dir.is_dir() { Ok(()) } else { Err(std::io::ErrorKind::NotFound.into()) };
+    found.map_err(|source| QuantError::Io {
+        path: dir.into(),
+        source,
+    })
+}
+
+struct Trainer<'a> {
+    options: &'a TrainOptions,
+    data: &'a Dataset,
+    net: FloatNet,
+    sgd: Sgd,
+    state: State,
+}
+
+impl<'a> Trainer<'a> {
+    fn begin(options: &'a TrainOptions, data: &'a Dataset, mut net: FloatNet) -> Result<Self, QuantError> {
+        let mut sgd = Sgd::new(&net);
+        let run = options.run();
+        let state = checkpoint::read(&options.checkpoint(), &run, &mut net, &mut sgd)?.unwrap_or(State {
+            run,
+            rows: Vec::new(),
+            float: None,
+            formats: None,
+        });
+        Ok(Trainer {
+            options,
+            data,
+            net,
+            sgd,
+            state,
+        })
+    }
+
+    fn finish(mut self) -> Result<TrainReport, QuantError> {
+        let o = self.options;
+        while self.state.rows.len() < o.epochs {
+            self.epoch(Phase::Float)?;
+        }
+        let float = match self.state.float {
+            Some(a) => a,
+            None => {
+                if let Some(path) = &o.float_out {
+                    write_float(&self.net, path)?;
+                }
+                evaluate_float(&self.net, &self.data.test)?
+            }
+        };
+        self.state.float = Some(float);
+        let mut quantised = None;
+        if o.float_only {
+            write_float(&self.net, &o.out)?;
+        } else {
+            while self.state.rows.len() < o.epochs + o.qat_epochs {
+                self.epoch(Phase::Quantised)?;
+            }
+            let formats = self.formats()?;
+            let net = to_network(&self.net, &formats)?;
+            write_quantised(&net, &o.out)?;
+            quantised = Some(evaluate(&net, &self.data.test)?);
+            self.state.formats = Some(formats);
+        }
+        match std::fs::remove_file(o.checkpoint()) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                return Err(QuantError::Io {
+                    path: o.checkpoint(),
+                    source,
+                });
+            }
+            _ => {}
+        }
+        Ok(TrainReport {
+            epochs: self.state.rows,
+            float,
+            quantised,
+            formats: self.state.formats,
+            out: o.out.clone(),
+            float_out: o.float_out.clone(),
+        })
+    }
+
+    /// Those of the last quantised epoch, or calibrated now.
+    fn formats(&self) -> Result<Formats, QuantError> {
+        match &self.state.formats {
+            Some(f) => Ok(f.clone()),
+            None => calibrate(&self.net, &self.data.train, self.options.word, self.options.auto_scale),
+        }
+    }
+
+    fn epoch(&mut self, phase: Phase) -> Result<(), QuantError> {
+        let o = self.options;
+        let done = self.state.rows.len();
+        let (peak, before, all) = match phase {
+            Phase::Float => (o.learning_rate, 0, o.epochs),
+            Phase::Quantised => (o.qat_learning_rate, o.epochs, o.qat_epochs),
+        };
+        if phase == Phase::Quantised {
+            if done == before {
+                self.sgd = Sgd::new(&self.net);
+            }
+            // Ranges move while weights learn: look again before every epoch, then hold still.
+            self.state.formats = Some(calibrate(&self.net, &self.data.train, o.word, o.auto_scale)?);
+        }
+        let train = &self.data.train;
+        // Each epoch has its own stream, so a resumed run repeats the uninterrupted one.
+        let mut rng = StdRng::seed_from_u64(o.seed.wrapping_mul(1_000_003).wrapping_add(done as u64 + 1));
+        let mut order: Vec<usize> = (0..train.len()).collect();
+        order.shuffle(&mut rng);
+        let steps = order.len().div_ceil(o.batch);
+        let bar = bar(o.progress, steps, done + 1, o.epochs + if o.float_only { 0 } else { o.qat_epochs }, phase);
+        let began = Instant::now();
+        let (mut loss, mut correct, mut seen) = (0.0, 0, 0);
+        for (s, indices) in order.chunks(o.batch).enumerate() {
+            let flip: Vec<bool> = indices.iter().map(|_| o.mirror && rng.random()).collect();
+            let progress = ((done - before) * steps + s) as f64 / (all * steps) as f64;
+            let (batch_loss, right) = self.step(phase, train, indices, &flip, rate(peak, progress) as f32)?;
+            if !batch_loss.is_finite() {
+                bar.finish_and_clear();
+                return Err(QuantError::Diverged {
+                    epoch: done + 1,
+                    loss: batch_loss,
+                });
+            }
+            loss += batch_loss * indices.len() as f64;
+            correct += right;
+            seen += indices.len();
+            bar.set_message(format!("loss {:.4} accuracy {:.2} %", loss / seen as f64, 100.0 * correct as f64 / seen as f64));
+            bar.inc(1);
+        }
+        bar.finish_and_clear();
+        let seconds = began.elapsed().as_secs_f64();
+        let test = match &self.state.formats {
+            Some(f) => evaluate_fake(&self.net, f, &self.data.test)?,
+            None => evaluate_float(&self.net, &self.data.test)?,
+        };
+        let row = EpochRow {
+            epoch: done + 1,
+            phase,
+            loss: loss / seen as f64,
+            train_percent: 100.0 * correct as f64 / seen as f64,
+            test_percent: test.percent(),
+            seconds,
+        };
+        if o.progress {
+            eprintln!(
+                "epoch {:>2} {}: loss {:.4}, training {:.2} %, test {:.2} %, {:.0} s",
+                row.epoch,
+                name(phase),
+                row.loss,
+                row.train_percent,
+                row.test_percent,
+                row.seconds
+            );
+        }
+        self.state.rows.push(row);
+        if phase == Phase::Float && done + 1 == o.epochs {
+            // The checkpoint that ends the phase knows its result, so the float file is written before it.
+            if let Some(path) = &o.float_out {
+                write_float(&self.net, path)?;
+            }
+            self.state.float = Some(test);
+        }
+        checkpoint::write(&o.checkpoint(), &self.state, &self.net, &self.sgd)
+    }
+
+    /// One minibatch: mean loss and number of right answers.
+    fn step(&mut self, phase: Phase, split: &Split, indices: &[usize], flip: &[bool], rate: f32) -> Result<(f64, usize), QuantError> {
+        let place = Place::training();
+        let formats = self.state.formats.as_ref().filter(|_| phase == Phase::Quantised);
+        let leaf = |t: LayerTensors| LayerTensors {
+            weight: t.weight.require_grad(),
+            bias: t.bias.require_grad(),
+        };
+        let tensors: Vec<_> = place.layers(&self.net, formats)?.into_iter().map(leaf).collect();
+        let x = place.batch(split, indices, flip, formats);
+        let logits = forward(&self.net, &tensors, formats, x, &mut |_, _| ());
+        let (n, classes) = (indices.len(), self.net.classes());
+        let mut wanted = vec![0.0; n * classes];
+        for (row, &i) in indices.iter().enumerate() {
+            wanted[row * classes + usize::from(split.labels[i])] = -1.0 / n as f64;
+        }
+        let wanted: Tensor<2> = place.tensor(wanted, [n, classes]);
+        let loss = (activation::log_softmax(logits.clone(), 1) * wanted).sum();
+        let gradients = loss.backward();
+        let values: Vec<f32> = logits.try_into_vec_as().expect("training is in f32");
+        let right = |(row, &i): (&[f32], &usize)| first_largest(row) == usize::from(split.labels[i]);
+        let correct = values.chunks_exact(classes).zip(indices).filter(|&p| right(p)).count();
+
+        let formats = formats.cloned();
+        for (layer, (t, conv)) in tensors.iter().zip(self.net.convs_mut()).enumerate() {
+            let missing = "every weight takes part in the loss";
+            let mut dw: Vec<f32> = t.weight.grad(&gradients).expect(missing).try_into_vec_as().expect("f32");
+            let db: Vec<f32> = t.bias.grad(&gradients).expect(missing).try_into_vec_as().expect("f32");
+            if formats.as_ref().is_some_and(|f| !f.auto_scale) {
+                mask_clipped(&mut dw, &conv.weights);
+            }
+            self.sgd.step(layer, 0, &mut conv.weights, &dw, rate);
+            self.sgd.step(layer, 1, &mut conv.bias, &db, rate);
+        }
+        Ok((loss.into_scalar::<f64>(), correct))
+    }
+}
+
+/// No gradient for weights outside [-2, 2), the plain format's range. An auto-scaled layer has none outside its range.
+fn mask_clipped(gradient: &mut [f32], weights: &[f32]) {
+    for (g, w) in gradient.iter_mut().zip(weights) {
+        if !(-2.0..2.0).contains(w) {
+            *g = 0.0;
+        }
+    }
+}
+
+fn name(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Float => "float",
+        Phase::Quantised => "quantised",
+    }
+}
+
+fn bar(shown: bool, steps: usize, epoch: usize, epochs: usize, phase: Phase) -> ProgressBar {
+    if !shown {
+        return ProgressBar::hidden();
+    }
+    let template = "{prefix} [{bar:30}] {pos}/{len} {msg} ({eta} left)";
+    let style = ProgressStyle::with_template(template).expect("a constant template that is tested");
+    let bar = ProgressBar::new(steps as u64).with_style(style.progress_chars("=> "));
+    bar.with_prefix(format!("epoch {epoch}/{epochs} {}", name(phase)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TINY: &str = r#"
+        name = "tiny"
+        layer = [
+          { kind = "conv", name = "c1", channels = 4, kernel = 3, stride = 2, pad = 1 },
+          { kind = "max-pool", name = "p1", kernel = 2, stride = 2 },
+          { kind = "fc", name = "f1", features = 10 },
+        ]
+    "#;
+
+    fn options(dir: &Path, name: &str) -> TrainOptions {
+        let arch = dir.join("tiny.toml");
+        std::fs::write(&arch, TINY).expect("a temporary folder can be written");
+        TrainOptions {
+            arch: arch.to_string_lossy().into_owned(),
+            epochs: 2,
+            qat_epochs: 2,
+            limit: Some(200),
+            ..TrainOptions::new(dir.join(name))
+        }
+    }
+
+    /// Runs `epochs` epochs as a run that is then killed would.
+    fn interrupted(o: &TrainOptions, epochs: usize) {
+        let mut data = Dataset::load(&o.dataset).expect("Fashion-MNIST is a condition of the tests");
+        data.train = data.train.first(200);
+        let net = Arch::load(&o.arch).and_then(|a| a.init(data.train.shape, data.classes, o.seed)).expect("it fits");
+        let mut t = Trainer::begin(o, &data, net).expect("a fresh or resumed run");
+        for e in 0..epochs {
+            let phase = if t.state.rows.len() < o.epochs { Phase::Float } else { Phase::Quantised };
+            t.epoch(phase).unwrap_or_else(|x| panic!("epoch {e}: {x}"));
+        }
+    }
+
+    #[test]
+    fn an_interrupted_run_ends_as_an_uninterrupted_one() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let whole = options(dir.path(), "whole.onnx");
+        train(&whole).expect("a run");
+        let parts = options(dir.path(), "parts.onnx");
+        interrupted(&parts, 1);
+        interrupted(&parts, 2);
+        assert!(parts.checkpoint().exists() && !parts.out.exists());
+        let report = train(&parts).expect("the rest of the run");
+        assert_eq!(report.epochs.len(), 4);
+        let read = |o: &TrainOptions| std::fs::read(&o.out).expect("the model");
+        assert_eq!(read(&whole), read(&parts));
+        assert!(!parts.checkpoint().exists());
+    }
+
+    #[test]
+    fn a_checkpoint_of_another_run_or_a_damaged_one_is_refused() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let o = options(dir.path(), "net.onnx");
+        interrupted(&o, 1);
+        let other = TrainOptions { seed: 99, ..o.clone() };
+        let e = train(&other).expect_err("another seed").to_string();
+        assert!(e.contains("another run") && e.contains("delete it"), "{e}");
+        let mut bytes = std::fs::read(o.checkpoint()).expect("just written");
+        for spoil in [bytes.len() / 2, 3] {
+            bytes[spoil] ^= 0x10;
+            std::fs::write(o.checkpoint(), &bytes).expect("a file");
+            let e = train(&o).expect_err("a flipped bit").to_string();
+            assert!(e.contains("damaged"), "{e}");
+        }
+        std::fs::write(o.checkpoint(), b"ck").expect("a file");
+        assert!(train(&o).expect_err("two bytes").to_string().contains("truncated"));
+        assert!(!o.out.exists());
+    }
+
+    #[test]
+    fn the_progress_bar_has_a_legal_template() {
+        bar(true, 3, 1, 2, Phase::Quantised).finish_and_clear();
+    }
+}
