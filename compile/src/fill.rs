@@ -1,0 +1,203 @@
+//! A fill: some channels and columns of a map on their way through the activation buffer's ring of rows.
+
+use crate::jobs::{Jobs, address, field};
+use crate::stage::Stage;
+use cnna_spec::Accelerator;
+use cnna_spec::config::BEAT_WORDS;
+use cnna_spec::isa::{Compute, Load};
+use cnna_spec::program::TensorInfo;
+use std::ops::Range;
+
+/// Geometry of a fill, and which of its rows have been listed for loading.
+#[derive(Clone, Debug)]
+pub struct Fill {
+    source: TensorInfo,
+    /// Planes of rows and columns.
+    planes: [usize; 2],
+    /// Channels held.
+    pub channels: Range<usize>,
+    /// Map columns held: from a beat and line border, to one or the map's end.
+    columns: Range<usize>,
+    beats: usize,
+    /// Lines of one channel, a column plane, a row plane, a slot.
+    pub c_pitch: usize,
+    plane_pitch: usize,
+    plane_y_pitch: usize,
+    /// Lines of one slot.
+    pub row_pitch: usize,
+    /// Slots of the ring; set by [`Fill::open`].
+    pub slots: usize,
+    /// Each row is its own slot's first: vector mode's virtual rows.
+    pub virtual_rows: bool,
+    /// (row, load item), ascending.
+    listed: Vec<(usize, usize)>,
+}
+
+impl Fill {
+    /// A fill that holds `columns` of the map (widened to whole beats and lines) of some channels.
+    pub fn new(
+        source: &TensorInfo,
+        planes: [usize; 2],
+        channels: Range<usize>,
+        columns: Range<usize>,
+        a: &Accelerator,
+    ) -> Self {
+        let align = a.column_align();
+        let from = columns.start / align * align;
+        let to = columns.end.max(from + 1).next_multiple_of(align);
+        let words = to - from;
+        let c_pitch = (words / planes[1]).div_ceil(a.line_words());
+        let plane_pitch = channels.len() * c_pitch;
+        let plane_y_pitch = planes[1] * plane_pitch;
+        Fill {
+            source: source.clone(),
+            planes,
+            channels,
+            columns: from..to.min(source.layout.shape.w),
+            beats: words / BEAT_WORDS,
+            c_pitch,
+            plane_pitch,
+            plane_y_pitch,
+            row_pitch: planes[0] * plane_y_pitch,
+            slots: 1,
+            virtual_rows: false,
+            listed: Vec::new(),
+        }
+    }
+
+    /// The fill for a stage's result columns.
+    pub fn for_columns(
+        s: &Stage,
+        results: Range<usize>,
+        channels: Range<usize>,
+        a: &Accelerator,
+    ) -> Self {
+        let w = s.input.layout.shape.w as i64;
+        let from = s.origin(1, results.start).clamp(0, w - 1);
+        let to = s.origin(1, results.end - 1) + s.span(1) as i64;
+        // Results that see padding only still need a fill: one column of it.
+        let columns = from as usize..to.clamp(from + 1, w) as usize;
+        Self::new(&s.input, s.planes(), channels, columns, a)
+    }
+
+    /// Slots that rows `rows` of the map need at once.
+    pub fn slots_for(&self, rows: &Range<usize>) -> usize {
+        if rows.is_empty() {
+            return 1;
+        }
+        let p = self.planes[0];
+        ((rows.end - 1) / p - rows.start / p + 1).div_ceil(4)
+    }
+
+    /// As many slots as the buffer has room for, at most `most`.
+    pub fn open(&mut self, most: usize, a: &Accelerator) {
+        self.slots = (a.act_depth / self.row_pitch).clamp(1, most.max(1));
+    }
+
+    /// Lists loads up to the rows' end and returns the items that hold the rows. Rows must come in ascending order.
+    pub fn rows(&mut self, rows: Range<usize>, s: &Stage, jobs: &mut Jobs) -> Range<usize> {
+        let first = self.listed.last().map_or(rows.start, |(y, _)| y + 1);
+        for y in first.max(rows.start)..rows.end {
+            if self.row_is_used(y, s) {
+                let item = self.list(y, jobs);
+                self.listed.push((y, item));
+            }
+        }
+        let at = |y: usize| {
+            let i = self.listed.partition_point(|(r, _)| *r < y);
+            self.listed
+                .get(i)
+                .map_or(jobs.loads.len(), |(_, item)| *item)
+        };
+        let range = at(rows.start)..at(rows.end);
+        if range.is_empty() { 0..0 } else { range }
+    }
+
+    /// Strides larger than the kernel skip whole row planes.
+    fn row_is_used(&self, y: usize, s: &Stage) -> bool {
+        let p = self.planes[0];
+        (0..s.window.kernel[0].min(p)).any(|ky| {
+            let tap = s.origin(0, 0) + ky as i64;
+            tap.rem_euclid(p as i64) as usize == y % p
+        })
+    }
+
+    fn list(&self, y: usize, jobs: &mut Jobs) -> usize {
+        let layout = &self.source.layout;
+        let (row, py) = (y / self.planes[0], y % self.planes[0]);
+        let row = if self.virtual_rows { 4 * row } else { row };
+        let line = row / 4 % self.slots * self.row_pitch + py * self.plane_y_pitch;
+        let whole = self.beats * BEAT_WORDS == layout.padded_w;
+        let (seg_count, seg_beats) = match whole {
+            true => (1, self.channels.len() * self.beats),
+            false => (self.channels.len(), self.beats),
+        };
+        let ddr = self.source.offset
+            + y * layout.row_bytes()
+            + self.channels.start * layout.channel_bytes()
+            + self.columns.start * layout.word_bytes;
+        let load = Load {
+            ddr: address(ddr),
+            seg_beats: field(seg_beats),
+            seg_count: field(seg_count),
+            seg_stride: address(layout.channel_bytes()),
+            line: field(line),
+            row_bank: field(row % 4),
+            stride: field(self.planes[1]),
+            channel_beats: field(self.beats),
+            plane_pitch: field(self.plane_pitch),
+        };
+        jobs.load(load, line..line + self.plane_y_pitch)
+    }
+
+    /// A compute command's view of the fill: channels from `c0` on, first tap at map position (y, x).
+    ///
+    /// Taps, tiles and results are the caller's to set.
+    pub fn view(&self, s: &Stage, c0: usize, y: i64, x: i64) -> Compute {
+        let [sy, sx] = self.planes.map(|p| p as i64);
+        let x = x - self.columns.start as i64;
+        let (plane_y, py) = (y.div_euclid(sy), y.rem_euclid(sy) as usize);
+        let (plane_x, px) = (x.div_euclid(sx), x.rem_euclid(sx) as usize);
+        let plane_y = if self.virtual_rows {
+            4 * plane_y
+        } else {
+            plane_y
+        };
+        // Between planes a position moves by one; `dilation` counts only where the phase always carries.
+        let [mut dy, dx] = s.window.dilation;
+        if self.virtual_rows {
+            dy = 4;
+        }
+        let channel_line = (c0 - self.channels.start) * self.c_pitch;
+        let slot_line = |slot: i64| slot.rem_euclid(self.slots as i64) as usize * self.row_pitch;
+        let (h, w) = (self.source.layout.shape.h, self.columns.len());
+        let [sy, sx] = self.planes;
+        let h_full = if self.virtual_rows { 4 * h } else { h / sy };
+        Compute {
+            ring_lines: field(self.slots * self.row_pitch),
+            // The ring is seen from the first channel used, so all of it moves up by that channel's lines.
+            ring_end: field(self.slots * self.row_pitch + channel_line),
+            row_line: field(slot_line(plane_y.div_euclid(4)) + channel_line),
+            row_pitch: field(self.row_pitch),
+            c_pitch: field(self.c_pitch),
+            row_step: field(slot_line(dy as i64 / 4)),
+            row_step_carry: field(slot_line(dy as i64 / 4 + 1)),
+            x_start: plane_x as i32,
+            y_start: plane_y as i32,
+            w_full: field(w / sx),
+            h_full: field(h_full),
+            plane_pitch: field(self.plane_pitch),
+            plane_y_pitch: field(self.plane_y_pitch),
+            plane_x0: field(px * self.plane_pitch),
+            plane_y0: field(py * self.plane_y_pitch),
+            stride: field(sx.max(sy)),
+            px0: field(px),
+            py0: field(py),
+            w_rem: field(w % sx),
+            h_rem: field(h % sy),
+            dilation_x: field(dx),
+            dilation_y: field(dy),
+            ..Compute::default()
+        }
+    }
+}

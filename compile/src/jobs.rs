@@ -1,0 +1,172 @@
+//! Work before it has an order: transfers into buffers (items), and the commands that use them (jobs).
+//!
+//! Items and jobs are listed in the order in which they are first needed. Each says which rows of which buffer it
+//! touches; [`crate::stream`] derives from that when an item may be issued, and every token.
+
+use crate::memory::Ring;
+use cnna_spec::Accelerator;
+use cnna_spec::isa::{Body, Compute, Load, Store, Weight, store_kind};
+use std::ops::Range;
+
+/// A buffer that items fill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Space {
+    /// A row bank of the activation buffer, in lines.
+    Act(usize),
+    /// The weight buffer, in rows.
+    Weights,
+    /// The bias buffer, in rows.
+    Bias,
+}
+
+/// A load or weight command.
+#[derive(Clone, Debug)]
+pub struct Item {
+    /// The command's body.
+    pub body: Body,
+    /// Its kind.
+    pub kind: i32,
+    /// Its layer.
+    pub tag: u16,
+    /// Rows that it overwrites.
+    pub rows: (Space, Range<usize>),
+    /// The mark after which memory holds what it reads.
+    pub after: Option<usize>,
+}
+
+/// A compute command with its stores, or a store command alone.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// Compute, or a mark or the end.
+    pub body: Body,
+    /// Its kind.
+    pub kind: i32,
+    /// Its layer.
+    pub tag: u16,
+    /// Load items that it reads.
+    pub loads: Range<usize>,
+    /// Weight items that it reads.
+    pub weights: [Option<usize>; 2],
+    /// Output buffer lines that it writes.
+    pub region: Range<usize>,
+    /// Stores of what this job and the ones before it left in its region.
+    pub stores: Vec<Store>,
+}
+
+/// The lists, and the state of the buffers' allocation.
+#[derive(Clone, Debug)]
+pub struct Jobs {
+    /// Loads in order of need.
+    pub loads: Vec<Item>,
+    /// Weight and bias transfers in order of need.
+    pub weights: Vec<Item>,
+    /// In order of execution.
+    pub jobs: Vec<Job>,
+    /// Weight buffer.
+    pub weight_ring: Ring,
+    /// Bias buffer.
+    pub bias_ring: Ring,
+    /// Output buffer.
+    pub out_ring: Ring,
+    /// Layer of what is added.
+    pub tag: u16,
+    /// The last mark.
+    mark: Option<usize>,
+}
+
+impl Jobs {
+    /// Empty lists for a machine.
+    pub fn new(a: &Accelerator) -> Self {
+        Jobs {
+            loads: Vec::new(),
+            weights: Vec::new(),
+            jobs: Vec::new(),
+            weight_ring: Ring::new(a.weight_depth),
+            bias_ring: Ring::new(a.bias_depth),
+            out_ring: Ring::new(a.out_depth),
+            tag: 0,
+            mark: None,
+        }
+    }
+
+    /// Appends a load and returns its index.
+    pub fn load(&mut self, load: Load, lines: Range<usize>) -> usize {
+        self.loads.push(Item {
+            body: Body::Load(load),
+            kind: 0,
+            tag: self.tag,
+            rows: (Space::Act(load.row_bank as usize), lines),
+            after: self.mark,
+        });
+        self.loads.len() - 1
+    }
+
+    /// Appends a weight or bias transfer and returns its index.
+    pub fn weight(&mut self, kind: i32, weight: Weight, space: Space, rows: Range<usize>) -> usize {
+        self.weights.push(Item {
+            body: Body::Weight(weight),
+            kind,
+            tag: self.tag,
+            rows: (space, rows),
+            after: None,
+        });
+        self.weights.len() - 1
+    }
+
+    /// Appends a compute command.
+    pub fn compute(
+        &mut self,
+        compute: Compute,
+        loads: Range<usize>,
+        weights: [Option<usize>; 2],
+        region: &Range<usize>,
+        stores: Vec<Store>,
+    ) {
+        self.jobs.push(Job {
+            body: Body::Compute(compute),
+            kind: 0,
+            tag: self.tag,
+            loads,
+            weights,
+            region: region.clone(),
+            stores,
+        });
+    }
+
+    /// Appends a mark: later loads wait for it.
+    pub fn mark(&mut self, record: usize) {
+        self.mark = Some(self.jobs.len());
+        let mark = Store {
+            ddr: address(record),
+            ..Store::default()
+        };
+        self.store_job(store_kind::MARK, mark);
+    }
+
+    /// Appends the end.
+    pub fn end(&mut self) {
+        self.store_job(store_kind::END, Store::default());
+    }
+
+    fn store_job(&mut self, kind: i32, body: Store) {
+        self.jobs.push(Job {
+            body: Body::Store(body),
+            kind,
+            tag: self.tag,
+            loads: 0..0,
+            weights: [None; 2],
+            region: 0..0,
+            stores: Vec::new(),
+        });
+    }
+}
+
+/// A count as a command field; one that no field can hold stays so, for the encoder to refuse.
+pub fn field(v: usize) -> i32 {
+    i32::try_from(v).unwrap_or(i32::MAX)
+}
+
+/// A byte offset as a command field: its 32 bits. The window's size is checked before anything is encoded.
+pub fn address(v: usize) -> i32 {
+    v as u32 as i32
+}

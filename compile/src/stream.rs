@@ -1,0 +1,196 @@
+//! From jobs to a stream: prefetching as early as the buffers permit, then the fewest tokens that keep every order.
+
+use crate::error::CompileError;
+use crate::jobs::{Item, Job, Jobs, Space};
+use cnna_spec::Accelerator;
+use cnna_spec::isa::{Body, Command, Queue, TOKEN_PATHS, store_kind};
+use std::ops::Range;
+
+/// Loads issued ahead of need after one job: few, so that the queue never fills with what is needed late.
+const LOADS_AHEAD: usize = 4;
+/// Weight transfers issued ahead of the current need.
+const WEIGHTS_AHEAD: usize = 6;
+
+/// A command and the commands of the other queues (by index) that must be complete before it starts.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The command; its token masks are empty until [`assign_tokens`].
+    pub command: Command,
+    /// Latest command awaited of each queue.
+    pub after: [Option<usize>; 4],
+}
+
+/// Which item or job last touched each row of a buffer.
+struct Rows(Vec<Option<usize>>);
+
+impl Rows {
+    fn latest(&self, rows: &Range<usize>) -> impl Iterator<Item = usize> {
+        self.0[rows.clone()].iter().flatten().copied()
+    }
+    fn set(&mut self, rows: &Range<usize>, by: usize) {
+        self.0[rows.clone()].fill(Some(by));
+    }
+}
+
+/// For each item, the last job that reads what it overwrites.
+fn freed_by(items: &[Item], last_reader: &[Option<usize>], a: &Accelerator) -> Vec<Option<usize>> {
+    let depth = |n: usize| Rows(vec![None; n]);
+    let mut act: [Rows; 4] = std::array::from_fn(|_| depth(a.act_depth));
+    let (mut weights, mut bias) = (depth(a.weight_depth), depth(a.bias_depth));
+    items
+        .iter()
+        .enumerate()
+        .map(|(i, item)| {
+            let (space, rows) = &item.rows;
+            let buffer = match space {
+                Space::Act(bank) => &mut act[*bank],
+                Space::Weights => &mut weights,
+                Space::Bias => &mut bias,
+            };
+            let free = buffer.latest(rows).filter_map(|i| last_reader[i]).max();
+            buffer.set(rows, i);
+            free
+        })
+        .collect()
+}
+
+/// One in-order list of items on its way into the stream.
+struct Feed<'a> {
+    items: &'a [Item],
+    freed_by: Vec<Option<usize>>,
+    /// Stream index of each item issued.
+    issued: Vec<usize>,
+}
+
+impl Feed<'_> {
+    /// True when the next item may be issued once job `done` (and all before it) has been.
+    fn may_issue(&self, done: Option<usize>) -> bool {
+        let next = self.issued.len();
+        next < self.items.len() && self.freed_by[next] <= done && self.items[next].after <= done
+    }
+
+    fn issue(&mut self, stream: &mut Vec<Entry>, job_at: &[usize]) {
+        let next = self.issued.len();
+        let item = &self.items[next];
+        let mut after = [None; 4];
+        after[Queue::Compute as usize] = self.freed_by[next].map(|j| job_at[j]);
+        after[Queue::Store as usize] = item.after.map(|j| job_at[j]);
+        self.issued.push(stream.len());
+        stream.push(entry(item.kind, item.tag, item.body, after));
+    }
+}
+
+fn entry(kind: i32, tag: u16, body: Body, after: [Option<usize>; 4]) -> Entry {
+    Entry {
+        command: Command {
+            kind,
+            wait: 0,
+            signal: 0,
+            tag,
+            body,
+        },
+        after,
+    }
+}
+
+/// The stream of all jobs, tokens included.
+pub fn build(work: &Jobs, a: &Accelerator) -> Result<Vec<Entry>, CompileError> {
+    let mut load_reader = vec![None; work.loads.len()];
+    let mut weight_reader = vec![None; work.weights.len()];
+    for (j, job) in work.jobs.iter().enumerate() {
+        load_reader[job.loads.clone()].fill(Some(j));
+        for &w in job.weights.iter().flatten() {
+            weight_reader[w] = Some(j);
+        }
+    }
+    let mut loads = Feed {
+        freed_by: freed_by(&work.loads, &load_reader, a),
+        items: &work.loads,
+        issued: Vec::new(),
+    };
+    let mut weights = Feed {
+        freed_by: freed_by(&work.weights, &weight_reader, a),
+        items: &work.weights,
+        issued: Vec::new(),
+    };
+    let mut stream = Vec::new();
+    let mut job_at = Vec::with_capacity(work.jobs.len());
+    // Last store that reads each output line.
+    let mut stored = Rows(vec![None; a.out_depth]);
+    let mut weights_used = 0;
+    for (j, job) in work.jobs.iter().enumerate() {
+        let done = j.checked_sub(1);
+        weights_used = weights_used.max(job.weights.iter().flatten().max().map_or(0, |w| w + 1));
+        for (feed, needed) in [(&mut loads, job.loads.end), (&mut weights, weights_used)] {
+            while feed.issued.len() < needed {
+                if !feed.may_issue(done) {
+                    return Err(broken(
+                        job,
+                        "a transfer would overwrite what a later job reads",
+                    ));
+                }
+                feed.issue(&mut stream, &job_at);
+            }
+        }
+        issue_job(job, &loads, &weights, &mut stored, &mut stream, &mut job_at);
+        for _ in 0..LOADS_AHEAD {
+            if loads.may_issue(Some(j)) {
+                loads.issue(&mut stream, &job_at);
+            }
+        }
+        while weights.issued.len() < weights_used + WEIGHTS_AHEAD && weights.may_issue(Some(j)) {
+            weights.issue(&mut stream, &job_at);
+        }
+    }
+    assign_tokens(&mut stream);
+    Ok(stream)
+}
+
+fn broken(job: &Job, message: &str) -> CompileError {
+    CompileError::Internal {
+        layer: format!("#{}", job.tag),
+        message: message.into(),
+    }
+}
+
+fn issue_job(
+    job: &Job,
+    loads: &Feed,
+    weights: &Feed,
+    stored: &mut Rows,
+    stream: &mut Vec<Entry>,
+    job_at: &mut Vec<usize>,
+) {
+    let mut after = [None; 4];
+    if !job.loads.is_empty() {
+        after[Queue::Load as usize] = Some(loads.issued[job.loads.end - 1]);
+    }
+    let used = job.weights.iter().flatten();
+    after[Queue::Weight as usize] = used.map(|&w| weights.issued[w]).max();
+    after[Queue::Store as usize] = stored.latest(&job.region).max();
+    let at = stream.len();
+    job_at.push(at);
+    stream.push(entry(job.kind, job.tag, job.body, after));
+    for s in &job.stores {
+        let mut after = [None; 4];
+        after[Queue::Compute as usize] = Some(at);
+        stored.set(&job.region, stream.len());
+        stream.push(entry(store_kind::STORE, job.tag, Body::Store(*s), after));
+    }
+}
+
+/// Sets the token masks: queues are in order, so a command waits only for what no earlier one of its queue awaited.
+fn assign_tokens(stream: &mut [Entry]) {
+    for (from, to) in TOKEN_PATHS {
+        let mut awaited = None;
+        for i in 0..stream.len() {
+            let after = stream[i].after[from as usize];
+            if stream[i].command.queue() == to && after > awaited {
+                awaited = after;
+                stream[i].command.wait |= from.bit();
+                let producer = after.expect("greater than some option");
+                stream[producer].command.signal |= to.bit();
+            }
+        }
+    }
+}

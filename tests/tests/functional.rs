@@ -1,0 +1,310 @@
+//! Random networks through compiler and machine (values, no time) against the reference model.
+//!
+//! `CNNA_SEED=n` runs one case, `CNNA_CASES=n` that many from the first on.
+
+use cnna_compile::{CompileError, Options, compile};
+use cnna_sim::exec::run_in_order;
+use cnna_spec::golden;
+use cnna_spec::isa::{COMMAND_BYTES, COMMAND_WORDS, Command};
+use cnna_spec::layer::{Activation, Conv, Layer, Network, Op, Padding, Shape, Window};
+use cnna_spec::num::Word;
+use cnna_spec::program::ProgramMeta;
+use cnna_spec::regs::{COUNTERS, SATURATED};
+use cnna_spec::{Accelerator, Board};
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use rand::{Rng, SeedableRng};
+
+fn pick<T: Copy>(r: &mut StdRng, of: &[T]) -> T {
+    *of.choose(r).expect("a choice")
+}
+
+fn random_board(r: &mut StdRng) -> Board {
+    let depths = [16, 24, 40, 64, 128, 256, 1024, 8192];
+    let lanes = pick(r, &[1, 2, 5, 11, 13]);
+    let set = [
+        ("tiles", pick(r, &[1, 2, 4])),
+        ("lanes", lanes),
+        ("word", pick(r, &[8, 16])),
+        ("act_depth", pick(r, &depths)),
+        ("weight_depth", pick(r, &[4, 8, 16, 48, 128, 1024])),
+        ("bias_depth", pick(r, &[4 * lanes, 4 * lanes + 3, 64])),
+        ("out_depth", pick(r, &depths)),
+        ("weight_ports", pick(r, &[1, 2, 3, 4]).min(lanes)),
+    ]
+    .map(|(k, v)| (k.to_string(), v.to_string()));
+    Board::load("ultra96", &set).expect("all within range")
+}
+
+fn random_words(r: &mut StdRng, n: usize, word: Word) -> Vec<i16> {
+    // Some tensors hold nothing but the extremes.
+    let extreme = r.random_ratio(1, 6);
+    let any = word.min() as i16..=word.max() as i16;
+    (0..n)
+        .map(|_| match extreme {
+            true => pick(r, &[word.min() as i16, word.max() as i16, 0]),
+            false => r.random_range(any.clone()),
+        })
+        .collect()
+}
+
+fn random_window(r: &mut StdRng, i: Shape, largest: usize) -> Window {
+    let kernel = match r.random_range(0..4) {
+        0 => [3, 3],
+        1 => [1, 1],
+        _ => [r.random_range(1..=largest), r.random_range(1..=largest)],
+    };
+    let stride = match r.random_range(0..6) {
+        0..=2 => [1, 1],
+        3 => [2, 2],
+        4 => [4, 4],
+        _ => [r.random_range(1..=5), r.random_range(1..=5)],
+    };
+    let dilation = match r.random_range(0..4) {
+        0 => [r.random_range(1..=3), r.random_range(1..=3)],
+        _ => [1, 1],
+    };
+    let mut side = |k: usize| r.random_range(0..=k);
+    let pad = Padding {
+        top: side(kernel[0]),
+        left: side(kernel[1]),
+        bottom: side(kernel[0]),
+        right: side(kernel[1]),
+    };
+    let w = Window {
+        kernel,
+        stride,
+        dilation,
+        pad,
+    };
+    match w.output(i.h, i.w) {
+        Some(_) => w,
+        None => Window::plain(1, 1),
+    }
+}
+
+fn random_conv(r: &mut StdRng, i: Shape, window: Window, oc: usize, word: Word) -> Conv {
+    let n = oc * i.c * window.kernel[0] * window.kernel[1];
+    let scale = word.bits() as i32 - 1;
+    let spread = (n / oc).ilog2() as i32 / 2;
+    Conv {
+        oc,
+        window,
+        weights: random_words(r, n, word),
+        weight_frac: 14,
+        bias: (0..oc).map(|_| r.random_range(-1 << 20..1 << 20)).collect(),
+        shift: match r.random_range(0..8) {
+            0 => r.random_range(-16..=47),
+            // About the word's full range, so that some results saturate.
+            _ => scale + spread + r.random_range(-2..=1),
+        },
+        activation: pick(r, &[Activation::None, Activation::Relu]),
+    }
+}
+
+fn random_layer(r: &mut StdRng, n: usize, i: Shape, word: Word) -> Layer {
+    let kind = r.random_range(0..8);
+    let channels = r.random_range(1..=40);
+    let op = match kind {
+        0 => Op::Conv(random_conv(r, i, Window::plain(i.h, i.w), channels, word)),
+        1 => Op::MaxPool(random_window(r, i, 4)),
+        2 if i.h >= 2 && i.w >= 2 => Op::MaxPool(Window {
+            stride: [2, 2],
+            ..Window::plain(2, 2)
+        }),
+        _ => {
+            let w = random_window(r, i, 7);
+            Op::Conv(random_conv(r, i, w, channels, word))
+        }
+    };
+    let (w, c) = match &op {
+        Op::Conv(c) => (c.window, c.oc),
+        Op::MaxPool(w) => (*w, i.c),
+    };
+    let [oh, ow] = w.output(i.h, i.w).expect("windows are chosen to fit");
+    Layer {
+        name: format!("layer{n}"),
+        op,
+        input: i,
+        output: Shape { c, h: oh, w: ow },
+        output_frac: 8,
+    }
+}
+
+fn random_network(r: &mut StdRng, word: Word) -> Network {
+    let side = pick(r, &[1, 4, 9, 16, 40]);
+    let input = Shape {
+        c: r.random_range(1..=40),
+        h: r.random_range(1..=side),
+        w: r.random_range(1..=side),
+    };
+    let mut layers: Vec<Layer> = Vec::new();
+    for n in 0..r.random_range(1..=3) {
+        let i = layers.last().map_or(input, |l| l.output);
+        layers.push(random_layer(r, n, i, word));
+    }
+    Network {
+        name: "random".into(),
+        word,
+        input,
+        input_frac: 8,
+        layers,
+    }
+}
+
+fn commands(meta: &ProgramMeta, image: &[u8]) -> Vec<Command> {
+    image[meta.commands_offset..]
+        .chunks_exact(COMMAND_BYTES)
+        .take(meta.commands)
+        .map(|c| {
+            let words: [u32; COMMAND_WORDS] = std::array::from_fn(|i| {
+                u32::from_le_bytes(c[4 * i..4 * i + 4].try_into().expect("four bytes"))
+            });
+            Command::decode(&words)
+        })
+        .collect()
+}
+
+fn saturation_counter(window: &[u8], record: usize) -> u64 {
+    let at = COUNTERS.iter().position(|c| *c == SATURATED);
+    let at = record + 4 * at.expect("saturation is counted");
+    u64::from(u32::from_le_bytes(
+        window[at..at + 4].try_into().expect("four bytes"),
+    ))
+}
+
+/// Compiles and runs one image; compares every stored layer and its saturation count with the reference model.
+fn check(net: &Network, board: &Board, options: &Options, image: &[i16]) -> Result<(), String> {
+    let program = match compile(net, board, options) {
+        Ok(p) => p,
+        Err(CompileError::Capacity { .. }) => return Err("refused".into()),
+        Err(e) => return Err(format!("compile: {e}")),
+    };
+    let meta = &program.meta;
+    let a: &Accelerator = &board.accelerator;
+    // What nobody writes must not matter.
+    let mut window = vec![0x5a; meta.window_bytes];
+    window[..program.image.len()].copy_from_slice(&program.image);
+    let input = &mut window[meta.input.offset..];
+    meta.input.layout.pack(image, input);
+    run_in_order(&commands(meta, &program.image), a, &mut window).map_err(|e| e.to_string())?;
+    let expected = golden::run(net, image);
+    let (mut layer, mut saturated) = (0, 0);
+    for info in &meta.layers {
+        let got = info.output.layout.unpack(&window[info.output.offset..]);
+        let want = &expected[info.network_layer];
+        if let Some(i) = (0..got.len()).find(|&i| got[i] != want.values[i]) {
+            let s = net.layers[info.network_layer].output;
+            let (c, y, x) = (i / (s.h * s.w), i / s.w % s.h, i % s.w);
+            let wrong = (0..got.len()).filter(|&i| got[i] != want.values[i]).count();
+            return Err(format!(
+                "{} ({}), channel {c}, row {y}, column {x}: {} instead of {}; {wrong} of {} differ",
+                info.name,
+                info.mode,
+                got[i],
+                want.values[i],
+                got.len()
+            ));
+        }
+        let count: u64 = expected[layer..=info.network_layer]
+            .iter()
+            .map(|r| r.saturated)
+            .sum();
+        let counter = saturation_counter(&window, info.record);
+        if counter - saturated != count {
+            return Err(format!(
+                "{} ({}): {} saturated instead of {count}",
+                info.name,
+                info.mode,
+                counter - saturated
+            ));
+        }
+        (layer, saturated) = (info.network_layer + 1, counter);
+    }
+    Ok(())
+}
+
+fn case(seed: u64) -> Result<(), String> {
+    let mut r = StdRng::seed_from_u64(seed);
+    let board = random_board(&mut r);
+    let net = random_network(&mut r, board.accelerator.word);
+    let image = random_words(&mut r, net.input.len(), net.word);
+    let options = Options {
+        winograd: r.random_ratio(3, 4),
+        fuse: r.random_ratio(3, 4),
+    };
+    check(&net, &board, &options, &image).map_err(|e| {
+        let mut text = format!("seed {seed}: {e}\n  {:?}\n  {options:?}", board.accelerator);
+        for l in &net.layers {
+            let w = match &l.op {
+                Op::Conv(c) => (&c.window, c.shift),
+                Op::MaxPool(w) => (w, 0),
+            };
+            text += &format!("\n  {} {} -> {} {w:?}", l.name, l.input, l.output);
+        }
+        text
+    })
+}
+
+fn env(name: &str) -> Option<u64> {
+    std::env::var(name)
+        .ok()
+        .map(|v| v.parse().expect("a number"))
+}
+
+#[test]
+fn random_networks_equal_the_reference_in_every_layer() {
+    if let Some(seed) = env("CNNA_SEED") {
+        return case(seed).unwrap_or_else(|e| panic!("{e}"));
+    }
+    let cases = env("CNNA_CASES").unwrap_or(400);
+    let mut refused = 0;
+    for seed in 1..=cases {
+        match case(seed) {
+            Err(e) if e.contains("refused") => refused += 1,
+            r => r.unwrap_or_else(|e| panic!("{e}")),
+        }
+    }
+    println!("{cases} cases, {refused} refused for their buffers");
+    assert!(refused * 10 <= cases, "{refused} of {cases} refused");
+}
+
+#[test]
+fn a_plain_3x3_convolution_equals_the_reference() {
+    let mut r = StdRng::seed_from_u64(7);
+    let board = Board::load("ultra96", &[]).expect("built in");
+    let input = Shape {
+        c: 20,
+        h: 14,
+        w: 17,
+    };
+    let mut window = Window::plain(3, 3);
+    window.pad = Padding {
+        top: 1,
+        left: 1,
+        bottom: 1,
+        right: 1,
+    };
+    let conv = random_conv(&mut r, input, window, 30, Word::W16);
+    let net = Network {
+        name: "one".into(),
+        word: Word::W16,
+        input,
+        input_frac: 8,
+        layers: vec![Layer {
+            name: "conv".into(),
+            op: Op::Conv(conv),
+            input,
+            output: Shape { c: 30, ..input },
+            output_frac: 8,
+        }],
+    };
+    let image = random_words(&mut r, input.len(), Word::W16);
+    for winograd in [false, true] {
+        let options = Options {
+            winograd,
+            fuse: true,
+        };
+        check(&net, &board, &options, &image).unwrap_or_else(|e| panic!("{e}"));
+    }
+}
