@@ -21,6 +21,7 @@ mod scope;
 mod table;
 
 pub use error::{EmitError, Place};
+pub(crate) use names::is_identifier;
 
 use rust_hdl_core::prelude::{AtomKind, Block, Verilog};
 use scope::{Scope, Ty};

@@ -7,7 +7,7 @@ use super::lower::Lower;
 use super::names;
 use super::print::{Printer, literal, range, select, wrap};
 use super::scope::Scope;
-use super::table::{Instance, Parts, Port, Register};
+use super::table::{self, Instance, Parts, Port, Register};
 use rust_hdl_core::prelude::Verilog;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write;
@@ -45,6 +45,10 @@ pub(super) fn body(scope: &Scope, parts: Parts) -> Result<Body, EmitError> {
     let printer = Printer { table };
     let (groups, direct) = connect_directly(&printer, groups);
     check_clocks(scope, &parts, &direct)?;
+    table::unique(scope, &parts, |id| match table.vars[id].role {
+        Role::In | Role::Out | Role::Const(_) => !optional(table, id) || used[id].contains(&true),
+        _ => is_declared(table, &direct, id),
+    })?;
 
     let ports = own_ports(table, &used);
     let mut text = String::new();
@@ -213,11 +217,12 @@ fn port_list(ports: &[Port], text: &mut String) {
         .max()
         .unwrap_or(0);
     for (i, p) in ports.iter().enumerate() {
-        let direction = if p.output { "output" } else { "input " };
+        // `wire` spelled out: without a default net type some tools refuse a bare `input logic`.
+        let direction = if p.output { "output" } else { "input  wire" };
         let comma = if i + 1 < ports.len() { "," } else { "" };
         let _ = writeln!(
             text,
-            "  {direction} logic {:width$}{}{comma}",
+            "  {direction:11} logic {:width$}{}{comma}",
             range(p.width),
             p.name
         );
@@ -263,6 +268,17 @@ fn stmt_labels(stmt: &Stmt, seen: &mut HashSet<String>) {
                 arm.body.iter().for_each(|s| stmt_labels(s, seen));
             }
         }
+    }
+}
+
+/// True for the variables that need a declaration in the module's body.
+fn is_declared(table: &Table, direct: &Direct, id: VarId) -> bool {
+    match table.vars[id].role {
+        Role::Local | Role::RegOut(_) => true,
+        Role::RegIn(_) => is_next_value(table, id),
+        Role::ChildIn(_) => !direct.inputs.contains_key(&id),
+        Role::ChildOut(_) => !direct.outputs.contains_key(&id),
+        Role::In | Role::Out | Role::Const(_) | Role::Absent => false,
     }
 }
 
@@ -314,13 +330,6 @@ fn declarations(
         }
         let _ = writeln!(out, "  }} {};", names::enum_type(e));
     }
-    let declare = |id: VarId, v: &super::ir::Var| match v.role {
-        Role::Local | Role::RegOut(_) => true,
-        Role::RegIn(_) => is_next_value(table, id),
-        Role::ChildIn(_) => !direct.inputs.contains_key(&id),
-        Role::ChildOut(_) => !direct.outputs.contains_key(&id),
-        _ => false,
-    };
     // Signals of one type share a line, in order of first appearance of the type.
     let mut by_type: BTreeMap<(usize, String), Vec<&str>> = BTreeMap::new();
     let mut order: Vec<String> = vec![];
@@ -328,7 +337,7 @@ fn declarations(
         .vars
         .iter()
         .enumerate()
-        .filter(|(id, v)| declare(*id, v))
+        .filter(|(id, _)| is_declared(table, direct, *id))
     {
         let ty = match &v.enum_ty {
             Some(e) if v.enum_decl => names::enum_type(e),

@@ -197,7 +197,7 @@ const KEYWORDS: &[&str] = &[
 ];
 
 /// True for an identifier that the emitted text can use.
-pub(super) fn is_identifier(name: &str) -> bool {
+pub(crate) fn is_identifier(name: &str) -> bool {
     let start = name
         .chars()
         .next()

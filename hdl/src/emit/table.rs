@@ -6,7 +6,7 @@ use super::names;
 use super::scope::{AtomInfo, Scope, Ty};
 use crate::dff::REGISTER_MARK;
 use rust_hdl_core::prelude::{AtomKind, Verilog};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// A port of an emitted module.
 #[derive(Debug, Clone)]
@@ -69,7 +69,6 @@ pub(super) fn build(
             instance(&mut parts, child, module, ports);
         }
     }
-    unique(scope, &parts)?;
     Ok(parts)
 }
 
@@ -214,29 +213,39 @@ fn instance(parts: &mut Parts, child: &Scope, module: String, ports: Vec<Port>) 
     });
 }
 
-/// No two things share a name, and no name is a keyword.
-fn unique(scope: &Scope, parts: &Parts) -> Result<(), EmitError> {
-    let mut seen: HashMap<String, ()> = HashMap::new();
-    let mut claim = |name: String, at: Place| {
-        if names::is_identifier(&name)
-            && name != "unused"
-            && seen.insert(name.clone(), ()).is_none()
-        {
+/// No two things share a name, and no name is a keyword. `exists` tells which variables are in the text.
+pub(super) fn unique(
+    scope: &Scope,
+    parts: &Parts,
+    exists: impl Fn(VarId) -> bool,
+) -> Result<(), EmitError> {
+    let mut seen: HashSet<String> = HashSet::new();
+    let mut claim = |name: &str, at: Place| {
+        if names::is_identifier(name) && name != "unused" && seen.insert(name.to_owned()) {
             Ok(())
         } else {
-            Err(EmitError::NameClash { at, name })
+            Err(EmitError::NameClash {
+                at,
+                name: name.to_owned(),
+            })
         }
     };
-    for var in parts.table.vars.iter().filter(|v| v.role != Role::Absent) {
-        claim(var.name.clone(), scope.place(&var.key))?;
+    for (_, var) in parts
+        .table
+        .vars
+        .iter()
+        .enumerate()
+        .filter(|(id, _)| exists(*id))
+    {
+        claim(&var.name, scope.place(&var.key))?;
     }
     for instance in &parts.instances {
-        claim(instance.name.clone(), scope.place(&instance.name))?;
+        claim(&instance.name, scope.place(&instance.name))?;
     }
     for e in &parts.table.enums {
-        claim(names::enum_type(e), scope.place(&e.name))?;
+        claim(&names::enum_type(e), scope.place(&e.name))?;
         for variant in 0..e.variants.len() {
-            claim(names::enum_label(e, variant), scope.place(&e.name))?;
+            claim(&names::enum_label(e, variant), scope.place(&e.name))?;
         }
     }
     Ok(())

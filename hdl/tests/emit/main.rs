@@ -5,6 +5,7 @@ mod harness;
 mod refuse;
 mod snapshot;
 mod state;
+mod top;
 
 use harness::differential;
 

@@ -6,14 +6,14 @@
 `default_nettype none
 
 module sequencer (
-  input  logic       clk_i,
-  input  logic       rst_i,
-  input  logic       start_i,
-  input  logic [5:0] length_i,
-  output logic [9:0] address_o,
-  output logic       valid_o,
-  output logic       done_o,
-  output logic [2:0] phase_o
+  input  wire logic       clk_i,
+  input  wire logic       rst_i,
+  input  wire logic       start_i,
+  input  wire logic [5:0] length_i,
+  output      logic [9:0] address_o,
+  output      logic       valid_o,
+  output      logic       done_o,
+  output      logic [2:0] phase_o
 );
 
   localparam logic [9:0] Stride = 10'h12c;

@@ -4,6 +4,21 @@ use crate::state::{Sequencer, State};
 use cnna_hdl::emit::Emitter;
 use rust_hdl_core::prelude::*;
 
+/// Compares with `tests/emit/<file>`, or writes it if CNNA_UPDATE_SNAPSHOTS is set.
+pub fn compare(text: &str, file: &str) {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/emit")
+        .join(file);
+    if std::env::var_os("CNNA_UPDATE_SNAPSHOTS").is_some() {
+        std::fs::write(&path, text).expect("the snapshot is writable");
+    }
+    let snapshot = std::fs::read_to_string(&path).expect("the snapshot exists");
+    assert_eq!(
+        text, snapshot,
+        "{file}: review the difference, then run with CNNA_UPDATE_SNAPSHOTS=1"
+    );
+}
+
 #[test]
 fn a_sequencer_is_emitted_as_in_the_snapshot() {
     let mut block = Sequencer::new(300);
@@ -16,15 +31,7 @@ fn a_sequencer_is_emitted_as_in_the_snapshot() {
         .emit("sequencer", &block)
         .expect("the block is in the supported subset");
     assert_eq!(modules.len(), 1);
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/emit/sequencer.sv");
-    if std::env::var_os("CNNA_UPDATE_SNAPSHOTS").is_some() {
-        std::fs::write(path, &modules[0].text).expect("the snapshot is writable");
-    }
-    let snapshot = std::fs::read_to_string(path).expect("the snapshot exists");
-    assert_eq!(
-        modules[0].text, snapshot,
-        "review the difference, then run with CNNA_UPDATE_SNAPSHOTS=1"
-    );
+    compare(&modules[0].text, "sequencer.sv");
 }
 
 #[test]
