@@ -1,1 +1,27 @@
-//! Where: the memory-mapped runtime.
+//! Where: runs a program on a device through mapped memory, on a board or against a simulator behind a shared file.
+//!
+//! ```text
+//! Driver --> Device (registers + memory window) --> Uio:        /dev/uioN of a board
+//!                                              '--> SharedFile: a file, served by `serve` with any spec::engine::Engine
+//! ```
+//! Light by intent: it ships to the board's ARM cores.
+
+pub mod device;
+pub mod driver;
+pub mod error;
+pub mod files;
+mod map;
+mod pace;
+pub mod report;
+pub mod serve;
+pub mod shared;
+pub mod signals;
+pub mod tensor;
+pub mod uio;
+
+pub use device::Device;
+pub use driver::{Driver, Loaded, Options};
+pub use error::{HostError, Registers};
+pub use report::RunReport;
+pub use shared::SharedFile;
+pub use uio::Uio;

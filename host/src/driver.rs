@@ -1,0 +1,285 @@
+//! Runs programs on any device: identity first, then memory, then start, wait, read.
+
+use crate::device::Device;
+use crate::error::HostError;
+use crate::pace::Pace;
+use crate::report::RunReport;
+use crate::tensor::Batch;
+use cnna_spec::isa::{COMMAND_WORDS, Head, Queue};
+use cnna_spec::program::{Program, ProgramMeta, TensorInfo};
+use cnna_spec::regs::{self, DeviceError, Reg};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// How patient the driver is.
+#[derive(Clone, Copy, Debug)]
+pub struct Options<'a> {
+    /// Longest time without progress: none of the counters of work moves.
+    pub timeout: Duration,
+    /// Becomes true when the user wants to stop; the driver then resets the device.
+    pub stop: Option<&'a AtomicBool>,
+}
+
+impl Default for Options<'_> {
+    fn default() -> Self {
+        Options {
+            timeout: Duration::from_secs(10),
+            stop: None,
+        }
+    }
+}
+
+/// Longest pause between two looks at a running device.
+const LOOK: Duration = Duration::from_millis(1);
+/// Registers that move while work is being done, on every device.
+const PROGRESS: [Reg; 4] = [
+    regs::COMMANDS,
+    regs::BUSY,
+    regs::READ_BEATS,
+    regs::WRITE_BEATS,
+];
+
+/// A device that has been recognised.
+pub struct Driver<'a> {
+    device: &'a mut dyn Device,
+    options: Options<'a>,
+}
+
+impl<'a> Driver<'a> {
+    /// Recognises the device. Errors: its ID or version is another.
+    pub fn new(device: &'a mut dyn Device, options: Options<'a>) -> Result<Self, HostError> {
+        device.alive()?;
+        let found = device.read(regs::ID);
+        if found != regs::ID_VALUE {
+            return Err(HostError::WrongId { found });
+        }
+        let found = device.read(regs::VERSION);
+        if found != regs::VERSION_VALUE {
+            return Err(HostError::WrongVersion { found });
+        }
+        Ok(Driver { device, options })
+    }
+
+    /// The device.
+    pub fn device(&self) -> &dyn Device {
+        self.device
+    }
+
+    /// Identity of the device's configuration (`Accelerator::hash`).
+    pub fn config_hash(&self) -> u64 {
+        u64::from(self.device.read(regs::HASH_HI)) << 32
+            | u64::from(self.device.read(regs::HASH_LO))
+    }
+
+    /// Stops whatever runs and leaves the device idle. Errors: transfers never end, or the server is gone.
+    pub fn reset(&mut self) -> Result<(), HostError> {
+        self.device.write(regs::CONTROL, 1)?;
+        let (pace, begin) = (Pace::new(), Instant::now());
+        while self.device.read(regs::STATUS) & (regs::STATUS_BUSY | regs::STATUS_IN_FLIGHT) != 0 {
+            self.device.alive()?;
+            if begin.elapsed() > self.options.timeout {
+                return Err(self.timeout(begin.elapsed(), "the device resets"));
+            }
+            pace.rest(LOOK);
+        }
+        // Without this the interrupted program would start again at the end of the reset.
+        let done = self.device.read(regs::DONE);
+        self.device.write(regs::START, done)?;
+        self.device.write(regs::CONTROL, 0)
+    }
+
+    /// Checks that `program` fits the device, ends what an interrupted host left running, and copies the image.
+    ///
+    /// Errors: another configuration, a window that is too small, a reset that fails.
+    pub fn load<'p>(mut self, program: &'p Program<'_>) -> Result<Loaded<'a, 'p>, HostError> {
+        let meta = &program.meta;
+        let (device, wanted) = (self.config_hash(), meta.accelerator().hash());
+        if device != wanted {
+            return Err(HostError::WrongHash {
+                device,
+                program: wanted,
+                board: meta.board.name.clone(),
+            });
+        }
+        let have = self.device.window_bytes();
+        if meta.window_bytes > have {
+            return Err(HostError::WindowTooSmall {
+                need: meta.window_bytes,
+                have,
+                remedy: self.device.window_remedy(meta.window_bytes),
+            });
+        }
+        let base = self.device.window_base();
+        if base % 4096 != 0 {
+            return Err(HostError::WindowAddress { base });
+        }
+        let unfinished = self.device.read(regs::START) != self.device.read(regs::DONE);
+        let busy = self.device.read(regs::STATUS) & (regs::STATUS_BUSY | regs::STATUS_IN_FLIGHT);
+        if unfinished || busy != 0 || self.device.read(regs::CONTROL) != 0 {
+            self.reset()?;
+        }
+        self.device.copy_in(0, program.image)?;
+        for (reg, value) in [
+            (regs::MEM_BASE_LO, base as u32),
+            (regs::MEM_BASE_HI, (base >> 32) as u32),
+            (regs::MEM_SIZE, narrow(meta.window_bytes)),
+            (regs::PROG_OFFSET, narrow(meta.commands_offset)),
+            (regs::PROG_COUNT, narrow(meta.commands)),
+        ] {
+            self.device.write(reg, value)?;
+        }
+        Ok(Loaded { driver: self, meta })
+    }
+
+    fn timeout(&self, waited: Duration, waiting_for: &'static str) -> HostError {
+        HostError::Timeout {
+            waited,
+            waiting_for,
+            registers: self.device.registers(),
+        }
+    }
+
+    fn stop_requested(&self) -> bool {
+        self.options.stop.is_some_and(|s| s.load(Ordering::SeqCst))
+    }
+
+    /// Waits until `DONE` is `sequence`. Errors: timeout, interruption, the server is gone; the device was then reset.
+    fn wait(&mut self, sequence: u32) -> Result<(), HostError> {
+        let pace = Pace::new();
+        let mut since = Instant::now();
+        let mut seen = PROGRESS.map(|r| self.device.read(r));
+        while self.device.read(regs::DONE) != sequence {
+            self.device.alive()?;
+            if self.stop_requested() {
+                self.reset()?;
+                return Err(HostError::Interrupted);
+            }
+            let now = PROGRESS.map(|r| self.device.read(r));
+            if now != seen {
+                (seen, since) = (now, Instant::now());
+            } else if since.elapsed() > self.options.timeout {
+                let error = self.timeout(since.elapsed(), "the program runs");
+                // The first error is the one to report; the next run tries a reset again.
+                let _ = self.reset();
+                return Err(error);
+            }
+            pace.rest(LOOK);
+        }
+        Ok(())
+    }
+}
+
+/// Sizes come from a checked program, whose window has at most 4 GiB.
+fn narrow(v: usize) -> u32 {
+    u32::try_from(v).unwrap_or(u32::MAX)
+}
+
+/// A device with a program in its memory, ready for images.
+pub struct Loaded<'a, 'p> {
+    driver: Driver<'a>,
+    meta: &'p ProgramMeta,
+}
+
+impl Loaded<'_, '_> {
+    /// Runs the program on one image, [channel][row][column] words, and reports what the counters say.
+    ///
+    /// Errors: timeout (with the registers), the device's own error, interruption (device reset), the server is gone.
+    /// Panics when the image's length is not the program's input; [`crate::tensor::read_input`] checks it.
+    pub fn run(&mut self, image: &[i16]) -> Result<RunReport, HostError> {
+        let input = &self.meta.input;
+        let mut bytes = vec![0; input.layout.bytes()];
+        input.layout.pack(image, &mut bytes);
+        if self.driver.stop_requested() {
+            return Err(HostError::Interrupted);
+        }
+        let device = &mut self.driver.device;
+        device.copy_in(input.offset, &bytes)?;
+        let sequence = device.read(regs::DONE).wrapping_add(1);
+        device.write(regs::START, sequence)?;
+        self.driver.wait(sequence)?;
+        self.check_error()?;
+        let device = &self.driver.device;
+        let mut records = Vec::with_capacity(self.meta.layers.len());
+        for layer in &self.meta.layers {
+            let mut bytes = [0; regs::RECORD_BYTES];
+            device.copy_out(layer.record, &mut bytes)?;
+            let mut words = bytes.chunks_exact(4);
+            records.push(std::array::from_fn(|_| {
+                let word = words.next().expect("four bytes a counter");
+                u32::from_le_bytes(word.try_into().expect("four bytes"))
+            }));
+        }
+        Ok(RunReport::new(
+            &self.meta.layers,
+            &records,
+            device.read(regs::CYCLES),
+            device.read(regs::SATURATED),
+        ))
+    }
+
+    /// The last run's result, in the order of the output tensor's shape.
+    pub fn output(&self) -> Result<Vec<i16>, HostError> {
+        self.tensor(self.meta.output())
+    }
+
+    /// Any tensor of the last run, [channel][row][column]. It is whole as long as no later layer reuses its memory.
+    pub fn tensor(&self, info: &TensorInfo) -> Result<Vec<i16>, HostError> {
+        let mut bytes = vec![0; info.layout.bytes()];
+        self.driver.device.copy_out(info.offset, &mut bytes)?;
+        Ok(info.layout.unpack(&bytes))
+    }
+
+    /// Runs a whole batch, image by image. Returns the results, one behind the other, and the counters' sums.
+    ///
+    /// `progress` is told after each image how many are done. Errors: those of [`Loaded::run`], at the first image that fails.
+    pub fn run_batch(
+        &mut self,
+        batch: &Batch,
+        mut progress: impl FnMut(usize),
+    ) -> Result<(Vec<i16>, RunReport), HostError> {
+        let mut total = RunReport::default();
+        let mut words = Vec::with_capacity(batch.len() * self.meta.output().layout.shape.len());
+        for (i, image) in batch.images().enumerate() {
+            total.add(&self.run(image)?);
+            words.extend(self.output()?);
+            progress(i + 1);
+        }
+        Ok((words, total))
+    }
+
+    fn check_error(&mut self) -> Result<(), HostError> {
+        let code = (self.driver.device.read(regs::STATUS) >> 8) as u8;
+        if code == 0 {
+            return Ok(());
+        }
+        let error = HostError::Device {
+            error: DeviceError::from_code(code),
+            code,
+            place: self.place(self.driver.device.read(regs::ERROR_INFO)),
+            registers: self.driver.device.registers(),
+        };
+        // The device's error is the one to report; the next run tries a reset again.
+        let _ = self.driver.reset();
+        Err(error)
+    }
+
+    /// Which command failed, from its head word.
+    fn place(&self, head: u32) -> String {
+        if head == 0 {
+            return "a command that the device cannot name".into();
+        }
+        let mut words = [0; COMMAND_WORDS];
+        words[0] = head;
+        let head = Head::decode(&words);
+        let queue = match Queue::from_bits(head.queue as u32) {
+            Queue::Load => "load",
+            Queue::Weight => "weight",
+            Queue::Compute => "compute",
+            Queue::Store => "store",
+        };
+        match self.meta.layers.get(head.tag as usize) {
+            Some(l) => format!("a {queue} command of layer {}", l.name),
+            None => format!("a {queue} command with tag {}", head.tag),
+        }
+    }
+}

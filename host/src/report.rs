@@ -1,0 +1,211 @@
+//! What a run cost, layer by layer, from the device's own counters.
+
+use cnna_spec::config::Board;
+use cnna_spec::program::LayerInfo;
+use cnna_spec::regs;
+use serde::Serialize;
+use std::fmt::Write as _;
+
+/// Counters of one layer: differences between its mark's record and the one before. Cycles unless a line says otherwise.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct LayerReport {
+    /// The layer's name.
+    pub name: String,
+    /// How it ran: "winograd", "direct", "vector", "pool".
+    pub mode: String,
+    /// From the mark before to this layer's.
+    pub cycles: u64,
+    /// Multiply-accumulates (a number).
+    pub macs: u64,
+    /// Results that saturation changed (a number).
+    pub saturated: u64,
+    /// The array took a step.
+    pub busy: u64,
+    /// Compute waited for activations.
+    pub wait_load: u64,
+    /// Compute waited for weights.
+    pub wait_weight: u64,
+    /// Compute waited for the store.
+    pub wait_store: u64,
+    /// Beats read on the activation port (a number).
+    pub read_beats: u64,
+    /// Beats written (a number).
+    pub write_beats: u64,
+}
+
+/// Counters of one or several runs of a program.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct RunReport {
+    /// Images.
+    pub images: u64,
+    /// Cycles from start to done, all images.
+    pub cycles: u64,
+    /// Results that saturation changed.
+    pub saturated: u64,
+    /// In order of execution.
+    pub layers: Vec<LayerReport>,
+}
+
+impl RunReport {
+    /// From the counters at the end and each layer's record (`regs::COUNTERS` order), for one image.
+    pub fn new(
+        layers: &[LayerInfo],
+        records: &[[u32; regs::COUNTERS.len()]],
+        cycles: u32,
+        saturated: u32,
+    ) -> Self {
+        let mut before = [0; regs::COUNTERS.len()];
+        let layers = layers
+            .iter()
+            .zip(records)
+            .map(|(layer, now)| {
+                // Counters are modulo 2^32.
+                let d = |i: usize| u64::from(now[i].wrapping_sub(before[i]));
+                let report = LayerReport {
+                    name: layer.name.clone(),
+                    mode: layer.mode.clone(),
+                    macs: layer.macs,
+                    cycles: d(0),
+                    saturated: d(1),
+                    busy: d(2),
+                    wait_load: d(3),
+                    wait_weight: d(4),
+                    wait_store: d(5),
+                    read_beats: d(6),
+                    write_beats: d(7),
+                };
+                before = *now;
+                report
+            })
+            .collect();
+        RunReport {
+            images: 1,
+            cycles: cycles.into(),
+            saturated: saturated.into(),
+            layers,
+        }
+    }
+
+    /// Adds another run of the same program.
+    pub fn add(&mut self, other: &RunReport) {
+        if self.images == 0 {
+            *self = other.clone();
+            return;
+        }
+        self.images += other.images;
+        self.cycles += other.cycles;
+        self.saturated += other.saturated;
+        for (a, b) in self.layers.iter_mut().zip(&other.layers) {
+            a.cycles += b.cycles;
+            a.macs += b.macs;
+            a.saturated += b.saturated;
+            a.busy += b.busy;
+            a.wait_load += b.wait_load;
+            a.wait_weight += b.wait_weight;
+            a.wait_store += b.wait_store;
+            a.read_beats += b.read_beats;
+            a.write_beats += b.write_beats;
+        }
+    }
+}
+
+/// What `--json` writes: who ran what where, and the counters.
+#[derive(Clone, Debug, Serialize)]
+pub struct Summary<'a> {
+    /// The program's name.
+    pub program: &'a str,
+    /// The board that it was compiled for.
+    pub board: &'a str,
+    /// The device as the user named it.
+    pub device: &'a str,
+    /// Planned clock.
+    pub clock_mhz: f64,
+    /// `cycles` at that clock.
+    pub milliseconds: f64,
+    /// The counters.
+    #[serde(flatten)]
+    pub report: &'a RunReport,
+}
+
+impl<'a> Summary<'a> {
+    /// For a report of a program compiled for `board`.
+    pub fn new(program: &'a str, board: &'a Board, device: &'a str, report: &'a RunReport) -> Self {
+        Summary {
+            program,
+            board: &board.name,
+            device,
+            clock_mhz: board.clock_mhz,
+            milliseconds: report.cycles as f64 / (board.clock_mhz * 1e3),
+            report,
+        }
+    }
+
+    /// The table that `run` prints: cycles, multiply-accumulates per DSP and cycle, waiting, a line a layer.
+    pub fn table(&self, dsps: usize) -> String {
+        let mut s = String::new();
+        let r = self.report;
+        let width = r.layers.iter().map(|l| l.name.len()).max().unwrap_or(0);
+        let width = width.max(5);
+        let rate = |macs: u64, cycles: u64| macs as f64 / (dsps as f64 * cycles.max(1) as f64);
+        let _ = writeln!(
+            s,
+            "{:<width$}  {:<8}  {:>12}  {:>12}  {:>5}  {:>10}  {:>10}  {:>10}  {:>9}",
+            "layer",
+            "mode",
+            "cycles",
+            "busy",
+            "MAC/*",
+            "wait load",
+            "wait weigh",
+            "wait store",
+            "saturated"
+        );
+        for l in &r.layers {
+            let _ = writeln!(
+                s,
+                "{:<width$}  {:<8}  {:>12}  {:>12}  {:>5.2}  {:>10}  {:>10}  {:>10}  {:>9}",
+                l.name,
+                l.mode,
+                l.cycles,
+                l.busy,
+                rate(l.macs, l.cycles),
+                l.wait_load,
+                l.wait_weight,
+                l.wait_store,
+                l.saturated
+            );
+        }
+        let macs = r.layers.iter().map(|l| l.macs).sum();
+        let _ = writeln!(
+            s,
+            "{:<width$}  {:<8}  {:>12}  {:>12}  {:>5.2}",
+            "all",
+            "",
+            r.cycles,
+            "",
+            rate(macs, r.cycles)
+        );
+        let _ = writeln!(
+            s,
+            "MAC/*: multiply-accumulates per DSP and cycle, {dsps} DSPs"
+        );
+        let _ = write!(
+            s,
+            "{} image(s), {} cycles = {:.3} ms at {} MHz (planned clock of {}), {} results saturated",
+            r.images, r.cycles, self.milliseconds, self.clock_mhz, self.board, r.saturated
+        );
+        s
+    }
+}
+
+// The record's fields are named by position above.
+const _: () = {
+    assert!(regs::COUNTERS[0].offset == regs::CYCLES.offset);
+    assert!(regs::COUNTERS[1].offset == regs::SATURATED.offset);
+    assert!(regs::COUNTERS[2].offset == regs::BUSY.offset);
+    assert!(regs::COUNTERS[3].offset == regs::WAIT_LOAD.offset);
+    assert!(regs::COUNTERS[4].offset == regs::WAIT_WEIGHT.offset);
+    assert!(regs::COUNTERS[5].offset == regs::WAIT_STORE.offset);
+    assert!(regs::COUNTERS[6].offset == regs::READ_BEATS.offset);
+    assert!(regs::COUNTERS[7].offset == regs::WRITE_BEATS.offset);
+};

@@ -1,0 +1,260 @@
+//! The server's side of a shared file: an engine (cycle simulator, verilated RTL) behaves like a mapped device.
+
+use crate::error::HostError;
+use crate::map::{Mapping, barrier};
+use crate::pace::Pace;
+use crate::shared::{ANSWER, CALL, ENDED, SERVING, STATE, SharedFile};
+use cnna_spec::engine::{Engine, EngineError};
+use cnna_spec::regs::{self, Access, Reg};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// Longest pause of an idle server: bounds the latency of a start.
+const IDLE: Duration = Duration::from_micros(500);
+/// A slice of simulated time should take about this long, so that a reset is obeyed soon.
+const SLICE: Duration = Duration::from_millis(5);
+
+/// Serves `engine` at `path` until `stop`; see [`Server`].
+pub fn serve(
+    path: &Path,
+    window_bytes: usize,
+    engine: &mut dyn Engine,
+    stop: &AtomicBool,
+) -> Result<(), HostError> {
+    Server::new(path, window_bytes, engine)?.run(stop)
+}
+
+/// Runs `host` against an engine that a thread of its own makes and serves, in a file in the temporary folder.
+///
+/// Errors: the engine's, if it failed, else the host's.
+pub fn with_served<T>(
+    window_bytes: usize,
+    make: impl FnOnce() -> Result<Box<dyn Engine>, EngineError> + Send,
+    host: impl FnOnce(&mut SharedFile) -> Result<T, HostError>,
+) -> Result<T, HostError> {
+    let folder = tempfile::Builder::new()
+        .prefix("cnna-")
+        .tempdir()
+        .map_err(HostError::io(&std::env::temp_dir()))?;
+    let path = folder.path().join("device");
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let (ready, is_ready) = std::sync::mpsc::channel();
+        let (server_path, server_stop) = (&path, &stop);
+        let server = scope.spawn(move || {
+            let mut engine = make()?;
+            let server = Server::new(server_path, window_bytes, &mut *engine)?;
+            // The host is gone already when nobody listens; then `stop` is set too.
+            let _ = ready.send(());
+            server.run(server_stop)
+        });
+        // The host's panic must not leave the server, and with it the scope, running for ever.
+        let stop_at_the_end = StopOnDrop(&stop);
+        let result = match is_ready.recv() {
+            Ok(()) => SharedFile::open(&path).and_then(|mut device| host(&mut device)),
+            Err(_) => Err(HostError::NotServed { path: path.clone() }),
+        };
+        drop(stop_at_the_end);
+        match server.join() {
+            Ok(Ok(())) => result,
+            Ok(Err(e)) => Err(e),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
+}
+
+struct StopOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// An engine behind a shared file. The file appears complete and disappears with the server.
+pub struct Server<'e> {
+    engine: &'e mut dyn Engine,
+    map: Mapping,
+    path: PathBuf,
+    inode: u64,
+    /// Last values given to the engine, one a host-writable register.
+    given: Vec<(Reg, u32)>,
+    /// Cycles of the next slice.
+    slice: u64,
+}
+
+impl<'e> Server<'e> {
+    /// Makes the file `path` with a window of `window_bytes` (rounded up to pages) and the engine's registers.
+    ///
+    /// Errors: the file cannot be made, or something that is not a device file is there already.
+    pub fn new(
+        path: &Path,
+        window_bytes: usize,
+        engine: &'e mut dyn Engine,
+    ) -> Result<Self, HostError> {
+        refuse_foreign_file(path)?;
+        let io = HostError::io(path);
+        let folder = match path.parent() {
+            Some(p) if !p.as_os_str().is_empty() => p,
+            _ => Path::new("."),
+        };
+        let file = tempfile::Builder::new()
+            .prefix(".cnna-")
+            .tempfile_in(folder)
+            .map_err(&io)?;
+        let bytes = regs::BLOCK_BYTES + window_bytes.max(1).next_multiple_of(4096);
+        file.as_file().set_len(bytes as u64).map_err(&io)?;
+        let map = Mapping::new(file.as_file(), path, 0, 0, bytes)?;
+        let given = regs::ALL
+            .iter()
+            .filter(|r| r.access == Access::Rw)
+            .map(|&r| (r, engine.read(r)))
+            .collect::<Vec<_>>();
+        for (r, value) in &given {
+            map.write(r.offset, *value);
+        }
+        let inode = file.as_file().metadata().map_err(&io)?.ino();
+        let mut server = Server {
+            engine,
+            map,
+            path: path.into(),
+            inode,
+            given,
+            slice: 1024,
+        };
+        server.publish();
+        server.map.write(STATE, SERVING);
+        // If this fails, `server` drops: the file of that name has another inode and stays.
+        file.persist(path).map_err(|e| io(e.error))?;
+        Ok(server)
+    }
+
+    /// Answers until `stop` becomes true. Errors: the engine failed; the host then finds the server gone.
+    pub fn run(mut self, stop: &AtomicBool) -> Result<(), HostError> {
+        let mut pace = Pace::new();
+        while !stop.load(Ordering::SeqCst) {
+            let call = self.map.read(CALL);
+            barrier();
+            let mut active = self.obey();
+            if self.has_work() {
+                active |= self.advance()?;
+            }
+            self.publish();
+            if self.map.read(ANSWER) != call {
+                barrier();
+                self.map.write(ANSWER, call);
+            }
+            if active {
+                pace.reset();
+            } else {
+                pace.rest(IDLE);
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the engine what the host has written; true when there was anything.
+    fn obey(&mut self) -> bool {
+        // The host writes START before it ends a reset, and everything else before START: read in the opposite order.
+        let control = self.map.read(regs::CONTROL.offset);
+        barrier();
+        let start = self.map.read(regs::START.offset);
+        barrier();
+        let mut writes: Vec<(Reg, u32)> = Vec::new();
+        for (reg, last) in &mut self.given {
+            let value = match *reg {
+                regs::CONTROL => control,
+                regs::START => start,
+                r => self.map.read(r.offset),
+            };
+            if value != *last {
+                *last = value;
+                writes.push((*reg, value));
+            }
+        }
+        // A reset comes before, its end after everything else; START after what it starts.
+        writes.sort_by_key(|(reg, value)| match *reg {
+            regs::CONTROL if *value & 1 == 1 => 0,
+            regs::START => 2,
+            regs::CONTROL => 3,
+            _ => 1,
+        });
+        for (reg, value) in &writes {
+            self.engine.write(*reg, *value);
+        }
+        !writes.is_empty()
+    }
+
+    fn has_work(&mut self) -> bool {
+        let e = &mut self.engine;
+        e.read(regs::START) != e.read(regs::DONE)
+            || e.read(regs::STATUS) & (regs::STATUS_BUSY | regs::STATUS_IN_FLIGHT) != 0
+    }
+
+    /// Lets one slice of time pass; true while a program runs.
+    fn advance(&mut self) -> Result<bool, HostError> {
+        let begin = Instant::now();
+        // SAFETY: the slice ends with this statement, nothing else touches the mapping meanwhile, and a host leaves the
+        // window alone while START differs from DONE or the device is busy.
+        let window = unsafe { self.map.window_mut() };
+        let running = self.engine.advance(window, self.slice)?;
+        let took = begin.elapsed();
+        if running && took < SLICE / 2 {
+            self.slice = (self.slice * 2).min(1 << 24);
+        } else if took > SLICE * 2 {
+            self.slice = (self.slice / 2).max(256);
+        }
+        Ok(running)
+    }
+
+    /// Copies the engine's registers to the file, `DONE` last.
+    fn publish(&mut self) {
+        let done = self.engine.read(regs::DONE);
+        for reg in regs::ALL {
+            if reg.access == Access::Ro && *reg != regs::DONE {
+                let value = self.engine.read(*reg);
+                self.map.write(reg.offset, value);
+            }
+        }
+        barrier();
+        self.map.write(regs::DONE.offset, done);
+    }
+}
+
+impl Drop for Server<'_> {
+    fn drop(&mut self) {
+        self.map.write(STATE, ENDED);
+        // Another server may have taken the name; its file stays.
+        if std::fs::metadata(&self.path).is_ok_and(|m| m.ino() == self.inode) {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// A server replaces a device file that an earlier one left, never anything else.
+fn refuse_foreign_file(path: &Path) -> Result<(), HostError> {
+    let foreign = || HostError::NoDevice {
+        name: path.display().to_string(),
+        message: "a file of that name exists and is not a device file: name another path".into(),
+    };
+    let meta = match std::fs::symlink_metadata(path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(HostError::io(path)(e)),
+        Ok(m) => m,
+    };
+    if !meta.is_file() || meta.len() <= regs::BLOCK_BYTES as u64 {
+        return Err(foreign());
+    }
+    let file = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open(path)
+        .map_err(HostError::io(path))?;
+    let map = Mapping::new(&file, path, 0, 0, regs::BLOCK_BYTES)?;
+    if ![SERVING, ENDED].contains(&map.read(STATE)) {
+        return Err(foreign());
+    }
+    Ok(())
+}

@@ -1,0 +1,128 @@
+//! A device that works: results, reports, repeated runs, identity.
+
+use crate::fake::{Fake, RECORDS, Start, WINDOW, image, meta, with_device, write_program};
+use cnna_host::{Device, Driver, HostError, Options, files};
+use cnna_spec::program::Program;
+use cnna_spec::regs;
+use std::time::Instant;
+
+#[test]
+fn outputs_and_counters_come_back_for_every_image() {
+    with_device(Fake::new(&[Start::After(1_000_000)]), |device, path| {
+        let bytes = files::map_program(path).unwrap();
+        let program = Program::parse(path, &bytes).unwrap();
+        let driver = Driver::new(device, Options::default()).unwrap();
+        let mut loaded = driver.load(&program).unwrap();
+        for seed in 0..5 {
+            let report = loaded.run(&image(seed)).unwrap();
+            assert_eq!(loaded.output().unwrap(), image(seed));
+            assert_eq!(
+                (report.cycles, report.saturated, report.images),
+                (360, 4, 1)
+            );
+            assert_eq!(report.layers.len(), 2);
+            for (i, l) in report.layers.iter().enumerate() {
+                let before = if i == 0 { [0; 8] } else { RECORDS[i - 1] };
+                let d = |k: usize| u64::from(RECORDS[i][k] - before[k]);
+                assert_eq!(l.name, format!("pool{i}"));
+                let got = [
+                    l.cycles,
+                    l.saturated,
+                    l.busy,
+                    l.wait_load,
+                    l.wait_weight,
+                    l.wait_store,
+                    l.read_beats,
+                    l.write_beats,
+                ];
+                assert_eq!(got, std::array::from_fn(d), "layer {i}");
+            }
+        }
+    });
+}
+
+#[test]
+fn the_image_lies_at_the_start_of_the_window() {
+    with_device(Fake::new(&[Start::After(10)]), |device, path| {
+        let bytes = files::map_program(path).unwrap();
+        let program = Program::parse(path, &bytes).unwrap();
+        let driver = Driver::new(&mut *device, Options::default()).unwrap();
+        driver.load(&program).unwrap();
+        let mut got = vec![0; program.image.len()];
+        device.copy_out(0, &mut got).unwrap();
+        assert_eq!(got, program.image);
+    });
+}
+
+#[test]
+fn a_short_run_takes_less_than_a_millisecond_of_overhead() {
+    with_device(Fake::new(&[Start::After(10)]), |device, path| {
+        let bytes = files::map_program(path).unwrap();
+        let program = Program::parse(path, &bytes).unwrap();
+        let driver = Driver::new(device, Options::default()).unwrap();
+        let mut loaded = driver.load(&program).unwrap();
+        let best = (0..200)
+            .map(|_| {
+                let begin = Instant::now();
+                loaded.run(&image(0)).unwrap();
+                begin.elapsed()
+            })
+            .min()
+            .unwrap();
+        // The best of many, since other work on the machine may hold up most of them.
+        assert!(best.as_micros() < 1000, "{best:?}");
+    });
+}
+
+#[test]
+fn another_id_or_version_is_not_touched() {
+    let wrong_id = Fake::new(&[Start::After(1)]).with(regs::ID, 0xdead_beef);
+    with_device(wrong_id, |device, _| {
+        match Driver::new(device, Options::default()).err() {
+            Some(HostError::WrongId { found: 0xdead_beef }) => {}
+            other => panic!("{other:?}"),
+        }
+    });
+    let wrong_version = Fake::new(&[Start::After(1)]).with(regs::VERSION, 99);
+    with_device(wrong_version, |device, _| {
+        match Driver::new(device, Options::default()).err() {
+            Some(HostError::WrongVersion { found: 99 }) => {}
+            other => panic!("{other:?}"),
+        }
+    });
+}
+
+#[test]
+fn another_configuration_is_refused_with_both_hashes() {
+    let engine = Fake::new(&[Start::After(1)])
+        .with(regs::HASH_LO, 0x1234)
+        .with(regs::HASH_HI, 0x5678);
+    with_device(engine, |device, path| {
+        let bytes = files::map_program(path).unwrap();
+        let program = Program::parse(path, &bytes).unwrap();
+        let driver = Driver::new(device, Options::default()).unwrap();
+        let error = driver.load(&program).err().expect("refused");
+        let wanted = program.meta.accelerator().hash();
+        let text = error.to_string();
+        assert!(text.contains("0000567800001234"), "{text}");
+        assert!(text.contains(&format!("{wanted:016x}")), "{text}");
+        assert!(text.contains("compile the model for"), "{text}");
+    });
+}
+
+#[test]
+fn a_window_that_is_too_small_is_refused_with_the_remedy() {
+    with_device(Fake::new(&[Start::After(1)]), |device, _| {
+        let mut large = meta();
+        large.window_bytes = WINDOW + 1;
+        let folder = tempfile::tempdir().unwrap();
+        let path = write_program(folder.path(), &large);
+        let bytes = files::map_program(&path).unwrap();
+        let program = Program::parse(&path, &bytes).unwrap();
+        let driver = Driver::new(device, Options::default()).unwrap();
+        let text = driver.load(&program).err().expect("refused").to_string();
+        for part in [&(WINDOW + 1).to_string(), &WINDOW.to_string(), "--window"] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+    });
+}

@@ -1,0 +1,257 @@
+//! A tiny engine that copies the input to the outputs after some cycles, or misbehaves on demand; and a program for it.
+
+use cnna_host::serve::Server;
+use cnna_host::{HostError, SharedFile};
+use cnna_spec::config::Board;
+use cnna_spec::engine::{Engine, EngineError};
+use cnna_spec::layer::{Layer, Network, Op, Shape, Window};
+use cnna_spec::layout::TensorLayout;
+use cnna_spec::program::{self, LayerInfo, ProgramMeta, TensorInfo};
+use cnna_spec::regs::{self, Reg};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What the engine does with a start.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Start {
+    /// Answers after this many cycles.
+    After(u64),
+    /// Stays busy for ever, without progress.
+    Hang,
+    /// Stops with this error code and head word.
+    Error(u8, u32),
+    /// Fails in a way that no register tells.
+    Fail,
+}
+
+pub const WINDOW: usize = 64 * 1024;
+const SHAPE: Shape = Shape { c: 2, h: 3, w: 5 };
+/// The marks' records that the engine writes, in the order of `regs::COUNTERS`.
+pub const RECORDS: [[u32; 8]; 2] = [
+    [100, 3, 60, 5, 6, 7, 40, 20],
+    [350, 4, 200, 9, 9, 9, 90, 60],
+];
+
+pub struct Fake {
+    pub registers: BTreeMap<usize, u32>,
+    /// Behaviour of the first starts; later ones behave like the last.
+    script: Vec<Start>,
+    left: Option<u64>,
+    meta: ProgramMeta,
+}
+
+impl Fake {
+    pub fn new(script: &[Start]) -> Self {
+        let meta = meta();
+        let hash = meta.accelerator().hash();
+        let registers = [
+            (regs::ID, regs::ID_VALUE),
+            (regs::VERSION, regs::VERSION_VALUE),
+            (regs::HASH_LO, hash as u32),
+            (regs::HASH_HI, (hash >> 32) as u32),
+        ];
+        Fake {
+            registers: registers.map(|(r, v)| (r.offset, v)).into(),
+            script: script.to_vec(),
+            left: None,
+            meta,
+        }
+    }
+
+    pub fn with(mut self, reg: Reg, value: u32) -> Self {
+        self.registers.insert(reg.offset, value);
+        self
+    }
+
+    fn set(&mut self, reg: Reg, value: u32) {
+        self.registers.insert(reg.offset, value);
+    }
+
+    fn finish(&mut self, status: u32) {
+        self.left = None;
+        if self.script.len() > 1 {
+            self.script.remove(0);
+        }
+        self.set(regs::STATUS, status);
+        let start = self.read(regs::START);
+        self.set(regs::DONE, start);
+    }
+}
+
+impl Engine for Fake {
+    fn read(&mut self, reg: Reg) -> u32 {
+        self.registers.get(&reg.offset).copied().unwrap_or(0)
+    }
+
+    fn write(&mut self, reg: Reg, value: u32) {
+        self.set(reg, value);
+        if reg == regs::CONTROL && value & 1 == 1 {
+            if self.left.is_some() {
+                // A reset in the middle of a run; START stays, as in the hardware.
+                self.finish(0);
+            }
+            self.set(regs::DONE, 0);
+            self.set(regs::STATUS, 0);
+        }
+    }
+
+    fn advance(&mut self, window: &mut [u8], cycles: u64) -> Result<bool, EngineError> {
+        if self.read(regs::CONTROL) & 1 == 1 || self.read(regs::START) == self.read(regs::DONE) {
+            return Ok(false);
+        }
+        let program = [regs::MEM_SIZE, regs::PROG_OFFSET, regs::PROG_COUNT].map(|r| self.read(r));
+        assert_eq!(
+            program.map(|v| v as usize),
+            [
+                self.meta.window_bytes,
+                self.meta.commands_offset,
+                self.meta.commands
+            ],
+            "registers at the start"
+        );
+        self.set(regs::STATUS, regs::STATUS_BUSY);
+        let after = match self.script[0] {
+            Start::Hang => {
+                self.left = Some(0);
+                let now = self.read(regs::CYCLES);
+                self.set(regs::CYCLES, now.wrapping_add(cycles as u32));
+                return Ok(true);
+            }
+            Start::Fail => {
+                return Err(EngineError {
+                    engine: "fake",
+                    message: "broke down".into(),
+                });
+            }
+            Start::Error(code, head) => {
+                self.set(regs::ERROR_INFO, head);
+                self.finish(u32::from(code) << 8);
+                return Ok(false);
+            }
+            Start::After(n) => n,
+        };
+        let left = self.left.unwrap_or(after);
+        let passed = self.read(regs::BUSY).wrapping_add(cycles as u32);
+        self.set(regs::BUSY, passed);
+        if left > cycles {
+            self.left = Some(left - cycles);
+            return Ok(true);
+        }
+        let input = self.meta.input.clone();
+        let words = input.layout.unpack(&window[input.offset..]);
+        for (layer, record) in self.meta.layers.clone().iter().zip(RECORDS) {
+            let bytes: Vec<u8> = record.iter().flat_map(|v| v.to_le_bytes()).collect();
+            window[layer.record..][..bytes.len()].copy_from_slice(&bytes);
+            layer
+                .output
+                .layout
+                .pack(&words, &mut window[layer.output.offset..]);
+        }
+        self.set(regs::CYCLES, 360);
+        self.set(regs::SATURATED, 4);
+        self.finish(0);
+        Ok(false)
+    }
+}
+
+fn board() -> Board {
+    Board::load("ultra96", &[]).unwrap()
+}
+
+/// Two layers that pass their input on.
+pub fn meta() -> ProgramMeta {
+    let board = board();
+    let tensor = |offset, frac| TensorInfo {
+        offset,
+        layout: TensorLayout::new(SHAPE, &board.accelerator),
+        frac,
+    };
+    let layer = |i: usize| LayerInfo {
+        name: format!("pool{i}"),
+        network_layer: i,
+        mode: "pool".into(),
+        macs: 1000,
+        input: SHAPE,
+        output: tensor(8192 + i * 4096, 8),
+        record: 2048 + i * 64,
+    };
+    ProgramMeta {
+        name: "identity".into(),
+        estimated_cycles: 0,
+        commands_offset: 64,
+        commands: 7,
+        window_bytes: 32 * 1024,
+        input: tensor(4096, 8),
+        layers: vec![layer(0), layer(1)],
+        board: board.clone(),
+    }
+}
+
+/// Writes the program file and returns its path.
+pub fn write_program(folder: &Path, meta: &ProgramMeta) -> PathBuf {
+    let layer = |i: usize| Layer {
+        name: format!("pool{i}"),
+        op: Op::MaxPool(Window::plain(1, 1)),
+        input: SHAPE,
+        output: SHAPE,
+        output_frac: 8,
+    };
+    let network = Network {
+        name: meta.name.clone(),
+        word: meta.accelerator().word,
+        input: SHAPE,
+        input_frac: 8,
+        layers: vec![layer(0), layer(1)],
+    };
+    let image: Vec<u8> = (0..600).map(|i| i as u8).collect();
+    let path = folder.join("identity.cnna");
+    program::write(&path, meta, &image, &network).unwrap();
+    path
+}
+
+/// One image whose words are all different.
+pub fn image(seed: i16) -> Vec<i16> {
+    (0..SHAPE.len() as i16).map(|i| i * 7 - 90 + seed).collect()
+}
+
+/// Serves `engine` at `path` while `host` runs. Returns the server's result too.
+pub fn serving<T>(
+    path: &Path,
+    mut engine: Fake,
+    host: impl FnOnce() -> T,
+) -> (T, Result<(), HostError>) {
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let (ready, is_ready) = std::sync::mpsc::channel();
+        let server = scope.spawn({
+            let stop = &stop;
+            move || {
+                let server = Server::new(path, WINDOW, &mut engine)?;
+                ready.send(()).unwrap();
+                server.run(stop)
+            }
+        });
+        is_ready.recv().unwrap();
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(host));
+        stop.store(true, Ordering::SeqCst);
+        let served = server.join().unwrap();
+        match result {
+            Ok(r) => (r, served),
+            Err(p) => std::panic::resume_unwind(p),
+        }
+    })
+}
+
+/// A served engine, an opened device and a written program, handed to `host`.
+pub fn with_device<T>(engine: Fake, host: impl FnOnce(&mut SharedFile, &Path) -> T) -> T {
+    let folder = tempfile::tempdir().unwrap();
+    let program = write_program(folder.path(), &meta());
+    let path = folder.path().join("device");
+    let (result, served) = serving(&path, engine, || {
+        host(&mut SharedFile::open(&path).unwrap(), &program)
+    });
+    served.unwrap();
+    assert!(!path.exists(), "the device file goes with its server");
+    result
+}

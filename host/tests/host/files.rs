@@ -1,0 +1,106 @@
+//! Program files and device files that are not what they should be.
+
+use crate::fake::{Fake, Start, WINDOW, meta, write_program};
+use cnna_host::files::{map_program, write_whole};
+use cnna_host::serve::Server;
+use cnna_host::{HostError, SharedFile};
+use cnna_spec::program::Program;
+
+#[test]
+fn a_program_cut_short_anywhere_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = std::fs::read(write_program(folder.path(), &meta())).unwrap();
+    let path = folder.path().join("cut.cnna");
+    for len in (0..whole.len())
+        .step_by(97)
+        .chain([1, 31, 32, whole.len() - 1])
+    {
+        std::fs::write(&path, &whole[..len]).unwrap();
+        match map_program(&path) {
+            Err(HostError::Io { .. }) => assert_eq!(len, 0),
+            Err(e) => panic!("{e}"),
+            Ok(bytes) => {
+                let text = Program::parse(&path, &bytes).unwrap_err().to_string();
+                assert!(text.contains("cut.cnna"), "{text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_program_with_any_bit_flipped_is_refused_unless_the_bit_is_padding() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = write_program(folder.path(), &meta());
+    let whole = std::fs::read(&path).unwrap();
+    let refused = (0..whole.len())
+        .step_by(7)
+        .filter(|&at| {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 1 << (at % 8);
+            match Program::parse(&path, &bytes) {
+                Err(_) => true,
+                Ok(p) => {
+                    // Bytes between sections carry nothing: what is read is unchanged.
+                    assert_eq!(whole[at], 0, "byte {at}");
+                    assert_eq!(p.meta, meta());
+                    assert_eq!(p.image.len(), 600);
+                    false
+                }
+            }
+        })
+        .count();
+    // Header, meta, image and network at the least.
+    assert!(refused > 1500 / 7, "{refused} of {}", whole.len());
+}
+
+#[test]
+fn a_missing_program_is_named() {
+    let error = map_program("/nowhere/x.cnna".as_ref()).unwrap_err();
+    assert!(error.to_string().contains("/nowhere/x.cnna"), "{error}");
+}
+
+#[test]
+fn a_server_never_replaces_a_file_that_is_no_device() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = write_program(folder.path(), &meta());
+    let before = std::fs::read(&path).unwrap();
+    let mut engine = Fake::new(&[Start::After(1)]);
+    let error = Server::new(&path, WINDOW, &mut engine)
+        .err()
+        .expect("refused");
+    assert!(error.to_string().contains("name another path"), "{error}");
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    let error = SharedFile::open(&path).err().expect("refused");
+    assert!(error.to_string().contains("not a device"), "{error}");
+}
+
+#[test]
+fn a_device_file_left_by_a_killed_server_is_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("device");
+    let copy = folder.path().join("left");
+    let mut engine = Fake::new(&[Start::After(1)]);
+    let server = Server::new(&path, WINDOW, &mut engine).unwrap();
+    std::fs::copy(&path, &copy).unwrap();
+    drop(server);
+    assert!(!path.exists());
+    drop(Server::new(&copy, WINDOW, &mut engine).unwrap());
+    assert!(!copy.exists());
+}
+
+#[test]
+fn a_file_that_fails_half_way_leaves_the_old_one_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("y.npy");
+    std::fs::write(&path, b"old").unwrap();
+    let result = write_whole(&path, |w| {
+        w.write_all(&[1; 3 << 20])?;
+        Err(std::io::Error::other("disk full"))
+    });
+    assert!(result.unwrap_err().to_string().contains("disk full"));
+    assert_eq!(std::fs::read(&path).unwrap(), b"old");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    write_whole(&path, |w| w.write_all(b"new")).unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), b"new");
+}

@@ -1,0 +1,9 @@
+//! The runtime against a fake engine behind a real shared file: results, every failure, recovery.
+
+mod binary;
+mod driver;
+mod failures;
+mod fake;
+mod files;
+mod tensors;
+mod uio;
