@@ -59,7 +59,7 @@ pub(super) fn check(
     placed: &[Placed],
     assigns: &[(Net, Net)],
 ) -> Result<(), WiringError> {
-    for s in signals.iter().filter(|s| s.bits() == 0) {
+    if let Some(s) = signals.iter().find(|s| s.bits() == 0) {
         return Err(WiringError::ZeroWidth { at: s.name.clone() });
     }
     let mut checker = Checker {

@@ -4,7 +4,7 @@
 //! checks them instead, before anything is emitted: every name, every width, one driver for every bit, no bit without a
 //! driver, no wire that nothing reads, no port forgotten. Then it becomes an ordinary rust-hdl design, [`Atom`]s of run-time
 //! width, SystemVerilog modules as rust-hdl black boxes, rust-hdl blocks as they are, and the wiring as rust-hdl's own
-//! statements, and the same back end ([`crate::emit`]) prints it as prints any block. Only its checks are the project's own:
+//! statements, and the same back end ([`crate::emit`]) prints it as it prints any block. Only its checks are the project's own:
 //! rust-hdl's ask whether a signal is connected, never how wide it is. A black box has no behaviour in rust-hdl, so
 //! a top level is simulated in Verilator, its blocks in rust-hdl as well.
 //!

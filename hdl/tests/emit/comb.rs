@@ -306,18 +306,42 @@ impl Logic for Comb {
 }
 
 impl Dut for Comb {
-    fn outputs(&self) -> Vec<(&'static str, u64)> {
+    fn outputs(&self) -> Vec<(&'static str, usize, u64)> {
         vec![
-            ("o_arith_o", self.o_arith.val().to_u64()),
-            ("o_arith2_o", self.o_arith2.val().to_u64()),
-            ("o_select_o", self.o_select.val().to_u64()),
-            ("o_select2_o", self.o_select2.val().to_u64()),
-            ("o_select3_o", self.o_select3.val().to_u64()),
-            ("o_wide_o", self.o_wide.val().to_u64()),
-            ("o_mixed_o", self.o_mixed.val().to_u64()),
-            ("o_part_o", self.o_part.val().to_u64()),
-            ("o_choose_o", self.o_choose.val().to_u64()),
-            ("o_choose2_o", self.o_choose2.val().to_u64()),
+            ("o_arith", self.o_arith.bits(), self.o_arith.val().to_u64()),
+            (
+                "o_arith2",
+                self.o_arith2.bits(),
+                self.o_arith2.val().to_u64(),
+            ),
+            (
+                "o_select",
+                self.o_select.bits(),
+                self.o_select.val().to_u64(),
+            ),
+            (
+                "o_select2",
+                self.o_select2.bits(),
+                self.o_select2.val().to_u64(),
+            ),
+            (
+                "o_select3",
+                self.o_select3.bits(),
+                self.o_select3.val().to_u64(),
+            ),
+            ("o_wide", self.o_wide.bits(), self.o_wide.val().to_u64()),
+            ("o_mixed", self.o_mixed.bits(), self.o_mixed.val().to_u64()),
+            ("o_part", self.o_part.bits(), self.o_part.val().to_u64()),
+            (
+                "o_choose",
+                self.o_choose.bits(),
+                self.o_choose.val().to_u64(),
+            ),
+            (
+                "o_choose2",
+                self.o_choose2.bits(),
+                self.o_choose2.val().to_u64(),
+            ),
         ]
     }
 

@@ -1,5 +1,6 @@
 //! Runs one block in rust-hdl's simulator and in Verilator on the same random vectors.
 
+use cnna_hdl::builder::{BlockInstance, TopBuilder};
 use cnna_hdl::emit::{Emitter, Module};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use rust_hdl_core::prelude::*;
@@ -8,12 +9,67 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// What the harness needs of a block: 64 bits of input, any number of outputs of at most 64 bits.
-pub trait Dut: Block + Default {
-    /// Outputs by port name, with their values.
-    fn outputs(&self) -> Vec<(&'static str, u64)>;
+/// What the harness needs of a block: 64 bits of input in the port `word`, any number of outputs of at most 64 bits.
+pub trait Dut: Block {
+    /// Outputs: field name, bits, value.
+    fn outputs(&self) -> Vec<(&'static str, usize, u64)>;
     /// Applies one vector and the clock level.
     fn drive(&mut self, word: u64, clk: bool, rst: bool);
+}
+
+/// Several blocks side by side in one Verilator model, since building a model takes longer than running it.
+pub struct Bench {
+    top: TopBuilder,
+    duts: Vec<(&'static str, Box<dyn Dut>)>,
+}
+
+impl Bench {
+    pub fn new() -> Self {
+        let top = TopBuilder::new("bench")
+            .clock("clk", "rst")
+            .input("rst", 1)
+            .input("word", 64);
+        Self { top, duts: vec![] }
+    }
+
+    /// Adds a block; the model's copy and the simulator's are built alike.
+    pub fn add<D: Dut + Default + 'static>(mut self, name: &'static str) -> Self {
+        let mut dut = D::default();
+        dut.connect_all();
+        let mut instance =
+            BlockInstance::new(&format!("t_{name}"), &format!("i_{name}"), D::default())
+                .connect("word", "word");
+        for (port, width, _) in dut.outputs() {
+            let wire = format!("{name}_{port}");
+            self.top = self.top.output(&wire, width);
+            instance = instance.connect(port, wire);
+        }
+        self.top = self.top.block(instance);
+        self.duts.push((name, Box::new(dut)));
+        self
+    }
+
+    /// Names of all outputs of the model, in order.
+    fn outputs(&self) -> Vec<String> {
+        let of = |(name, dut): &(&str, Box<dyn Dut>)| {
+            dut.outputs()
+                .iter()
+                .map(|o| format!("{name}_{}", o.0))
+                .collect::<Vec<_>>()
+        };
+        self.duts.iter().flat_map(of).collect()
+    }
+}
+
+/// Lets a block settle, as rust-hdl's `simulate` does.
+fn settle(dut: &mut dyn Dut) {
+    for _ in 0..100 {
+        dut.update_all();
+        if !dut.has_changed() {
+            return;
+        }
+    }
+    panic!("rust-hdl's simulator does not settle");
 }
 
 /// Writes each module to its own file and returns the names in order.
@@ -52,16 +108,16 @@ pub fn lint(modules: &[Module], top: &str) {
 }
 
 /// A main program that reads `word rst` per line, clocks once and prints the outputs after settling and after the edge.
-fn main_cpp(top: &str, outputs: &[(&str, u64)]) -> String {
+fn main_cpp(outputs: &[String]) -> String {
     let mut print = String::new();
-    for (name, _) in outputs {
+    for name in outputs {
         let _ = writeln!(print, "  printf(\"%llx \", (unsigned long long)t.{name});");
     }
     format!(
-        "#include \"V{top}.h\"\n#include <cstdio>\nstatic V{top} t;\ndouble sc_time_stamp() {{ return 0; }}\n\
+        "#include \"Vbench.h\"\n#include <cstdio>\nstatic Vbench t;\ndouble sc_time_stamp() {{ return 0; }}\n\
          static void show() {{\n{print}  printf(\"\\n\");\n}}\n\
          int main() {{\n  unsigned long long w; int rst;\n  while (scanf(\"%llx %d\", &w, &rst) == 2) {{\n\
-         t.clk_i = 0; t.rst_i = rst; t.word_i = w; t.eval(); show();\n    t.clk_i = 1; t.eval(); show();\n  }}\n}}\n"
+         t.clk = 0; t.rst = rst; t.word = w; t.eval(); show();\n    t.clk = 1; t.eval(); show();\n  }}\n}}\n"
     )
 }
 
@@ -95,20 +151,20 @@ fn word(rng: &mut StdRng) -> u64 {
     word
 }
 
-/// Emits `D`, lints it, builds it with Verilator and compares every output before and after every clock edge.
-pub fn differential<D: Dut>(top: &str, vectors: usize) {
-    let mut dut = D::default();
-    dut.connect_all();
-    check_all(&dut).expect("rust-hdl's own checks pass");
-    let modules = Emitter::new("test", "0")
-        .prefix("t_")
-        .emit(top, &dut)
-        .expect("the block is in the supported subset");
-    lint(&modules, top);
+/// Emits, lints and builds the bench, and compares every output before and after every clock edge.
+pub fn differential(mut bench: Bench, vectors: usize) {
+    let names = bench.outputs();
+    let top = std::mem::replace(&mut bench.top, TopBuilder::new("taken"))
+        .build()
+        .expect("the wiring is right");
+    let modules = top
+        .emit(&Emitter::new("test", "0").prefix("t_"))
+        .expect("the blocks are in the supported subset");
+    lint(&modules, "bench");
 
     let dir = tempfile::tempdir().expect("a temporary directory");
     let files = write_modules(dir.path(), &modules);
-    std::fs::write(dir.path().join("main.cpp"), main_cpp(top, &dut.outputs()))
+    std::fs::write(dir.path().join("main.cpp"), main_cpp(&names))
         .expect("the temporary directory is writable");
     let mut args = vec![
         "--cc",
@@ -118,7 +174,7 @@ pub fn differential<D: Dut>(top: &str, vectors: usize) {
         "-CFLAGS",
         "-O0",
         "--top-module",
-        top,
+        "bench",
         "main.cpp",
     ];
     args.extend(files.iter().map(String::as_str));
@@ -126,22 +182,21 @@ pub fn differential<D: Dut>(top: &str, vectors: usize) {
 
     let mut rng = StdRng::seed_from_u64(seed());
     let (mut input, mut expected) = (String::new(), String::new());
-    let show = |dut: &D, out: &mut String| {
-        dut.outputs().iter().for_each(|(_, v)| {
-            let _ = write!(out, "{v:x} ");
-        });
-        out.push('\n');
-    };
     for i in 0..vectors {
         let (word, rst) = (word(&mut rng), i == 0 || rng.random_range(0..40) == 0);
         let _ = writeln!(input, "{word:x} {}", u8::from(rst));
         for clk in [false, true] {
-            dut.drive(word, clk, rst);
-            assert!(simulate(&mut dut, 100), "rust-hdl's simulator settles");
-            show(&dut, &mut expected);
+            for (_, dut) in &mut bench.duts {
+                dut.drive(word, clk, rst);
+                settle(dut.as_mut());
+                dut.outputs().iter().for_each(|(_, _, v)| {
+                    let _ = write!(expected, "{v:x} ");
+                });
+            }
+            expected.push('\n');
         }
     }
-    let mut model = Command::new(dir.path().join(format!("obj_dir/V{top}")))
+    let mut model = Command::new(dir.path().join("obj_dir/Vbench"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -155,11 +210,10 @@ pub fn differential<D: Dut>(top: &str, vectors: usize) {
     let got = String::from_utf8_lossy(&out.stdout);
     // Line 0 is before the first edge: registers have no value yet.
     for (n, (want, got)) in expected.lines().zip(got.lines()).enumerate().skip(1) {
-        let names: Vec<_> = dut.outputs().iter().map(|(n, _)| *n).collect();
         for ((want, got), name) in want
             .split_whitespace()
             .zip(got.split_whitespace())
-            .zip(names)
+            .zip(&names)
         {
             assert_eq!(
                 want,

@@ -7,14 +7,14 @@ mod snapshot;
 mod state;
 mod top;
 
-use harness::differential;
+use harness::{Bench, differential};
 
 #[test]
-fn combinational_constructs_agree_with_verilator() {
-    differential::<comb::Comb>("t_comb", 600);
-}
-
-#[test]
-fn registers_and_nested_blocks_agree_with_verilator() {
-    differential::<state::State>("t_state", 2000);
+fn every_supported_construct_agrees_with_verilator() {
+    differential(
+        Bench::new()
+            .add::<comb::Comb>("comb")
+            .add::<state::State>("state"),
+        1500,
+    );
 }

@@ -277,16 +277,16 @@ impl Logic for State {
 }
 
 impl Dut for State {
-    fn outputs(&self) -> Vec<(&'static str, u64)> {
+    fn outputs(&self) -> Vec<(&'static str, usize, u64)> {
         vec![
-            ("counts_o", self.counts.val().to_u64()),
-            ("all_ready_o", self.all_ready.val().into()),
-            ("seq_a_o", self.seq_a.val().to_u64()),
-            ("seq_b_o", self.seq_b.val().to_u64()),
-            ("flags_o", self.flags.val().to_u64()),
-            ("piped_o", self.piped.val().to_u64()),
-            ("shift_o", self.shift.val().to_u64()),
-            ("in_reset_o", self.in_reset.val().into()),
+            ("counts", self.counts.bits(), self.counts.val().to_u64()),
+            ("all_ready", 1, self.all_ready.val().into()),
+            ("seq_a", self.seq_a.bits(), self.seq_a.val().to_u64()),
+            ("seq_b", self.seq_b.bits(), self.seq_b.val().to_u64()),
+            ("flags", self.flags.bits(), self.flags.val().to_u64()),
+            ("piped", self.piped.bits(), self.piped.val().to_u64()),
+            ("shift", self.shift.bits(), self.shift.val().to_u64()),
+            ("in_reset", 1, self.in_reset.val().into()),
         ]
     }
 
