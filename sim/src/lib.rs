@@ -2,3 +2,6 @@
 
 pub mod buffers;
 pub mod exec;
+pub mod machine;
+
+pub use machine::Machine;

@@ -23,6 +23,16 @@ pub const PLAIN_WORDS: usize = 8;
 /// Biases in one row of the bias buffer.
 pub const BIAS_ROW: usize = 4;
 
+/// Numbers of the AXI ports, in the order in which the memory arbitrates them.
+pub mod port {
+    /// Activations: read by the load engine, written by the store engine.
+    pub const ACT: usize = 0;
+    /// Commands.
+    pub const COMMAND: usize = 1;
+    /// The first weight port.
+    pub const WEIGHT: usize = 2;
+}
+
 /// The machine's shape. All counts are hardware sizes, fixed at generation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -1,0 +1,12 @@
+//! How: RTL generation, board sources, and the verilated model.
+
+pub mod boards;
+pub mod builder;
+pub mod dff;
+pub mod emit;
+pub mod error;
+pub mod ports;
+pub mod package;
+pub mod sources;
+pub mod top;
+pub mod verilated;

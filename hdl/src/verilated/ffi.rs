@@ -1,0 +1,122 @@
+//! The shared library made by `build`: its C interface, one call a clock cycle. The structures mirror `wrapper.cpp`.
+
+use crate::error::HdlError;
+use std::path::Path;
+
+/// Memory's signals of one port.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub(super) struct PortIn {
+    pub arready: u8,
+    pub rvalid: u8,
+    pub rlast: u8,
+    pub awready: u8,
+    pub wready: u8,
+    pub bvalid: u8,
+    pub pad: [u8; 2],
+    pub rdata: [u32; 4],
+}
+
+/// The accelerator's signals of one port.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub(super) struct PortOut {
+    pub araddr: u64,
+    pub awaddr: u64,
+    pub arvalid: u8,
+    pub arlen: u8,
+    pub rready: u8,
+    pub awvalid: u8,
+    pub awlen: u8,
+    pub wvalid: u8,
+    pub wlast: u8,
+    pub bready: u8,
+    pub wdata: [u32; 4],
+}
+
+/// Inputs of a cycle.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub(super) struct In {
+    pub port: [PortIn; 6],
+    pub awaddr: u32,
+    pub wdata: u32,
+    pub araddr: u32,
+    pub aresetn: u8,
+    pub awvalid: u8,
+    pub arvalid: u8,
+    pub pad: u8,
+}
+
+/// Outputs of a cycle.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub(super) struct Out {
+    pub port: [PortOut; 6],
+    pub rdata: u32,
+    pub awready: u8,
+    pub arready: u8,
+    pub rvalid: u8,
+    pub bvalid: u8,
+    pub busy: u8,
+    pub pad: [u8; 3],
+}
+
+type Handle = *mut std::ffi::c_void;
+
+/// One instance of the verilated top level.
+pub(super) struct Model {
+    handle: Handle,
+    cycle: unsafe extern "C" fn(Handle, *const In, *mut Out),
+    failed: unsafe extern "C" fn(Handle) -> i32,
+    free: unsafe extern "C" fn(Handle),
+    // Unloaded last: the functions above live in it.
+    _library: libloading::Library,
+}
+
+// SAFETY: a model is only reached through `&mut self`, and the library keeps no thread-local state between calls.
+unsafe impl Send for Model {}
+
+impl Model {
+    /// Loads the library and makes an instance.
+    pub(super) fn load(path: &Path) -> Result<Self, HdlError> {
+        let failed = |e: libloading::Error| HdlError::ToolFailed {
+            program: path.display().to_string(),
+            message: e.to_string(),
+        };
+        // SAFETY: `build` made the library from this crate's sources; its initialisers only construct Verilator's statics,
+        // and the four symbols have the types declared in wrapper.cpp.
+        unsafe {
+            let library = libloading::Library::new(path).map_err(failed)?;
+            let new: libloading::Symbol<unsafe extern "C" fn() -> Handle> =
+                library.get(b"cnna_new").map_err(failed)?;
+            let handle = new();
+            Ok(Model {
+                handle,
+                cycle: *library.get(b"cnna_cycle").map_err(failed)?,
+                failed: *library.get(b"cnna_failed").map_err(failed)?,
+                free: *library.get(b"cnna_free").map_err(failed)?,
+                _library: library,
+            })
+        }
+    }
+
+    /// One clock cycle.
+    pub(super) fn cycle(&mut self, input: &In, output: &mut Out) {
+        // SAFETY: the handle is live until drop, and both structures have the layout that wrapper.cpp declares.
+        unsafe { (self.cycle)(self.handle, input, output) }
+    }
+
+    /// True after a failed assertion.
+    pub(super) fn failed(&mut self) -> bool {
+        // SAFETY: the handle is live until drop.
+        unsafe { (self.failed)(self.handle) != 0 }
+    }
+}
+
+impl Drop for Model {
+    fn drop(&mut self) {
+        // SAFETY: the handle came from cnna_new and is freed once.
+        unsafe { (self.free)(self.handle) }
+    }
+}

@@ -1,0 +1,214 @@
+//! The RTL itself as an engine: verilated once per configuration, driven cycle by cycle against the shared memory model.
+//!
+//! Registers are reached over the real AXI4-Lite port. While a program runs, reads return the values of the last idle
+//! moment (with the busy bit set): an access would take cycles that the memory model does not see.
+
+mod build;
+mod ffi;
+
+use crate::error::HdlError;
+use cnna_spec::config::Board;
+use cnna_spec::engine::{Engine, EngineError};
+use cnna_spec::memory::{Memory, PortIn, Written};
+use cnna_spec::regs::{self, Reg};
+use std::path::Path;
+
+pub use build::build;
+
+/// A verilated accelerator with its memory's timing.
+pub struct Rtl {
+    model: ffi::Model,
+    board: Board,
+    memory: Memory,
+    input: ffi::In,
+    output: ffi::Out,
+    ins: Vec<PortIn>,
+    written: Vec<Written>,
+    base: u64,
+    running: bool,
+    idle_values: Vec<u32>,
+    cycles: u64,
+}
+
+impl Rtl {
+    /// Builds (or finds in `cache`) and resets the RTL of a board.
+    pub fn new(board: &Board, cache: &Path) -> Result<Self, HdlError> {
+        let library = build::build(board, cache)?;
+        let a = &board.accelerator;
+        let mut rtl = Rtl {
+            model: ffi::Model::load(&library)?,
+            board: board.clone(),
+            memory: Memory::new(&board.memory, a.ports(), a.beat_bytes()),
+            input: ffi::In::default(),
+            output: ffi::Out::default(),
+            ins: vec![PortIn::default(); a.ports()],
+            written: Vec::new(),
+            base: 0,
+            running: false,
+            idle_values: vec![0; regs::ALL.len()],
+            cycles: 0,
+        };
+        rtl.input.aresetn = 0;
+        for _ in 0..8 {
+            rtl.clock();
+        }
+        rtl.input.aresetn = 1;
+        for _ in 0..4 {
+            rtl.clock();
+        }
+        Ok(rtl)
+    }
+
+    /// Clock cycles since the model was made, register accesses included.
+    pub fn cycles(&self) -> u64 {
+        self.cycles
+    }
+
+    fn clock(&mut self) {
+        self.cycles += 1;
+        self.model.cycle(&self.input, &mut self.output);
+    }
+
+    fn access(&mut self, reg: Reg, value: Option<u32>) -> u32 {
+        // The memory stands still meanwhile: no address is accepted, nothing is offered.
+        for p in &mut self.input.port {
+            *p = ffi::PortIn::default();
+        }
+        self.input.awaddr = reg.offset as u32;
+        self.input.araddr = reg.offset as u32;
+        self.input.wdata = value.unwrap_or(0);
+        self.input.awvalid = u8::from(value.is_some());
+        self.input.arvalid = u8::from(value.is_none());
+        let mut waited = 0;
+        loop {
+            self.clock();
+            if self.output.awready | self.output.arready != 0 {
+                self.input.awvalid = 0;
+                self.input.arvalid = 0;
+            }
+            if self.output.bvalid | self.output.rvalid != 0 {
+                return self.output.rdata;
+            }
+            waited += 1;
+            assert!(waited < 100, "the register port answers within a few cycles");
+        }
+    }
+
+    /// One cycle with the memory. Returns false when the accelerator is idle.
+    fn run_cycle(&mut self, window: &mut [u8]) -> Result<bool, EngineError> {
+        let beat = self.board.accelerator.beat_bytes();
+        let outside = |what: &str, addr: u64| EngineError {
+            engine: "rtl",
+            message: format!("{what} at window offset {addr:#x} outside the window"),
+        };
+        for (p, port) in self.input.port[..self.ins.len()].iter_mut().enumerate() {
+            let out = self.memory.out(p);
+            port.arready = out.arready.into();
+            port.rvalid = out.rvalid.into();
+            port.rlast = out.rlast.into();
+            port.awready = out.awready.into();
+            port.wready = out.wready.into();
+            port.bvalid = out.bvalid.into();
+            if out.rvalid {
+                let at = out.raddr as usize;
+                let data = window
+                    .get(at..at + beat)
+                    .ok_or_else(|| outside("read", out.raddr))?;
+                for (word, bytes) in port.rdata.iter_mut().zip(data.chunks_exact(4)) {
+                    *word = u32::from_le_bytes(bytes.try_into().expect("four bytes"));
+                }
+            }
+        }
+        self.clock();
+        if self.output.busy == 0 {
+            return Ok(false);
+        }
+        for (p, i) in self.ins.iter_mut().enumerate() {
+            let o = &self.output.port[p];
+            *i = PortIn {
+                arvalid: o.arvalid != 0,
+                araddr: o.araddr.wrapping_sub(self.base),
+                arbeats: u32::from(o.arlen) + 1,
+                rready: o.rready != 0,
+                awvalid: o.awvalid != 0,
+                awaddr: o.awaddr.wrapping_sub(self.base),
+                awbeats: u32::from(o.awlen) + 1,
+                wvalid: o.wvalid != 0,
+                bready: o.bready != 0,
+            };
+        }
+        self.written.clear();
+        self.memory.step(&self.ins, &mut self.written);
+        for w in &self.written {
+            let at = w.addr as usize;
+            let to = window
+                .get_mut(at..at + beat)
+                .ok_or_else(|| outside("write", w.addr))?;
+            for (word, bytes) in self.output.port[w.port]
+                .wdata
+                .iter()
+                .zip(to.chunks_exact_mut(4))
+            {
+                bytes.copy_from_slice(&word.to_le_bytes());
+            }
+        }
+        Ok(true)
+    }
+
+    fn refresh(&mut self) {
+        for (i, r) in regs::ALL.iter().enumerate() {
+            self.idle_values[i] = self.access(*r, None);
+        }
+    }
+}
+
+impl Engine for Rtl {
+    fn read(&mut self, reg: Reg) -> u32 {
+        if !self.running {
+            return self.access(reg, None);
+        }
+        let value = self.idle_values[reg.offset / 4];
+        if reg == regs::STATUS {
+            value | regs::STATUS_BUSY
+        } else {
+            value
+        }
+    }
+
+    fn write(&mut self, reg: Reg, value: u32) {
+        match reg {
+            regs::MEM_BASE_LO => self.base = self.base & !0xffff_ffff | u64::from(value),
+            regs::MEM_BASE_HI => self.base = self.base & 0xffff_ffff | u64::from(value) << 32,
+            regs::START if !self.running => self.refresh(),
+            regs::CONTROL if value & 1 != 0 => self.running = false,
+            _ => {}
+        }
+        self.access(reg, Some(value));
+        if reg == regs::START {
+            let a = &self.board.accelerator;
+            self.memory = Memory::new(&self.board.memory, a.ports(), a.beat_bytes());
+            self.running = true;
+        }
+        if reg == regs::MEM_BASE_HI {
+            self.base &= (1 << crate::ports::ADDRESS_BITS) - 1;
+        }
+    }
+
+    fn advance(&mut self, window: &mut [u8], cycles: u64) -> Result<bool, EngineError> {
+        for _ in 0..cycles {
+            if !self.running {
+                return Ok(false);
+            }
+            if !self.run_cycle(window)? {
+                self.running = false;
+            }
+            if self.model.failed() {
+                return Err(EngineError {
+                    engine: "rtl",
+                    message: "an assertion of the RTL failed: see the messages above".into(),
+                });
+            }
+        }
+        Ok(self.running)
+    }
+}

@@ -1,0 +1,98 @@
+//! `axi_burst.sv`: a transfer of segments as AXI bursts, one a cycle, never across a block of 16 beats.
+
+use cnna_spec::config::BURST_BEATS;
+
+/// Segments of beats.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Transfer {
+    pub addr: u64,
+    pub beats: u64,
+    pub segs: u64,
+    pub stride: u64,
+}
+
+/// The address side of one AXI port.
+#[derive(Clone, Debug)]
+pub(super) struct Burst {
+    beat: u64,
+    outstanding: usize,
+    active: bool,
+    error: bool,
+    now: Transfer,
+    seg: u64,
+    left: u64,
+    in_flight: usize,
+}
+
+impl Burst {
+    pub(super) fn new(beat_bytes: usize, outstanding: usize) -> Self {
+        Burst {
+            beat: beat_bytes as u64,
+            outstanding,
+            active: false,
+            error: false,
+            now: Transfer::default(),
+            seg: 0,
+            left: 0,
+            in_flight: 0,
+        }
+    }
+    /// A transfer can be taken in this cycle.
+    pub(super) fn ready(&self) -> bool {
+        !self.active && !self.error
+    }
+    pub(super) fn in_flight(&self) -> bool {
+        self.in_flight > 0
+    }
+    pub(super) fn error(&self) -> bool {
+        self.error
+    }
+    /// Nothing to do until a transfer or an answer comes.
+    pub(super) fn is_idle(&self) -> bool {
+        !self.active && self.in_flight == 0
+    }
+    fn beats(&self) -> u64 {
+        let room = BURST_BEATS as u64 - self.now.addr / self.beat % BURST_BEATS as u64;
+        room.min(self.left)
+    }
+    fn fits(&self, size: u64) -> bool {
+        self.now.addr + self.beats() * self.beat <= size
+    }
+    /// The burst offered in this cycle: address and beats.
+    pub(super) fn offer(&self, size: u64) -> Option<(u64, u32)> {
+        (self.active && self.in_flight < self.outstanding && self.fits(size))
+            .then(|| (self.now.addr, self.beats() as u32))
+    }
+    /// The clock edge: `issued` when the offer was accepted, `retired` when a burst was answered.
+    pub(super) fn step(&mut self, size: u64, start: Option<Transfer>, issued: bool, retired: bool) {
+        if self.active && !self.fits(size) {
+            self.active = false;
+            self.error = true;
+        }
+        if issued {
+            let n = self.beats();
+            if n == self.left {
+                if self.now.segs == 1 {
+                    self.active = false;
+                }
+                self.seg += self.now.stride;
+                self.now.addr = self.seg;
+                self.left = self.now.beats;
+                self.now.segs -= 1;
+            } else {
+                self.now.addr += n * self.beat;
+                self.left -= n;
+            }
+            self.in_flight += 1;
+        }
+        if retired {
+            self.in_flight -= 1;
+        }
+        if let Some(t) = start.filter(|t| t.beats != 0) {
+            self.active = true;
+            self.now = t;
+            self.seg = t.addr;
+            self.left = t.beats;
+        }
+    }
+}

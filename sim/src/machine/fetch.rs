@@ -1,0 +1,107 @@
+//! `fetch.sv`: the command stream from memory, dealt to the queues in order.
+
+use super::burst::{Burst, Transfer};
+use cnna_spec::Accelerator;
+use cnna_spec::isa::{Body, COMMAND_BYTES, Command, mode, store_kind, weight_kind};
+use cnna_spec::memory::{PortIn, PortOut};
+
+/// Bursts in flight.
+const OUTSTANDING: usize = 4;
+
+/// State of the fetch unit.
+#[derive(Debug)]
+pub(super) struct Fetch {
+    pub(super) burst: Burst,
+    beats: usize,
+    got: usize,
+    lanes: i32,
+    /// Byte offset of the command being received.
+    offset: u64,
+    /// A whole command waits to be dealt.
+    pub(super) full: Option<Command>,
+    /// The waiting command is malformed; its head word.
+    pub(super) bad: Option<u32>,
+}
+
+impl Fetch {
+    pub(super) fn new(a: &Accelerator) -> Self {
+        Fetch {
+            burst: Burst::new(a.beat_bytes(), OUTSTANDING),
+            beats: COMMAND_BYTES / a.beat_bytes(),
+            got: 0,
+            lanes: a.lanes as i32,
+            offset: 0,
+            full: None,
+            bad: None,
+        }
+    }
+    pub(super) fn drive(&self, size: u64, port: &mut PortIn) {
+        if let Some((addr, beats)) = self.burst.offer(size) {
+            port.arvalid = true;
+            port.araddr = addr;
+            port.arbeats = beats;
+        }
+        port.rready = self.full.is_none();
+    }
+    /// The clock edge. `dealt` when the waiting command went to its queue.
+    pub(super) fn step(
+        &mut self,
+        size: u64,
+        start: Option<(u64, u64)>,
+        out: &PortOut,
+        port: &PortIn,
+        dealt: bool,
+        window: &[u8],
+    ) {
+        let take = out.rvalid && port.rready;
+        if dealt {
+            self.full = None;
+        } else if let (None, Some(c)) = (self.bad, &self.full) {
+            if malformed(c, self.lanes) {
+                self.bad = c.encode().map(|w| w[0]).ok().or(Some(0));
+            }
+        }
+        if take {
+            self.got += 1;
+            if self.got == self.beats {
+                self.got = 0;
+                let bytes = &window[self.offset as usize..][..COMMAND_BYTES];
+                let mut words = [0; COMMAND_BYTES / 4];
+                for (w, b) in words.iter_mut().zip(bytes.chunks_exact(4)) {
+                    *w = u32::from_le_bytes(b.try_into().expect("four bytes"));
+                }
+                self.full = Some(Command::decode(&words));
+                self.offset += COMMAND_BYTES as u64;
+            }
+        }
+        let transfer = start.map(|(addr, count)| {
+            self.offset = addr;
+            Transfer {
+                addr,
+                beats: (count * self.beats as u64) & 0xffff_ffff,
+                segs: 1,
+                stride: 0,
+            }
+        });
+        let issued = port.arvalid && out.arready;
+        self.burst.step(size, transfer, issued, take && out.rlast);
+    }
+}
+
+/// A field whose zero (or excess) would hang an engine.
+pub(super) fn malformed(c: &Command, lanes: i32) -> bool {
+    let stride_ok = |s: i32| [1, 2, 4].contains(&s);
+    match &c.body {
+        Body::Load(l) => l.seg_beats == 0 || l.seg_count == 0 || !stride_ok(l.stride),
+        Body::Weight(_) => c.kind > weight_kind::BIAS,
+        Body::Compute(k) => {
+            [k.tiles, k.lanes, k.c_count, k.kx_count, k.ky_count].contains(&0)
+                || k.mode != mode::POOL && k.lanes > lanes
+                || !stride_ok(k.stride)
+        }
+        Body::Store(s) => {
+            c.kind > store_kind::END
+                || c.kind == store_kind::STORE && (s.seg_beats == 0 || s.seg_count == 0)
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! `store_engine.sv`: rows of results to memory, marks, and the end.
+
+use super::burst::{Burst, Transfer};
+use super::queue::Entry;
+use cnna_spec::Accelerator;
+use cnna_spec::isa::{self, store_kind};
+use cnna_spec::memory::{PortIn, PortOut};
+use cnna_spec::regs::RECORD_BYTES;
+use std::collections::VecDeque;
+
+/// Beats read ahead of the bus.
+const AHEAD: u32 = 8;
+/// Bursts in flight.
+const OUTSTANDING: usize = 8;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Idle,
+    Data,
+    MarkWait,
+    MarkData,
+    MarkAnswer,
+}
+
+/// What happened in a step.
+#[derive(Debug, Default)]
+pub(super) struct Events {
+    /// The counters are read for this mark.
+    pub mark: Option<Entry>,
+    /// This store has left the output buffer.
+    pub stored: Option<Entry>,
+}
+
+/// State of the store engine.
+#[derive(Debug)]
+pub(super) struct Store {
+    pub(super) burst: Burst,
+    tiles: usize,
+    mark_beats: u32,
+    state: State,
+    current: Option<Entry>,
+    /// Mask sent in this cycle.
+    pub(super) signal: Option<u32>,
+    /// The program ends in this cycle.
+    pub(super) end: bool,
+    asking: bool,
+    sub: bool,
+    lines_left: u64,
+    room: u32,
+    /// Beats pushed one and two cycles from now: (completes a beat, last).
+    pipe: [Option<bool>; 2],
+    beats: VecDeque<bool>,
+    lens: VecDeque<u32>,
+    in_burst: u32,
+    mark_sent: u32,
+}
+
+impl Store {
+    pub(super) fn new(a: &Accelerator) -> Self {
+        Store {
+            burst: Burst::new(a.beat_bytes(), OUTSTANDING),
+            tiles: a.tiles,
+            mark_beats: (RECORD_BYTES / a.beat_bytes()) as u32,
+            state: State::Idle,
+            current: None,
+            signal: None,
+            end: false,
+            asking: false,
+            sub: false,
+            lines_left: 0,
+            room: AHEAD,
+            pipe: [None; 2],
+            beats: VecDeque::new(),
+            lens: VecDeque::new(),
+            in_burst: 0,
+            mark_sent: 0,
+        }
+    }
+    pub(super) fn ready(&self) -> bool {
+        self.state == State::Idle && self.burst.ready()
+    }
+    pub(super) fn is_idle(&self) -> bool {
+        self.state == State::Idle
+            && self.burst.is_idle()
+            && self.signal.is_none()
+            && !self.end
+            && self.pipe == [None; 2]
+    }
+    pub(super) fn drive(&self, size: u64, port: &mut PortIn) {
+        if let Some((addr, beats)) = self.burst.offer(size) {
+            port.awvalid = true;
+            port.awaddr = addr;
+            port.awbeats = beats;
+        }
+        port.wvalid = !self.beats.is_empty() && !self.lens.is_empty();
+        port.bready = true;
+    }
+    pub(super) fn step(
+        &mut self,
+        size: u64,
+        start: Option<Entry>,
+        out: &PortOut,
+        port: &PortIn,
+        cmd: impl Fn(&Entry) -> isa::Store,
+    ) -> Events {
+        let mut events = Events::default();
+        self.signal = None;
+        self.end = false;
+        let issued = port.awvalid && out.awready;
+        let beat_out = port.wvalid && out.wready;
+        let mark_go =
+            self.state == State::MarkWait && !self.burst.in_flight() && self.burst.ready();
+        let ask = self.asking && self.room != 0;
+        let in_data = self.state == State::Data;
+
+        // Beats leave.
+        let mut sent = false;
+        if beat_out {
+            sent = self.beats.pop_front() == Some(true);
+            self.in_burst += 1;
+            if Some(&self.in_burst) == self.lens.front() {
+                self.in_burst = 0;
+                self.lens.pop_front();
+            }
+            if in_data {
+                self.room += 1;
+            }
+        }
+        if issued {
+            self.lens.push_back(port.awbeats);
+        }
+        // Beats arrive two cycles after their (last) line was asked for.
+        self.beats.extend(self.pipe[1].take());
+        if self.state == State::MarkData {
+            self.beats.push_back(false);
+        }
+        self.pipe[1] = self.pipe[0].take();
+        if ask {
+            let whole = self.tiles != 1 || self.sub;
+            self.sub = self.tiles == 1 && !self.sub;
+            if whole {
+                self.room -= 1;
+                self.lines_left -= 1;
+                let last = self.lines_left == 0;
+                self.pipe[0] = Some(last);
+                if last {
+                    self.asking = false;
+                }
+            }
+        }
+        let mut transfer = None;
+        match self.state {
+            State::Idle => {
+                if let Some(e) = start {
+                    let c = cmd(&e);
+                    match e.kind {
+                        store_kind::STORE => {
+                            let t = Transfer {
+                                addr: u64::from(c.ddr as u32),
+                                beats: c.seg_beats as u64,
+                                segs: c.seg_count as u64,
+                                stride: u64::from(c.seg_stride as u32),
+                            };
+                            self.lines_left = t.beats * t.segs;
+                            self.asking = true;
+                            self.sub = false;
+                            self.state = State::Data;
+                            transfer = Some(t);
+                        }
+                        store_kind::MARK => self.state = State::MarkWait,
+                        _ => {
+                            self.end = true;
+                            self.signal = Some(e.signal);
+                        }
+                    }
+                    self.current = Some(e);
+                }
+            }
+            State::Data => {
+                if sent {
+                    self.state = State::Idle;
+                    events.stored = self.current.take();
+                    self.signal = events.stored.as_ref().map(|e| e.signal);
+                }
+            }
+            State::MarkWait => {
+                if mark_go {
+                    let e = self.current.as_ref().expect("a mark is being executed");
+                    transfer = Some(Transfer {
+                        addr: u64::from(cmd(e).ddr as u32),
+                        beats: u64::from(self.mark_beats),
+                        segs: 1,
+                        stride: 0,
+                    });
+                    events.mark = self.current.clone();
+                    self.state = State::MarkData;
+                    self.mark_sent = 0;
+                }
+            }
+            State::MarkData => {
+                self.mark_sent += 1;
+                if self.mark_sent == self.mark_beats {
+                    self.state = State::MarkAnswer;
+                }
+            }
+            State::MarkAnswer => {
+                if out.bvalid {
+                    self.state = State::Idle;
+                    self.signal = self.current.take().map(|e| e.signal);
+                }
+            }
+        }
+        self.burst.step(size, transfer, issued, out.bvalid);
+        events
+    }
+}
