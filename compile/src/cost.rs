@@ -1,91 +1,147 @@
-//! The analytic cost of a stream: queues run in order, commands wait for each other, transfers take bytes over bandwidth.
+//! The analytic cost of a stream: one pass over its commands, each with its earliest start and end.
 //!
-//! A plan, not a simulation: memory ports are shared by proportion, and a burst's latency counts once a wait.
+//! Counted: the order in which commands are dealt and the queues' depth, tokens, the array's passes and their draining,
+//! latency, and bytes over bandwidth. Not counted: contention between ports beyond the sum of all bytes, burst borders,
+//! jitter. A plan, not a simulation: the cycle simulator has the last word.
 
 use crate::stream::Entry;
 use cnna_spec::Board;
-use cnna_spec::config::{BEAT_WORDS, POSITIONS};
-use cnna_spec::isa::{Body, Compute, Queue, Store, Weight, mode, store_kind};
-use cnna_spec::timing::{DRAIN_TO_WRITE, MIN_PASS, SLICES, STEP_TO_DRAIN};
+use cnna_spec::isa::{Body, COMMAND_BYTES, Compute, Queue, Weight, mode, store_kind};
+use cnna_spec::timing::{DRAIN_TO_WRITE, MIN_PASS, RELEASE, SLICES, STEP_TO_DRAIN};
 
-/// Cycles between two commands of one queue.
-const COMMAND_GAP: u64 = 4;
+/// When a command's effects are there, in cycles.
+#[derive(Clone, Copy, Default)]
+struct Done {
+    /// Compute: operands are free. Others: complete.
+    operands: u64,
+    /// Compute: results are in the output buffer. Others: complete.
+    results: u64,
+}
+
+struct Clock<'a> {
+    board: &'a Board,
+    /// Cycle in which the latest command was dealt.
+    dealt: u64,
+    /// Start of each queue's commands.
+    starts: [Vec<u64>; 4],
+    /// End of each queue's latest transfer, or of the array's latest step.
+    ends: [u64; 4],
+    /// First cycle in which a pass may end.
+    pace: u64,
+    bytes: u64,
+}
 
 /// Estimated cycles of a whole stream.
 pub fn cycles(stream: &[Entry], board: &Board) -> u64 {
-    let beat = board.accelerator.beat_bytes() as u64;
-    let port = u64::from(board.memory.port_bytes_per_cycle).min(beat);
-    let latency = u64::from(board.memory.latency);
-    let mut free = [0u64; 4];
-    let mut finished = vec![0u64; stream.len()];
-    let mut bytes = 0;
-    for (i, e) in stream.iter().enumerate() {
+    let mut clock = Clock {
+        board,
+        dealt: u64::from(board.memory.latency),
+        starts: Default::default(),
+        ends: [0; 4],
+        pace: 0,
+        bytes: 0,
+    };
+    let mut done: Vec<Done> = Vec::with_capacity(stream.len());
+    for e in stream {
         let queue = e.command.queue();
-        let ready = e
-            .after
-            .iter()
-            .flatten()
-            .map(|&d| finished[d])
-            .max()
-            .unwrap_or(0);
-        let start = ready.max(free[queue as usize]);
-        let waited = ready > free[queue as usize];
+        let tokens = Queue::ALL.iter().filter_map(|&from| {
+            let d = done[e.after[from as usize]?];
+            Some(if queue == Queue::Store {
+                d.results
+            } else {
+                d.operands
+            })
+        });
+        let ready = tokens.max().unwrap_or(0);
+        let start = clock.deal(queue).max(ready);
+        done.push(clock.run(e, start));
+    }
+    let last = done.iter().map(|d| d.results).max().unwrap_or(0);
+    last.max(clock.bytes / u64::from(board.memory.bytes_per_cycle))
+}
+
+impl Clock<'_> {
+    /// The cycle in which the next command reaches its queue: there is room, and the stream has come so far.
+    fn deal(&mut self, queue: Queue) -> u64 {
+        let a = &self.board.accelerator;
+        let starts = &self.starts[queue as usize];
+        let room = starts
+            .len()
+            .checked_sub(a.queue_depth)
+            .map_or(0, |i| starts[i]);
+        let fetch = (COMMAND_BYTES / a.beat_bytes()) as u64;
+        self.dealt = (self.dealt + fetch).max(room);
+        self.dealt
+    }
+
+    fn run(&mut self, e: &Entry, ready: u64) -> Done {
+        let queue = e.command.queue() as usize;
+        let latency = u64::from(self.board.memory.latency);
         let (beats, ports, tail) = match &e.command.body {
-            Body::Compute(c) => {
-                let end = start + compute(c, board) + COMMAND_GAP;
-                free[Queue::Compute as usize] = end;
-                finished[i] = end + STEP_TO_DRAIN + DRAIN_TO_WRITE + c.lanes as u64;
-                continue;
+            Body::Compute(c) => return self.compute(c, ready),
+            Body::Load(l) => (l.seg_beats as u64 * l.seg_count as u64, 1, 0),
+            Body::Weight(w) => {
+                let (beats, ports) = weight_beats(w, self.board);
+                (beats, ports, 0)
             }
-            Body::Load(l) => ((l.seg_beats as u64) * (l.seg_count as u64), 1, latency),
-            Body::Weight(w) => (weight_beats(w, board), weight_ports(w, board), latency),
-            Body::Store(s) => store(s, e.command.kind, latency),
+            Body::Store(s) => match e.command.kind {
+                store_kind::STORE => (s.seg_beats as u64 * s.seg_count as u64, 1, 0),
+                store_kind::MARK => (2, 1, 2 * latency),
+                _ => (0, 1, 0),
+            },
         };
-        // The ports' share of the whole memory's bandwidth bounds a transfer that has it to itself.
-        let rate = (port * ports)
-            .min(u64::from(board.memory.bytes_per_cycle))
-            .max(1);
-        let end = start + (beats * beat).div_ceil(rate) + COMMAND_GAP;
-        bytes += beats * beat;
-        free[queue as usize] = end;
-        finished[i] = end + if waited { tail } else { tail / 2 };
+        let beat = self.board.accelerator.beat_bytes() as u64;
+        let m = &self.board.memory;
+        let port = u64::from(m.port_bytes_per_cycle).min(beat);
+        let rate = (port * ports).min(u64::from(m.bytes_per_cycle)).max(1);
+        // Requests run ahead of the data by the latency.
+        let before = self.ends[queue];
+        let start = ready.max(before.saturating_sub(latency));
+        let end = (start + latency).max(before) + (beats * beat).div_ceil(rate) + tail;
+        self.bytes += beats * beat;
+        self.starts[queue].push(start);
+        self.ends[queue] = end;
+        Done {
+            operands: end,
+            results: end,
+        }
     }
-    let last = finished.iter().copied().max().unwrap_or(0);
-    last.max(bytes / u64::from(board.memory.bytes_per_cycle).max(1))
+
+    /// The array's timing is known exactly: see `docs/architecture.md`.
+    fn compute(&mut self, c: &Compute, ready: u64) -> Done {
+        let queue = Queue::Compute as usize;
+        let start = ready.max(self.ends[queue]);
+        let taps = c.kx_count as u64 * c.ky_count as u64;
+        let (lanes, tiles, channels) = (c.lanes as u64, c.tiles as u64, c.c_count as u64);
+        let (passes, steps, slices) = match c.mode {
+            mode::POOL => (tiles * channels, taps, SLICES),
+            mode::WINOGRAD => (tiles, taps * channels, lanes),
+            _ => (tiles, taps * channels, lanes * SLICES),
+        };
+        let last = if c.last == 1 {
+            let drain = slices.max(MIN_PASS);
+            let first_end = (start + steps).max(self.pace);
+            let last = first_end + (passes - 1) * steps.max(drain);
+            self.pace = last + drain;
+            last
+        } else {
+            start + passes * steps
+        };
+        self.starts[queue].push(start);
+        self.ends[queue] = last + 1;
+        Done {
+            operands: last + RELEASE + self.board.accelerator.lanes as u64,
+            results: last + STEP_TO_DRAIN + slices + DRAIN_TO_WRITE,
+        }
+    }
 }
 
-/// Cycles of a compute command's passes.
-fn compute(c: &Compute, board: &Board) -> u64 {
-    let steps = c.kx_count as u64 * c.ky_count as u64 * c.c_count as u64;
-    let lanes = c.lanes as u64;
-    let tiles = c.tiles as u64;
-    match c.mode {
-        mode::POOL => tiles * lanes * (steps / c.c_count.max(1) as u64).max(MIN_PASS),
-        mode::WINOGRAD => tiles * steps.max(lanes).max(MIN_PASS),
-        mode::VECTOR => steps.max(lanes * (POSITIONS / BEAT_WORDS) as u64),
-        _ if c.last == 0 => steps,
-        _ => tiles * steps.max(lanes * SLICES).max(MIN_PASS),
-    }
-    .max(u64::from(board.accelerator.tiles > 0))
-}
-
-fn weight_beats(w: &Weight, board: &Board) -> u64 {
+/// Beats on all ports, and how many ports carry them.
+fn weight_beats(w: &Weight, board: &Board) -> (u64, u64) {
     let ports = board.accelerator.weight_ports as u64;
     let high = (w.split as u64).min(ports);
-    w.beats_high as u64 * high + w.beats_low as u64 * (ports - high)
-}
-
-fn weight_ports(w: &Weight, board: &Board) -> u64 {
-    let ports = board.accelerator.weight_ports as u64;
-    let high = (w.split as u64).min(ports);
-    let low = if w.beats_low > 0 { ports - high } else { 0 };
-    (high + low).max(1)
-}
-
-fn store(s: &Store, kind: i32, latency: u64) -> (u64, u64, u64) {
-    match kind {
-        store_kind::STORE => (s.seg_beats as u64 * s.seg_count as u64, 1, 0),
-        store_kind::MARK => (2, 1, 2 * latency),
-        _ => (0, 1, 0),
-    }
+    let low = ports - high;
+    let (in_high, in_low) = (w.beats_high as u64 * high, w.beats_low as u64 * low);
+    let used = high * u64::from(in_high > 0) + low * u64::from(in_low > 0);
+    (in_high + in_low, used.max(1))
 }
