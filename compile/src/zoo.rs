@@ -160,8 +160,8 @@ const fn input_frac(word: Word) -> i32 {
 }
 /// Mean square expected of the input: uniform over its whole range.
 const INPUT_POWER: f64 = 4.0 / 3.0;
-/// Mean square behind 2x2 max pooling over that before it: 1 for equal neighbours, 3.1 for independent ones. Measured
-/// on random inputs; neighbours grow alike with depth.
+/// Mean square behind 2x2 max pooling over that before it: 1 for equal neighbours, 3.1 for independent ones. With 1.5 the
+/// largest value of every layer of VGG16 is 0.24 to 0.60 of full scale on uniform noise, and nothing saturates.
 const POOL_GAIN: f64 = 1.5;
 /// Standard deviations of an output that its format holds at least.
 const HEADROOM: f64 = 8.0;
