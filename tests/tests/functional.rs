@@ -236,7 +236,7 @@ fn saturation_counter(window: &[u8], record: usize) -> u64 {
 fn check(net: &Network, board: &Board, options: &Options, image: &[i16]) -> Result<(), String> {
     let program = match compile(net, board, options) {
         Ok(p) => p,
-        Err(CompileError::Capacity { .. }) => return Err("refused".into()),
+        Err(e @ CompileError::Capacity { .. }) => return Err(format!("refused: {e}")),
         Err(e) => return Err(format!("compile: {e}")),
     };
     let meta = &program.meta;
@@ -337,7 +337,10 @@ fn random_networks_equal_the_reference_in_every_layer() {
     let (mut refused, mut wrong) = (0, Vec::new());
     for seed in 1..=cases {
         match case(seed) {
-            Err(e) if e.contains("refused") => refused += 1,
+            Err(e) if e.contains("refused") => {
+                refused += 1;
+                println!("{e}");
+            }
             Err(e) => wrong.push(e),
             Ok(()) => {}
         }
