@@ -51,6 +51,8 @@ pub struct Job {
     pub region: Range<usize>,
     /// Stores of what this job and the ones before it left in its region.
     pub stores: Vec<Store>,
+    /// The mark before it: a layer's counters hold nothing of the next, not even of a result that needs no input.
+    pub after: Option<usize>,
 }
 
 /// The lists, and the state of the buffers' allocation.
@@ -130,6 +132,7 @@ impl Jobs {
             weights,
             region: region.clone(),
             stores,
+            after: self.mark,
         });
     }
 
@@ -157,6 +160,7 @@ impl Jobs {
             weights: [None; 2],
             region: 0..0,
             stores: Vec::new(),
+            after: None,
         });
     }
 }

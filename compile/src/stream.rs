@@ -167,7 +167,8 @@ fn issue_job(
     }
     let used = job.weights.iter().flatten();
     after[Queue::Weight as usize] = used.map(|&w| weights.issued[w]).max();
-    after[Queue::Store as usize] = stored.latest(&job.region).max();
+    let mark = job.after.map(|j| job_at[j]);
+    after[Queue::Store as usize] = stored.latest(&job.region).max().max(mark);
     let at = stream.len();
     job_at.push(at);
     stream.push(entry(job.kind, job.tag, job.body, after));
