@@ -8,5 +8,6 @@ pub mod error;
 pub mod ports;
 pub mod package;
 pub mod sources;
+pub mod synth;
 pub mod top;
 pub mod verilated;
