@@ -127,12 +127,13 @@ pub struct Requantised {
 /// `shift` in bits, -16..=47. Source: form of Jacob et al. 2018, arXiv:1712.05877, 2.2; the tie rule is ours.
 #[inline]
 pub fn requantise(acc: i64, shift: i32, word: Word) -> Requantised {
+    // A 48-bit accumulator has room in 64 bits for the half; what lies beyond 18 bits saturates at every left shift.
     let wide = match shift {
-        0 => i128::from(acc),
-        s if s > 0 => (i128::from(acc) + (1i128 << (s - 1))) >> s,
-        s => i128::from(acc) << -s,
+        0 => acc,
+        s if s > 0 => (acc + (1 << (s - 1))) >> s,
+        s => acc.clamp(-(1 << 17), 1 << 17) << -s,
     };
-    let value = wide.clamp(i128::from(word.min()), i128::from(word.max()));
+    let value = wide.clamp(word.min(), word.max());
     Requantised {
         value: value as i16,
         saturated: value != wide,

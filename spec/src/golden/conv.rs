@@ -1,41 +1,72 @@
 //! Convolution and fully connected: `acc = bias + sum(x * w)` exactly, then requantise, then activate.
 
 use super::LayerResult;
-use crate::layer::{Conv, Shape};
+use crate::layer::{Conv, Padding, Shape};
 use crate::num::{Word, requantise};
 
+/// Multiply-accumulates from which a layer is worth the machine's other cores.
+const PARALLEL: usize = 1 << 26;
+
 pub(super) fn run(c: &Conv, i: Shape, o: Shape, word: Word, x: &[i16]) -> LayerResult {
-    let mut out = LayerResult {
-        values: vec![0; o.len()],
-        saturated: 0,
+    let mut values = vec![0; o.len()];
+    let pixels = o.h * o.w;
+    let work = o.len() * i.c * c.window.kernel[0] * c.window.kernel[1];
+    let threads = match work {
+        0..PARALLEL => 1,
+        _ => std::thread::available_parallelism().map_or(1, |n| n.get()),
     };
+    // Output channels are independent: each thread has a run of them.
+    let share = c.oc.div_ceil(threads);
+    let saturated = std::thread::scope(|scope| {
+        let workers: Vec<_> = values
+            .chunks_mut(share * pixels)
+            .enumerate()
+            .map(|(n, out)| scope.spawn(move || channels(c, i, o, word, x, n * share, out)))
+            .collect();
+        workers
+            .into_iter()
+            .map(|w| w.join().expect("integer loops do not panic"))
+            .sum()
+    });
+    LayerResult { values, saturated }
+}
+
+/// Output channels from `first` on into `out`; returns how many results saturation changed.
+fn channels(
+    c: &Conv,
+    i: Shape,
+    o: Shape,
+    word: Word,
+    x: &[i16],
+    first: usize,
+    out: &mut [i16],
+) -> u64 {
     let [kh, kw] = c.window.kernel;
     let taps = i.c * kh * kw;
-    if o.h * o.w == 1 && i.h == kh && i.w == kw {
-        // The kernel covers the input once: each output is one long dot product.
-        for oc in 0..c.oc {
-            let w = &c.weights[oc * taps..][..taps];
-            finish(c, oc, &[c.bias[oc] + dot(x, w)], word, &mut out, oc);
-        }
-        return out;
-    }
+    let whole = o.h * o.w == 1 && i.h == kh && i.w == kw && c.window.pad == Padding::default();
     let mut acc = vec![0i64; o.h * o.w];
-    for oc in 0..c.oc {
+    let mut saturated = 0;
+    for (n, out) in out.chunks_mut(o.h * o.w).enumerate() {
+        let oc = first + n;
         acc.fill(c.bias[oc]);
-        for ic in 0..i.c {
-            let plane = &x[ic * i.h * i.w..][..i.h * i.w];
-            for ky in 0..kh {
-                for kx in 0..kw {
-                    let w = c.weights[((oc * i.c + ic) * kh + ky) * kw + kx];
-                    if w != 0 {
-                        add_tap(c, i, o, plane, ky, kx, w, &mut acc);
-                    }
-                }
+        let weights = &c.weights[oc * taps..][..taps];
+        if whole {
+            // The kernel covers the input once: one long dot product.
+            acc[0] += dot(x, weights);
+        } else {
+            for (k, &w) in weights.iter().enumerate().filter(|(_, w)| **w != 0) {
+                let (ic, ky, kx) = (k / (kh * kw), k / kw % kh, k % kw);
+                let plane = &x[ic * i.h * i.w..][..i.h * i.w];
+                add_tap(c, i, o, plane, [ky, kx], w, &mut acc);
             }
         }
-        finish(c, oc, &acc, word, &mut out, oc * o.h * o.w);
+        for (v, &a) in out.iter_mut().zip(&acc) {
+            let r = requantise(a, c.shift, word);
+            saturated += u64::from(r.saturated);
+            *v = c.activation.apply(r.value);
+        }
     }
-    out
+    saturated
 }
 
 fn dot(x: &[i16], w: &[i16]) -> i64 {
@@ -47,14 +78,12 @@ fn dot(x: &[i16], w: &[i16]) -> i64 {
 }
 
 /// Adds one kernel tap of one input channel to every output it reaches.
-#[allow(clippy::too_many_arguments)]
 fn add_tap(
     c: &Conv,
     i: Shape,
     o: Shape,
     plane: &[i16],
-    ky: usize,
-    kx: usize,
+    [ky, kx]: [usize; 2],
     w: i16,
     acc: &mut [i64],
 ) {
@@ -92,14 +121,5 @@ fn add_tap(
                 *a += i64::from(i32::from(v) * w);
             }
         }
-    }
-}
-
-fn finish(c: &Conv, oc: usize, acc: &[i64], word: Word, out: &mut LayerResult, at: usize) {
-    debug_assert!(oc < c.oc);
-    for (v, &a) in out.values[at..].iter_mut().zip(acc) {
-        let r = requantise(a, c.shift, word);
-        out.saturated += u64::from(r.saturated);
-        *v = c.activation.apply(r.value);
     }
 }
