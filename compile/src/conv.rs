@@ -149,11 +149,9 @@ pub fn tilings(s: &Stage, conv: &Conv, winograd: bool, a: &Accelerator) -> Vec<T
     }]
 }
 
-/// Stripe heights to try: one tile row when the weights stay, otherwise up to what the ring holds.
+/// Stripe heights to try: the more rows, the more time for each group's weights to come, and the fewer times they do; the
+/// fewer rows, the more room to load ahead. Weights that stay come only once, at their first use.
 fn stripes(s: &Stage, base: Tiling, resident: bool, a: &Accelerator) -> Vec<Tiling> {
-    if resident {
-        return vec![base];
-    }
     let input = s.input.layout.shape;
     let tile_rows = s.oh.div_ceil(pass_rows(s, base.winograd).0);
     let fits = |stripe: usize| {
@@ -163,17 +161,19 @@ fn stripes(s: &Stage, base: Tiling, resident: bool, a: &Accelerator) -> Vec<Tili
         })
     };
     let most = (1..=tile_rows).take_while(|&n| fits(n)).last().unwrap_or(1);
-    let mut heights: Vec<usize> = [
-        most,
-        most.saturating_sub(1),
-        most.saturating_sub(2),
-        most / 2,
-    ]
-    .into_iter()
-    .filter(|&n| n > 0)
-    // Equal stripes: the last is not a leftover.
-    .map(|n| tile_rows.div_ceil(tile_rows.div_ceil(n)))
-    .collect();
+    let low = if resident {
+        [1, 2, 4]
+    } else {
+        [most - 1, most / 2, most / 4]
+    };
+    let mut heights: Vec<usize> = [most]
+        .into_iter()
+        .chain(low)
+        .filter(|&n| (1..=most).contains(&n))
+        // Equal stripes: the last is not a leftover.
+        .map(|n| tile_rows.div_ceil(tile_rows.div_ceil(n)))
+        .collect();
+    heights.sort_unstable();
     heights.dedup();
     heights
         .into_iter()

@@ -77,9 +77,18 @@ impl Clock<'_> {
     fn run(&mut self, e: &Entry, ready: u64) -> Done {
         let queue = e.command.queue() as usize;
         let latency = u64::from(self.board.memory.latency);
+        let mut beat_cycles = 0;
         let (beats, ports, tail) = match &e.command.body {
             Body::Compute(c) => return self.compute(c, ready),
-            Body::Load(l) => (l.seg_beats as u64 * l.seg_count as u64, 1, 0),
+            Body::Load(l) => {
+                // A beat that is dealt to planes, or fills two lines, takes several cycles to write.
+                let phases = match l.stride {
+                    1 => 2 / self.board.accelerator.tiles.min(2) as u64,
+                    s => s as u64,
+                };
+                beat_cycles = phases;
+                (l.seg_beats as u64 * l.seg_count as u64, 1, 0)
+            }
             Body::Weight(w) => {
                 let (beats, ports) = weight_beats(w, self.board);
                 (beats, ports, 0)
@@ -97,7 +106,9 @@ impl Clock<'_> {
         // Requests run ahead of the data by the latency.
         let before = self.ends[queue];
         let start = ready.max(before.saturating_sub(latency));
-        let end = (start + latency).max(before) + (beats * beat).div_ceil(rate) + tail;
+        let end = (start + latency).max(before)
+            + (beats * beat).div_ceil(rate).max(beats * beat_cycles)
+            + tail;
         self.bytes += beats * beat;
         self.starts[queue].push(start);
         self.ends[queue] = end;
