@@ -2,22 +2,26 @@
 
 use crate::device::Device;
 use crate::error::HostError;
+use crate::hang::HangDetector;
 use crate::pace::Pace;
 use crate::report::RunReport;
 use crate::tensor::Batch;
 use cnna_spec::isa::{COMMAND_WORDS, Head, Queue};
 use cnna_spec::program::{Program, ProgramMeta, TensorInfo};
-use cnna_spec::regs::{self, DeviceError, Reg};
+use cnna_spec::regs::{self, DeviceError};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// How patient the driver is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Options<'a> {
-    /// Longest time without progress: none of the counters of work moves.
+    /// Longest time without progress: none of the counters of work moves, though far more cycles pass than the program's
+    /// estimate (a simulator may be slow), or time itself stands still.
     pub timeout: Duration,
     /// Becomes true when the user wants to stop; the driver then resets the device.
     pub stop: Option<&'a AtomicBool>,
+    /// Told now and then while a program runs: cycles so far.
+    pub watch: Option<&'a dyn Fn(u64)>,
 }
 
 impl Default for Options<'_> {
@@ -25,20 +29,13 @@ impl Default for Options<'_> {
         Options {
             timeout: Duration::from_secs(10),
             stop: None,
+            watch: None,
         }
     }
 }
 
 /// Longest pause between two looks at a running device.
 const LOOK: Duration = Duration::from_millis(1);
-/// Registers that move while work is being done, on every device.
-const PROGRESS: [Reg; 4] = [
-    regs::COMMANDS,
-    regs::BUSY,
-    regs::READ_BEATS,
-    regs::WRITE_BEATS,
-];
-
 /// A device that has been recognised.
 pub struct Driver<'a> {
     device: &'a mut dyn Device,
@@ -144,24 +141,23 @@ impl<'a> Driver<'a> {
     }
 
     /// Waits until `DONE` is `sequence`. Errors: timeout, interruption, the server is gone; the device was then reset.
-    fn wait(&mut self, sequence: u32) -> Result<(), HostError> {
+    fn wait(&mut self, sequence: u32, estimate: u64) -> Result<(), HostError> {
         let pace = Pace::new();
-        let mut since = Instant::now();
-        let mut seen = PROGRESS.map(|r| self.device.read(r));
+        let mut hang = HangDetector::new(self.device, self.options.timeout, estimate);
         while self.device.read(regs::DONE) != sequence {
             self.device.alive()?;
             if self.stop_requested() {
                 self.reset()?;
                 return Err(HostError::Interrupted);
             }
-            let now = PROGRESS.map(|r| self.device.read(r));
-            if now != seen {
-                (seen, since) = (now, Instant::now());
-            } else if since.elapsed() > self.options.timeout {
-                let error = self.timeout(since.elapsed(), "the program runs");
+            if let Some(waited) = hang.look(self.device) {
+                let error = self.timeout(waited, "the program runs");
                 // The first error is the one to report; the next run tries a reset again.
                 let _ = self.reset();
                 return Err(error);
+            }
+            if let Some(watch) = self.options.watch {
+                watch(hang.cycles.into());
             }
             pace.rest(LOOK);
         }
@@ -196,7 +192,7 @@ impl Loaded<'_, '_> {
         device.copy_in(input.offset, &bytes)?;
         let sequence = device.read(regs::DONE).wrapping_add(1);
         device.write(regs::START, sequence)?;
-        self.driver.wait(sequence)?;
+        self.driver.wait(sequence, self.meta.estimated_cycles)?;
         self.check_error()?;
         let device = &self.driver.device;
         let mut records = Vec::with_capacity(self.meta.layers.len());

@@ -10,6 +10,7 @@ pub mod device;
 pub mod driver;
 pub mod error;
 pub mod files;
+mod hang;
 mod map;
 mod pace;
 pub mod report;

@@ -95,6 +95,7 @@ fn run(r: &Run) -> Result<(), HostError> {
     let options = Options {
         timeout: Duration::from_secs(r.timeout),
         stop: Some(&stop),
+        watch: None,
     };
     let mut loaded = Driver::new(&mut *device, options)?.load(&program)?;
     let (words, report) = loaded.run_batch(&batch, |_| ())?;

@@ -26,6 +26,7 @@ fn short() -> Options<'static> {
     Options {
         timeout: Duration::from_millis(200),
         stop: None,
+        watch: None,
     }
 }
 
@@ -57,6 +58,23 @@ fn a_device_that_never_answers_times_out_with_its_registers_and_the_next_run_wor
 }
 
 #[test]
+fn a_slow_simulator_that_shows_no_counters_is_no_timeout() {
+    // As the verilated RTL: only time passes until the end, here for three times the timeout.
+    let engine = Fake::new(&[Start::Silent(Duration::from_millis(4500))]);
+    with_device(engine, |device, path| {
+        let seen = std::cell::Cell::new(0);
+        let watch = |cycles| seen.set(cycles);
+        let options = Options {
+            timeout: Duration::from_millis(1500),
+            stop: None,
+            watch: Some(&watch),
+        };
+        run_once(device, path, options).unwrap();
+        assert!(seen.get() > 0, "the cycles are shown");
+    });
+}
+
+#[test]
 fn slow_progress_is_no_timeout() {
     // Far more cycles than pass in the timeout, but the counters move.
     with_device(Fake::new(&[Start::After(u64::MAX)]), |device, path| {
@@ -69,6 +87,7 @@ fn slow_progress_is_no_timeout() {
             let options = Options {
                 timeout: Duration::from_millis(300),
                 stop: Some(&stop),
+                watch: None,
             };
             let error = run_once(device, path, options).unwrap_err();
             assert!(matches!(error, HostError::Interrupted), "{error}");
@@ -111,6 +130,7 @@ fn an_interrupted_run_leaves_an_idle_device_and_the_next_run_works() {
                 let options = Options {
                     timeout: Duration::from_secs(60),
                     stop: Some(&stop),
+                    watch: None,
                 };
                 let error = run_once(device, path, options).unwrap_err();
                 assert!(matches!(error, HostError::Interrupted), "{error}");
@@ -164,6 +184,7 @@ fn a_server_that_stops_in_the_middle_is_noticed_at_once() {
         let options = Options {
             timeout: Duration::from_secs(60),
             stop: None,
+            watch: None,
         };
         run_once(&mut device, &program, options).unwrap_err()
     });

@@ -19,6 +19,8 @@ pub enum Start {
     After(u64),
     /// Stays busy for ever, without progress.
     Hang,
+    /// Answers after this time, without moving a counter.
+    Silent(std::time::Duration),
     /// Stops with this error code and head word.
     Error(u8, u32),
     /// Fails in a way that no register tells.
@@ -38,6 +40,7 @@ pub struct Fake {
     /// Behaviour of the first starts; later ones behave like the last.
     script: Vec<Start>,
     left: Option<u64>,
+    begin: Option<std::time::Instant>,
     meta: ProgramMeta,
 }
 
@@ -55,6 +58,7 @@ impl Fake {
             registers: registers.map(|(r, v)| (r.offset, v)).into(),
             script: script.to_vec(),
             left: None,
+            begin: None,
             meta,
         }
     }
@@ -128,6 +132,15 @@ impl Engine for Fake {
                 self.set(regs::ERROR_INFO, head);
                 self.finish(u32::from(code) << 8);
                 return Ok(false);
+            }
+            Start::Silent(time) => {
+                let begin = *self.begin.get_or_insert_with(std::time::Instant::now);
+                if begin.elapsed() < time {
+                    // Slices grow with every quick one.
+                    std::thread::sleep(std::time::Duration::from_millis(6));
+                    return Ok(true);
+                }
+                0
             }
             Start::After(n) => n,
         };

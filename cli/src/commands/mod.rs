@@ -1,0 +1,139 @@
+//! The commands, one file each; this is their list.
+
+mod boards;
+mod check;
+mod compile;
+#[cfg(feature = "train")]
+mod demo;
+mod inspect;
+mod rtl;
+mod run;
+mod serve;
+mod train;
+
+use anyhow::{Context, Result, anyhow};
+use clap::Subcommand;
+use cnna_spec::Board;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// What `cnna` can do.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Train a network with quantisation-aware training and write it as ONNX.
+    Train(train::Train),
+    /// The main job from end to end on real images: compile, emit, simulate, compare.
+    #[cfg(feature = "train")]
+    Demo(demo::Demo),
+    /// Compile an ONNX model (or a zoo network) to a program file.
+    Compile(compile::Compile),
+    /// Write the RTL and the board's bitstream sources.
+    Rtl(rtl::Rtl),
+    /// Run a program on a device: reference, cycle, rtl, a board, or a served file.
+    Run(run::Run),
+    /// Compare all engines on the same input, bit for bit and cycle for cycle.
+    Check(check::Check),
+    /// Show a program's layers, formats, memory map and commands.
+    Inspect(inspect::Inspect),
+    /// List the boards, or print one's configuration.
+    Boards(boards::Boards),
+    /// Serve a simulated device behind a shared file.
+    Serve(serve::Serve),
+}
+
+impl Command {
+    /// Runs the command. Errors end the program with status 2.
+    pub fn run(self) -> Result<ExitCode> {
+        match self {
+            Command::Train(c) => c.run(),
+            #[cfg(feature = "train")]
+            Command::Demo(c) => c.run(),
+            Command::Compile(c) => c.run(),
+            Command::Rtl(c) => c.run(),
+            Command::Run(c) => c.run(),
+            Command::Check(c) => c.run(),
+            Command::Inspect(c) => c.run(),
+            Command::Boards(c) => c.run(),
+            Command::Serve(c) => c.run(),
+        }
+    }
+}
+
+/// Which machine: a board and overrides of its keys.
+#[derive(clap::Args)]
+pub struct BoardArguments {
+    /// A board's name (see `cnna boards`) or the path of its .toml file.
+    #[arg(long)]
+    board: String,
+    /// Override a key, for example lanes=5 or memory.latency=20; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    set: Vec<(String, String)>,
+}
+
+impl BoardArguments {
+    /// Loads the board and refuses what its chip cannot hold.
+    fn load(&self) -> Result<Board> {
+        load_board(&self.board, &self.set)
+    }
+}
+
+/// A board with overrides, refused when its chip cannot hold it.
+fn load_board(name: &str, set: &[(String, String)]) -> Result<Board> {
+    let board = Board::load(name, set)?;
+    board.check_fit()?;
+    Ok(board)
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    text.split_once('=')
+        .map(|(k, v)| (k.trim().into(), v.trim().into()))
+        .ok_or_else(|| format!("`{text}` is not key=value, as in lanes=5"))
+}
+
+/// Where results go besides the screen.
+#[derive(clap::Args, Default)]
+pub struct JsonArguments {
+    /// Also write the report to this file; `-` prints it instead of the text.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+impl JsonArguments {
+    /// Prints `text`, or writes `value` as JSON, as asked.
+    fn report(&self, text: &str, value: &impl serde::Serialize) -> Result<()> {
+        match &self.json {
+            Some(path) if path == Path::new("-") => {
+                println!("{}", serde_json::to_string_pretty(value)?);
+            }
+            Some(path) => {
+                cnna_host::files::write_json(path, value)?;
+                println!("{text}");
+            }
+            None => println!("{text}"),
+        }
+        Ok(())
+    }
+}
+
+/// Fails early when a result could not be written, before work that takes minutes.
+fn writable(output: &Path) -> Result<()> {
+    let folder = match output.parent() {
+        Some(p) if !p.as_os_str().is_empty() => p,
+        _ => Path::new("."),
+    };
+    if !folder.is_dir() {
+        return Err(anyhow!(
+            "{}: its folder {} does not exist: make it first",
+            output.display(),
+            folder.display()
+        ));
+    }
+    if output.is_dir() {
+        return Err(anyhow!("{} is a folder: name a file", output.display()));
+    }
+    let probe = folder.metadata().context("the output's folder")?;
+    if probe.permissions().readonly() {
+        return Err(anyhow!("{}: its folder is read-only", output.display()));
+    }
+    Ok(())
+}

@@ -1,0 +1,89 @@
+//! `cnna rtl`: everything Vivado and Linux need to build and use a board's bitstream.
+
+use super::{BoardArguments, JsonArguments};
+use anyhow::{Context, Result, bail};
+use cnna_hdl::{boards, sources, top};
+use cnna_host::files::write_whole;
+use cnna_spec::Board;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Arguments of `cnna rtl`.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  cnna rtl --board ultra96 -o bitstream
+  cnna rtl --board pynq-z2 --set lanes=11 -o bitstream
+
+Then, where Vivado is installed: vivado -mode batch -source bitstream/build.tcl")]
+pub struct Rtl {
+    #[command(flatten)]
+    board: BoardArguments,
+    /// The folder, made if missing; files of the same name are replaced.
+    #[arg(short, long)]
+    output: PathBuf,
+    #[command(flatten)]
+    json: JsonArguments,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    board: &'a str,
+    config: String,
+    dsp: usize,
+    bram36: usize,
+    files: Vec<PathBuf>,
+}
+
+impl Rtl {
+    /// Writes the sources.
+    pub fn run(self) -> Result<ExitCode> {
+        let board = self.board.load()?;
+        if self.output.exists() && !self.output.is_dir() {
+            bail!("{} is a file: name a folder", self.output.display());
+        }
+        let files = write_sources(&board, &self.output)?;
+        let a = &board.accelerator;
+        let report = Report {
+            board: &board.name,
+            config: format!("{:016x}", a.hash()),
+            dsp: a.dsps(),
+            bram36: a.bram36(),
+            files,
+        };
+        let text = format!(
+            "{}: {} files for {}, configuration {}; expected: {} of {} DSP, {} of {} BRAM36",
+            self.output.display(),
+            report.files.len(),
+            report.board,
+            report.config,
+            report.dsp,
+            board.limits.dsp,
+            report.bram36,
+            board.limits.bram36
+        );
+        self.json.report(&text, &report)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Writes the RTL and the bitstream sources of a board below `output`; returns the files' paths.
+pub fn write_sources(board: &Board, output: &Path) -> Result<Vec<PathBuf>> {
+    let mut files: Vec<(String, String)> = sources::rtl()
+        .into_iter()
+        .map(|f| (format!("rtl/{}", f.name), f.text))
+        .collect();
+    files.push(("rtl/cnna_top.sv".into(), top::text(board)));
+    let rtl: Vec<String> = files.iter().map(|(name, _)| name.clone()).collect();
+    // All text exists before the first file does: an error leaves nothing behind.
+    let platform = boards::sources(board, &rtl)
+        .with_context(|| format!("the bitstream sources of {}", board.name))?;
+    files.extend(platform.into_iter().map(|f| (f.path, f.text)));
+    for (name, text) in &files {
+        let path = output.join(name);
+        let folder = path.parent().unwrap_or(Path::new("."));
+        std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+        write_whole(&path, |w| w.write_all(text.as_bytes()))?;
+    }
+    Ok(files.iter().map(|(name, _)| output.join(name)).collect())
+}

@@ -1,0 +1,70 @@
+//! `cnna serve`: a simulated device behind a shared file, for `cnna run` or `cnna-host` in another process.
+
+use super::BoardArguments;
+use crate::engines::Simulated;
+use anyhow::{Result, bail};
+use cnna_host::serve::Server;
+use cnna_host::signals;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Arguments of `cnna serve`.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  cnna serve --engine cycle --board ultra96 --path /dev/shm/cnna0 &
+  cnna run model.cnna --device /dev/shm/cnna0 --input x.npy -o y.npy
+  cnna-host info --device /dev/shm/cnna0
+
+Ctrl-C ends the server and removes the file.")]
+pub struct Serve {
+    /// What answers.
+    #[arg(long, value_enum)]
+    engine: Simulated,
+    #[command(flatten)]
+    board: BoardArguments,
+    /// The file to make.
+    #[arg(long)]
+    path: PathBuf,
+    /// Bytes of the memory window, with K, M or G if you like [default: the board's reserved memory].
+    #[arg(long, value_parser = bytes)]
+    window: Option<usize>,
+}
+
+impl Serve {
+    /// Serves until Ctrl-C.
+    pub fn run(self) -> Result<ExitCode> {
+        let board = self.board.load()?;
+        let window = match self.window {
+            Some(0) => bail!("--window 0: a device needs memory"),
+            Some(w) => w,
+            None => board.platform.dma_bytes as usize,
+        };
+        self.engine.prepare(&board)?;
+        let mut engine = self.engine.engine(&board)?;
+        let stop = signals::stop_flag()?;
+        let server = Server::new(&self.path, window, &mut *engine)?;
+        println!(
+            "serving {} of {} (configuration {:016x}), window of {window} bytes, at {}",
+            self.engine.name(),
+            board.name,
+            board.accelerator.hash(),
+            self.path.display()
+        );
+        server.run(&stop)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn bytes(text: &str) -> Result<usize, String> {
+    let (digits, unit) = match text.char_indices().next_back() {
+        Some((i, 'K' | 'k')) => (&text[..i], 1 << 10),
+        Some((i, 'M' | 'm')) => (&text[..i], 1 << 20),
+        Some((i, 'G' | 'g')) => (&text[..i], 1 << 30),
+        _ => (text, 1),
+    };
+    let wanted = digits.parse::<usize>().ok();
+    wanted
+        .and_then(|n| n.checked_mul(unit))
+        .filter(|&n| n as u64 <= u64::from(u32::MAX))
+        .ok_or_else(|| format!("`{text}` is not a size up to 4G, as in 64M"))
+}

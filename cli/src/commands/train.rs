@@ -1,0 +1,115 @@
+//! `cnna train`: images become a quantised ONNX model.
+
+#[cfg(feature = "train")]
+use anyhow::Context as _;
+use anyhow::Result;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Arguments of `cnna train`.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  cnna train --dataset fashion-mnist --arch vgg-small --epochs 10 --seed 1 -o model.onnx
+  cnna train --dataset DIR --arch net.toml --word 8 -o model.onnx
+  cnna train --init float.onnx --epochs 0 --qat-epochs 2 -o model.onnx
+
+An interrupted run continues from its checkpoint when started again with the same options.")]
+#[cfg_attr(not(feature = "train"), allow(dead_code))]
+pub struct Train {
+    /// A data set's name, or a folder with its files.
+    #[arg(long, default_value = "fashion-mnist")]
+    dataset: String,
+    /// A built-in architecture, or a TOML file.
+    #[arg(long, default_value = "vgg-small")]
+    arch: String,
+    /// Begin from this float ONNX file instead of random weights.
+    #[arg(long, value_name = "FILE")]
+    init: Option<PathBuf>,
+    /// Passes over the data in float.
+    #[arg(long, default_value_t = 10)]
+    epochs: usize,
+    /// Further passes with fake quantisation.
+    #[arg(long, default_value_t = 2)]
+    qat_epochs: usize,
+    /// Seed of weights, order and mirroring.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Bits of weights and activations: 8 or 16.
+    #[arg(long, default_value_t = 16)]
+    word: u32,
+    /// One weight format for all layers instead of a scale a layer.
+    #[arg(long)]
+    no_auto_scale: bool,
+    /// Stop after the float phase and write the float network.
+    #[arg(long)]
+    float_only: bool,
+    /// Images a step.
+    #[arg(long, default_value_t = 64)]
+    batch: usize,
+    /// Largest learning rate of the float phase.
+    #[arg(long)]
+    learning_rate: Option<f64>,
+    /// Largest learning rate of the quantised phase.
+    #[arg(long)]
+    qat_learning_rate: Option<f64>,
+    /// Do not mirror images; for digits and letters.
+    #[arg(long)]
+    no_mirror: bool,
+    /// Use only so many training images.
+    #[arg(long, value_name = "IMAGES")]
+    limit: Option<usize>,
+    /// Also write the float network of the float phase's end.
+    #[arg(long, value_name = "FILE")]
+    float_output: Option<PathBuf>,
+    /// The model's file.
+    #[arg(short, long)]
+    output: PathBuf,
+    #[command(flatten)]
+    json: super::JsonArguments,
+}
+
+impl Train {
+    /// Trains and writes the model.
+    #[cfg(feature = "train")]
+    pub fn run(self) -> Result<ExitCode> {
+        use cnna_quant::TrainOptions;
+        use cnna_spec::num::Word;
+        super::writable(&self.output)?;
+        let defaults = TrainOptions::new(&self.output);
+        let options = TrainOptions {
+            dataset: self.dataset,
+            arch: self.arch,
+            init: self.init,
+            epochs: self.epochs,
+            qat_epochs: self.qat_epochs,
+            seed: self.seed,
+            word: Word::try_from(self.word).map_err(anyhow::Error::msg)?,
+            auto_scale: !self.no_auto_scale,
+            float_only: self.float_only,
+            batch: self.batch,
+            learning_rate: self.learning_rate.unwrap_or(defaults.learning_rate),
+            qat_learning_rate: self.qat_learning_rate.unwrap_or(defaults.qat_learning_rate),
+            mirror: !self.no_mirror,
+            limit: self.limit,
+            out: self.output,
+            float_out: self.float_output,
+            progress: true,
+        };
+        let report = cnna_quant::train(&options).context("training")?;
+        let mut text = format!("{}: float {}", report.out.display(), report.float);
+        if let Some(q) = report.quantised {
+            text += &format!(", {}-bit integers {q}", options.word.bits());
+        }
+        text += " of the test images";
+        self.json.report(&text, &report)?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Says how to get the trainer.
+    #[cfg(not(feature = "train"))]
+    pub fn run(self) -> Result<ExitCode> {
+        anyhow::bail!(
+            "this `cnna` was built without the trainer: build it with `cargo build --release -p cnna` (its default features)"
+        )
+    }
+}
