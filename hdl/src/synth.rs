@@ -8,6 +8,7 @@
 //! elements without a word. The Python package `pyosys` has one.
 
 use crate::error::HdlError;
+use cnna_spec::config::Limits;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -63,6 +64,20 @@ impl Report {
     /// Block RAMs in units of 36 Kbit, a half for each of 18, rounded up.
     pub fn bram36(&self) -> usize {
         self.ramb36 + self.ramb18.div_ceil(2)
+    }
+
+    /// The resources of which the design needs more than `limits` allow, as "resource: needed of allowed"; empty if it fits.
+    pub fn exceeded(&self, limits: &Limits) -> Vec<String> {
+        [
+            ("DSP", self.dsp, limits.dsp),
+            ("BRAM36", self.bram36(), limits.bram36),
+            ("LUT", self.lut, limits.lut),
+            ("FF", self.ff, limits.ff),
+        ]
+        .into_iter()
+        .filter(|(_, needed, allowed)| needed > allowed)
+        .map(|(name, needed, allowed)| format!("{name}: {needed} of {allowed}"))
+        .collect()
     }
 }
 
@@ -205,17 +220,18 @@ impl Yosys {
             let _ = write!(script, " {}", plain(name)?);
             dir.write(name, text)?;
         }
-        let (family, top) = match job.target {
-            Target::Xc7 => ("xc7", job.top),
-            Target::Xcup => ("xcup", job.top),
+        let family = match job.target {
+            Target::Xc7 => "xc7",
+            Target::Xcup => "xcup",
         };
         // The longest path is that of what is left when everything with a clock is taken out.
         let _ = write!(
             script,
-            "\nsynth_xilinx -family {family} -flatten -noiopad -noclkbuf -top {top}\n\
+            "\nsynth_xilinx -family {family} -flatten -noiopad -noclkbuf -top {}\n\
              tee -q -o cells.txt stat\n\
              delete t:DSP48* t:RAM* t:FD* t:SRL*\n\
-             tee -q -o path.txt ltp\n"
+             tee -q -o path.txt ltp\n",
+            job.top
         );
         dir.write("synth.ys", &script)?;
         self.script(&dir, "synth.ys", job.timeout)?;
@@ -352,6 +368,17 @@ mod tests {
         );
         assert_eq!((r.ramb36, r.ramb18, r.bram36()), (4, 3, 6));
         assert!(!r.cells.contains_key("wires"));
+        let limits = |dsp, bram36| Limits {
+            dsp,
+            bram36,
+            lut: 42,
+            ff: 7,
+        };
+        assert!(r.exceeded(&limits(32, 6)).is_empty());
+        assert_eq!(
+            r.exceeded(&limits(31, 5)),
+            ["DSP: 32 of 31", "BRAM36: 6 of 5"]
+        );
     }
 
     #[test]

@@ -1,0 +1,73 @@
+//! The boards' machines fit their chips, by Yosys' count of the RTL that `cnna rtl` writes.
+//!
+//! Minutes of CPU and 2 GB of memory a board. DSP, LUT and FF are counted for 7-series slices, which Yosys packs whole.
+//! Needs a Yosys with slang: `pip install pyosys` and `CNNA_YOSYS` naming that Python.
+
+use cnna_hdl::synth::{self, Job, Report, Target};
+use cnna_hdl::sources;
+use cnna_spec::config::Board;
+use std::sync::Mutex;
+use std::time::Duration;
+
+/// One synthesis at a time: two would need 4 GB.
+static ONE: Mutex<()> = Mutex::new(());
+
+fn synthesise(board: &Board) -> Report {
+    let _one = ONE.lock().unwrap_or_else(|e| e.into_inner());
+    let files: Vec<(String, String)> = sources::rtl(board)
+        .expect("control and datapath fit")
+        .into_iter()
+        .map(|f| (f.name, f.text))
+        .collect();
+    let job = Job {
+        files: &files,
+        top: "cnna_top",
+        parameters: &[],
+        target: Target::Xc7,
+        timeout: Duration::from_secs(3600),
+    };
+    let report = synth::report(&job).unwrap();
+    println!(
+        "{}: {} DSP, {} LUT ({} as memory), {} FF, {} BRAM36, {} levels",
+        board.name,
+        report.dsp,
+        report.lut,
+        report.lutram,
+        report.ff,
+        report.bram36(),
+        report.levels
+    );
+    report
+}
+
+fn fits(name: &str) {
+    let board = Board::load(name, &[]).unwrap();
+    let report = synthesise(&board);
+    assert_eq!(
+        report.exceeded(&board.limits),
+        [""; 0],
+        "{name}: {:?}",
+        report.cells
+    );
+    // Fewer would mean that a part of the machine has no effect and was removed.
+    assert!(
+        report.dsp >= board.accelerator.dsps(),
+        "{name}: {} DSPs",
+        report.dsp
+    );
+    assert_eq!(
+        report.bram36(),
+        board.accelerator.bram36(),
+        "{name}: block RAMs as the board file's plan has them"
+    );
+}
+
+#[test]
+fn ultra96_fits() {
+    fits("ultra96");
+}
+
+#[test]
+fn pynq_z2_fits() {
+    fits("pynq-z2");
+}
