@@ -1,8 +1,8 @@
 //! The analytic cost of a stream: one pass over its commands, each with its earliest start and end.
 //!
 //! Counted: the order in which commands are dealt and the queues' depth, tokens, the array's passes and their draining,
-//! latency, and bytes over bandwidth. Not counted: contention between ports beyond the sum of all bytes, burst borders,
-//! jitter. A plan, not a simulation: the cycle simulator has the last word.
+//! latency, and each transfer's share of the memory's bytes. Not counted: arbitration, burst borders, jitter. A plan, not a
+//! simulation: the cycle simulator has the last word.
 
 use crate::stream::Entry;
 use cnna_spec::Board;
@@ -28,8 +28,12 @@ struct Clock<'a> {
     ends: [u64; 4],
     /// First cycle in which a pass may end.
     pace: u64,
-    bytes: u64,
+    /// Bytes that the memory can still move in each stretch of [`STRETCH`] cycles.
+    memory: Vec<u32>,
 }
+
+/// Cycles in which transfers share the memory's bandwidth in any proportion.
+const STRETCH: u64 = 64;
 
 /// Estimated cycles of a whole stream.
 pub fn cycles(stream: &[Entry], board: &Board) -> u64 {
@@ -39,7 +43,7 @@ pub fn cycles(stream: &[Entry], board: &Board) -> u64 {
         starts: Default::default(),
         ends: [0; 4],
         pace: 0,
-        bytes: 0,
+        memory: Vec::new(),
     };
     let mut done: Vec<Done> = Vec::with_capacity(stream.len());
     for e in stream {
@@ -56,8 +60,7 @@ pub fn cycles(stream: &[Entry], board: &Board) -> u64 {
         let start = clock.deal(queue).max(ready);
         done.push(clock.run(e, start));
     }
-    let last = done.iter().map(|d| d.results).max().unwrap_or(0);
-    last.max(clock.bytes / u64::from(board.memory.bytes_per_cycle))
+    done.iter().map(|d| d.results).max().unwrap_or(0)
 }
 
 impl Clock<'_> {
@@ -77,7 +80,7 @@ impl Clock<'_> {
     fn run(&mut self, e: &Entry, ready: u64) -> Done {
         let queue = e.command.queue() as usize;
         let latency = u64::from(self.board.memory.latency);
-        let mut beat_cycles = 0;
+        let mut beat_cycles = 1;
         let (beats, ports, tail) = match &e.command.body {
             Body::Compute(c) => return self.compute(c, ready),
             Body::Load(l) => {
@@ -102,20 +105,41 @@ impl Clock<'_> {
         let beat = self.board.accelerator.beat_bytes() as u64;
         let m = &self.board.memory;
         let port = u64::from(m.port_bytes_per_cycle).min(beat);
-        let rate = (port * ports).min(u64::from(m.bytes_per_cycle)).max(1);
+        let rate = (port * ports).min(beat * ports / beat_cycles).max(1);
         // Requests run ahead of the data by the latency.
         let before = self.ends[queue];
         let start = ready.max(before.saturating_sub(latency));
-        let end = (start + latency).max(before)
-            + (beats * beat).div_ceil(rate).max(beats * beat_cycles)
-            + tail;
-        self.bytes += beats * beat;
+        let end = self.transfer((start + latency).max(before), beats * beat, rate) + tail;
         self.starts[queue].push(start);
         self.ends[queue] = end;
         Done {
             operands: end,
             results: end,
         }
+    }
+
+    /// The end of a transfer whose data may come from `from` on, at most `rate` bytes a cycle.
+    fn transfer(&mut self, from: u64, bytes: u64, rate: u64) -> u64 {
+        let (mut now, mut left) = (from, bytes);
+        while left > 0 {
+            let stretch = (now / STRETCH) as usize;
+            let end = (stretch as u64 + 1) * STRETCH;
+            if self.memory.len() <= stretch {
+                let full = self.board.memory.bytes_per_cycle * STRETCH as u32;
+                self.memory.resize(stretch + 1, full);
+            }
+            let part = left
+                .min((end - now) * rate)
+                .min(u64::from(self.memory[stretch]));
+            self.memory[stretch] -= part as u32;
+            left -= part;
+            now = if left > 0 {
+                end
+            } else {
+                now + part.div_ceil(rate)
+            };
+        }
+        now
     }
 
     /// The array's timing is known exactly: see `docs/architecture.md`.

@@ -7,18 +7,14 @@ use cnna_sim::buffers::Buffers;
 use cnna_sim::exec::{self, run_in_order};
 use cnna_spec::golden;
 use cnna_spec::isa::{Body, COMMAND_BYTES, COMMAND_WORDS, Command, Queue, store_kind};
-use cnna_spec::layer::{Activation, Conv, Layer, Network, Op, Padding, Shape, Window};
+use cnna_spec::layer::{Layer, Network, Op, Padding, Shape, Window};
 use cnna_spec::num::Word;
 use cnna_spec::program::ProgramMeta;
 use cnna_spec::regs::{COUNTERS, SATURATED};
 use cnna_spec::{Accelerator, Board};
+use cnna_tests::random::{pick, random_conv, random_network, random_words};
 use rand::rngs::StdRng;
-use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
-
-fn pick<T: Copy>(r: &mut StdRng, of: &[T]) -> T {
-    *of.choose(r).expect("a choice")
-}
 
 fn random_board(r: &mut StdRng) -> Board {
     let depths = [16, 24, 40, 64, 128, 256, 1024, 8192];
@@ -35,128 +31,6 @@ fn random_board(r: &mut StdRng) -> Board {
     ]
     .map(|(k, v)| (k.to_string(), v.to_string()));
     Board::load("ultra96", &set).expect("all within range")
-}
-
-fn random_words(r: &mut StdRng, n: usize, word: Word) -> Vec<i16> {
-    // Some tensors hold nothing but the extremes.
-    let extreme = r.random_ratio(1, 6);
-    let any = word.min() as i16..=word.max() as i16;
-    (0..n)
-        .map(|_| match extreme {
-            true => pick(r, &[word.min() as i16, word.max() as i16, 0]),
-            false => r.random_range(any.clone()),
-        })
-        .collect()
-}
-
-fn random_window(r: &mut StdRng, i: Shape, largest: usize) -> Window {
-    let kernel = match r.random_range(0..4) {
-        0 => [3, 3],
-        1 => [1, 1],
-        _ => [r.random_range(1..=largest), r.random_range(1..=largest)],
-    };
-    let stride = match r.random_range(0..6) {
-        0..=2 => [1, 1],
-        3 => [2, 2],
-        4 => [4, 4],
-        _ => [r.random_range(1..=5), r.random_range(1..=5)],
-    };
-    let dilation = match r.random_range(0..4) {
-        0 => [r.random_range(1..=3), r.random_range(1..=3)],
-        _ => [1, 1],
-    };
-    let mut side = |k: usize| r.random_range(0..=k);
-    let pad = Padding {
-        top: side(kernel[0]),
-        left: side(kernel[1]),
-        bottom: side(kernel[0]),
-        right: side(kernel[1]),
-    };
-    let w = Window {
-        kernel,
-        stride,
-        dilation,
-        pad,
-    };
-    match w.output(i.h, i.w) {
-        // The reference model takes a kernel of the input's size for fully connected: it must have no border then.
-        Some(_) if kernel == [i.h, i.w] => Window {
-            pad: Padding::default(),
-            dilation: [1, 1],
-            ..w
-        },
-        Some(_) => w,
-        None => Window::plain(1, 1),
-    }
-}
-
-fn random_conv(r: &mut StdRng, i: Shape, window: Window, oc: usize, word: Word) -> Conv {
-    let n = oc * i.c * window.kernel[0] * window.kernel[1];
-    let scale = word.bits() as i32 - 1;
-    let spread = (n / oc).ilog2() as i32 / 2;
-    Conv {
-        oc,
-        window,
-        weights: random_words(r, n, word),
-        weight_frac: 14,
-        bias: (0..oc).map(|_| r.random_range(-1 << 20..1 << 20)).collect(),
-        shift: match r.random_range(0..8) {
-            0 => r.random_range(-16..=47),
-            // About the word's full range, so that some results saturate.
-            _ => scale + spread + r.random_range(-2..=1),
-        },
-        activation: pick(r, &[Activation::None, Activation::Relu]),
-    }
-}
-
-fn random_layer(r: &mut StdRng, n: usize, i: Shape, word: Word) -> Layer {
-    let kind = r.random_range(0..8);
-    let channels = r.random_range(1..=40);
-    let op = match kind {
-        0 => Op::Conv(random_conv(r, i, Window::plain(i.h, i.w), channels, word)),
-        1 => Op::MaxPool(random_window(r, i, 4)),
-        2 if i.h >= 2 && i.w >= 2 => Op::MaxPool(Window {
-            stride: [2, 2],
-            ..Window::plain(2, 2)
-        }),
-        _ => {
-            let w = random_window(r, i, 7);
-            Op::Conv(random_conv(r, i, w, channels, word))
-        }
-    };
-    let (w, c) = match &op {
-        Op::Conv(c) => (c.window, c.oc),
-        Op::MaxPool(w) => (*w, i.c),
-    };
-    let [oh, ow] = w.output(i.h, i.w).expect("windows are chosen to fit");
-    Layer {
-        name: format!("layer{n}"),
-        op,
-        input: i,
-        output: Shape { c, h: oh, w: ow },
-        output_frac: 8,
-    }
-}
-
-fn random_network(r: &mut StdRng, word: Word) -> Network {
-    let side = pick(r, &[1, 4, 9, 16, 40]);
-    let input = Shape {
-        c: r.random_range(1..=40),
-        h: r.random_range(1..=side),
-        w: r.random_range(1..=side),
-    };
-    let mut layers: Vec<Layer> = Vec::new();
-    for n in 0..r.random_range(1..=3) {
-        let i = layers.last().map_or(input, |l| l.output);
-        layers.push(random_layer(r, n, i, word));
-    }
-    Network {
-        name: "random".into(),
-        word,
-        input,
-        input_frac: 8,
-        layers,
-    }
 }
 
 fn commands(meta: &ProgramMeta, image: &[u8]) -> Vec<Command> {

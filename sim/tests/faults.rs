@@ -1,0 +1,210 @@
+//! Wrong commands are errors that name the command, never panics.
+
+use cnna_sim::buffers::Buffers;
+use cnna_sim::exec::{self, Fault, run_in_order};
+use cnna_spec::Board;
+use cnna_spec::isa::{
+    Body, Command, Compute, Load, Queue, Store, Weight, mode, store_kind, weight_kind,
+};
+
+fn board() -> Board {
+    Board::load("ultra96", &[]).expect("built in")
+}
+
+fn command(kind: i32, wait: u32, body: Body) -> Command {
+    Command {
+        kind,
+        wait,
+        signal: 0,
+        tag: 3,
+        body,
+    }
+}
+
+fn end() -> Command {
+    command(store_kind::END, 0, Body::Store(Store::default()))
+}
+
+fn load() -> Load {
+    Load {
+        seg_beats: 1,
+        seg_count: 1,
+        stride: 1,
+        ..Load::default()
+    }
+}
+
+fn compute() -> Compute {
+    Compute {
+        mode: mode::DIRECT,
+        first: 1,
+        last: 1,
+        rows: 1,
+        tiles: 1,
+        lanes: 1,
+        c_count: 1,
+        kx_count: 1,
+        ky_count: 1,
+        ring_lines: 1,
+        ring_end: 1,
+        row_pitch: 1,
+        c_pitch: 1,
+        w_full: 1,
+        h_full: 1,
+        out_row_pitch: 1,
+        out_width: 1,
+        stride: 1,
+        dilation_x: 1,
+        dilation_y: 1,
+        x_step: 8,
+        ..Compute::default()
+    }
+}
+
+#[test]
+fn a_token_that_nobody_sent_is_an_error_that_names_both() {
+    let c = command(0, Queue::Load.bit(), Body::Compute(compute()));
+    let e = run_in_order(&[c, end()], &board().accelerator, &mut []).expect_err("no token");
+    assert_eq!((e.index, e.queue, e.tag), (0, Queue::Compute, 3));
+    assert_eq!(e.fault, Fault::Token { from: Queue::Load });
+}
+
+#[test]
+fn a_stream_without_end_is_an_error() {
+    let e = run_in_order(&[], &board().accelerator, &mut []).expect_err("no end");
+    assert_eq!(e.fault, Fault::NoEnd);
+}
+
+#[test]
+fn transfers_beyond_the_window_or_a_buffer_are_errors() {
+    let a = board().accelerator;
+    let mut b = Buffers::new(&a);
+    let mut window = [0u8; 64];
+    let beyond = Load { ddr: 60, ..load() };
+    assert!(matches!(
+        exec::load(&beyond, &mut b, &window),
+        Err(Fault::Window {
+            from: 60,
+            to: 76,
+            bytes: 64
+        })
+    ));
+    let full = Load {
+        line: a.act_depth as i32,
+        ..load()
+    };
+    assert!(matches!(
+        exec::load(&full, &mut b, &window),
+        Err(Fault::Buffer { .. })
+    ));
+    let weight = Weight {
+        dest: a.weight_depth as i32,
+        lanes_low: 1,
+        beats_low: 1,
+        ..Weight::default()
+    };
+    assert!(matches!(
+        exec::weight(weight_kind::PLAIN, &weight, &mut b, &window),
+        Err(Fault::Buffer { .. })
+    ));
+    assert!(matches!(
+        exec::weight(7, &weight, &mut b, &window),
+        Err(Fault::Field { field: "kind", .. })
+    ));
+    let store = Store {
+        ddr: -16,
+        seg_beats: 1,
+        seg_count: 1,
+        ..Store::default()
+    };
+    assert!(matches!(
+        exec::store(&store, &b, &mut window),
+        Err(Fault::Window { .. })
+    ));
+    let store = Store {
+        line: a.out_depth as i32,
+        ddr: 0,
+        ..store
+    };
+    assert!(matches!(
+        exec::store(&store, &b, &mut window),
+        Err(Fault::Buffer { .. })
+    ));
+}
+
+#[test]
+fn compute_commands_beyond_their_buffers_are_errors() {
+    let a = board().accelerator;
+    let mut b = Buffers::new(&a);
+    assert_eq!(exec::compute(&compute(), &mut b), Ok(0));
+    let weights = Compute {
+        weight_row: a.weight_depth as i32,
+        ..compute()
+    };
+    let operands = Compute {
+        row_line: a.act_depth as i32,
+        ring_end: 65535,
+        ..compute()
+    };
+    let results = Compute {
+        out_line: a.out_depth as i32,
+        ..compute()
+    };
+    for c in [weights, operands, results] {
+        assert!(
+            matches!(exec::compute(&c, &mut b), Err(Fault::Buffer { .. })),
+            "{c:?}"
+        );
+    }
+    for c in [
+        Compute {
+            tiles: 0,
+            ..compute()
+        },
+        Compute {
+            stride: 3,
+            ..compute()
+        },
+        Compute {
+            lanes: 40,
+            ..compute()
+        },
+        Compute {
+            tiles: 2,
+            last: 0,
+            ..compute()
+        },
+    ] {
+        assert!(
+            matches!(exec::compute(&c, &mut b), Err(Fault::Field { .. })),
+            "{c:?}"
+        );
+    }
+}
+
+#[test]
+fn accumulators_continue_from_one_command_to_the_next_and_wrap_at_48_bits() {
+    let a = board().accelerator;
+    let mut b = Buffers::new(&a);
+    b.act[0][0] = -32768;
+    b.weights[0] = -32768;
+    b.bias[0] = 5;
+    let sum = |b: &mut Buffers, first, last| {
+        let c = Compute {
+            first,
+            last,
+            shift: 16,
+            ..compute()
+        };
+        exec::compute(&c, b).expect("within its buffers")
+    };
+    sum(&mut b, 1, 0);
+    sum(&mut b, 0, 0);
+    assert_eq!(b.acc[0], 1 << 31);
+    // (2^31 + 2^30 + 5 + 2^15) >> 16 is beyond a word.
+    assert_eq!(sum(&mut b, 0, 1), 1);
+    assert_eq!(b.out[0][0], 32767);
+    b.acc[0] = (1 << 47) - 1;
+    sum(&mut b, 0, 0);
+    assert_eq!(b.acc[0], (1 << 47) - 1 + (1 << 30) - (1 << 48));
+}
