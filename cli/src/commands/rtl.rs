@@ -2,7 +2,7 @@
 
 use super::{BoardArguments, JsonArguments};
 use anyhow::{Context, Result, bail};
-use cnna_hdl::{boards, sources, top};
+use cnna_hdl::{boards, sources};
 use cnna_host::files::write_whole;
 use cnna_spec::Board;
 use serde::Serialize;
@@ -69,11 +69,11 @@ impl Rtl {
 
 /// Writes the RTL and the bitstream sources of a board below `output`; returns the files' paths.
 pub fn write_sources(board: &Board, output: &Path) -> Result<Vec<PathBuf>> {
-    let mut files: Vec<(String, String)> = sources::rtl()
+    let mut files: Vec<(String, String)> = sources::rtl(board)
+        .with_context(|| format!("the RTL of {}", board.name))?
         .into_iter()
         .map(|f| (format!("rtl/{}", f.name), f.text))
         .collect();
-    files.push(("rtl/cnna_top.sv".into(), top::text(board)));
     let rtl: Vec<String> = files.iter().map(|(name, _)| name.clone()).collect();
     // All text exists before the first file does: an error leaves nothing behind.
     let platform = boards::sources(board, &rtl)

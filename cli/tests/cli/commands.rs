@@ -1,0 +1,136 @@
+//! What each command does when all is well.
+
+use crate::workplace::Workplace;
+use cnna_spec::Board;
+
+#[test]
+fn boards_lists_all_and_prints_one_that_can_be_used_as_a_file() {
+    let w = Workplace::new();
+    let list = w.succeeds("boards");
+    for name in Board::names() {
+        assert!(list.contains(name), "{list}");
+    }
+    let json: serde_json::Value = serde_json::from_str(&w.succeeds("boards --json -")).unwrap();
+    assert_eq!(json.as_array().unwrap().len(), Board::names().count());
+    std::fs::write(w.path("mine.toml"), w.succeeds("boards pynq-z2")).unwrap();
+    let text = w.succeeds("compile zoo:tiny --board mine.toml -o tiny.cnna");
+    assert!(text.contains("tiny for pynq-z2"), "{text}");
+}
+
+#[test]
+fn reference_and_cycle_give_the_same_integers_and_reals() {
+    let w = Workplace::with_program(3);
+    for device in ["reference", "cycle"] {
+        w.succeeds(&format!(
+            "run tiny.cnna --device {device} --input x.npy -o {device}.npy --raw --json {device}.json"
+        ));
+    }
+    let (dims, words) = w.load::<i16>("reference.npy");
+    assert_eq!(dims, [3, 4]);
+    assert_eq!(w.load::<i16>("cycle.npy"), (dims.clone(), words.clone()));
+    assert!(words.iter().any(|&v| v != words[0]), "{words:?}");
+    w.succeeds("run tiny.cnna --device cycle --input x.npy -o real.npy");
+    let (real_dims, reals) = w.load::<f32>("real.npy");
+    assert_eq!(real_dims, dims);
+    let frac = 2f32.powi(10);
+    assert!(
+        reals
+            .iter()
+            .zip(&words)
+            .all(|(r, &q)| *r * frac == f32::from(q))
+    );
+    let json = w.json("cycle.json");
+    assert_eq!(json["images"], 3);
+    let layers = json["layers"].as_array().unwrap();
+    let sum: u64 = layers.iter().map(|l| l["cycles"].as_u64().unwrap()).sum();
+    let all = json["cycles"].as_u64().unwrap();
+    assert!(sum > 0 && sum <= all && all < sum + 3 * 200, "{sum} {all}");
+    let reference = w.json("reference.json");
+    for (a, b) in layers.iter().zip(reference["layers"].as_array().unwrap()) {
+        for key in ["name", "macs", "saturated"] {
+            assert_eq!(a[key], b[key], "{key}");
+        }
+    }
+    assert_eq!(layers[0]["macs"], 3 * 6 * 8 * 8 * 2 * 9);
+}
+
+#[test]
+fn only_the_first_images_run_when_asked() {
+    let w = Workplace::with_program(5);
+    w.succeeds("run tiny.cnna --device reference --input x.npy -o all.npy --raw");
+    w.succeeds("run tiny.cnna --device cycle --input x.npy --images 2 -o two.npy --raw");
+    let (_, all) = w.load::<i16>("all.npy");
+    assert_eq!(w.load::<i16>("two.npy"), (vec![2, 4], all[..8].to_vec()));
+}
+
+#[test]
+fn check_finds_reference_and_cycle_equal_on_random_and_given_images() {
+    let w = Workplace::with_program(2);
+    for arguments in ["--seed 5 --images 3", "--input x.npy", "--json report.json"] {
+        let text = w.succeeds(&format!(
+            "check tiny.cnna --engines reference,cycle {arguments}"
+        ));
+        assert!(text.contains("equal: reference = cycle on "), "{text}");
+    }
+    let json = w.json("report.json");
+    assert_eq!(json["equal"], true);
+    assert_eq!(json["difference"], serde_json::Value::Null);
+    assert_eq!(json["layers"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn inspect_shows_layers_memory_and_commands() {
+    let w = Workplace::with_program(1);
+    let text = w.succeeds("inspect tiny.cnna");
+    for part in [
+        "conv1",
+        "winograd",
+        "vector",
+        "2x8x8",
+        "output of conv2",
+        "commands:",
+    ] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    w.succeeds("inspect tiny.cnna --json i.json");
+    let json = w.json("i.json");
+    let queues = json["commands_by_queue"].as_object().unwrap();
+    let sum: u64 = queues.values().map(|v| v.as_u64().unwrap()).sum();
+    assert_eq!(json["commands"], sum);
+    assert!(queues.values().all(|v| v.as_u64().unwrap() > 0));
+    // Nothing overlaps, nothing leaves the window.
+    let mut end = 0;
+    for region in json["memory"].as_array().unwrap() {
+        let offset = region["offset"].as_u64().unwrap();
+        assert!(offset >= end, "{region}");
+        end = offset + region["bytes"].as_u64().unwrap();
+    }
+    assert!(end <= json["window_bytes"].as_u64().unwrap());
+}
+
+#[test]
+fn rtl_writes_the_same_sources_each_time_and_tells_the_cost() {
+    let w = Workplace::new();
+    w.succeeds("rtl --board pynq-z2 -o a --json a.json");
+    w.succeeds("rtl --board pynq-z2 -o b");
+    let json = w.json("a.json");
+    assert_eq!(json["dsp"], 208);
+    let files = json["files"].as_array().unwrap();
+    assert!(files.len() > 10);
+    for f in files {
+        let f = f.as_str().unwrap();
+        let other = f.replacen("a/", "b/", 1);
+        let read = |f: &str| std::fs::read(w.path(f)).unwrap();
+        assert!(!read(f).is_empty());
+        assert_eq!(read(f), read(&other), "{f}");
+    }
+    for f in ["a/build.tcl", "a/constraints.xdc", "a/rtl/cnna_top.sv"] {
+        assert!(files.iter().any(|x| x == f), "{f}");
+    }
+}
+
+#[cfg(not(feature = "train"))]
+#[test]
+fn without_the_trainer_train_says_how_to_get_it() {
+    Workplace::new().fails("train -o m.onnx", &["cargo build --release -p cnna"]);
+}
