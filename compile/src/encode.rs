@@ -42,7 +42,13 @@ pub fn program(
     }
     let mut image = vec![0; weights + weight_bytes];
     for (e, bytes) in stream.iter().zip(image.chunks_exact_mut(COMMAND_BYTES)) {
-        let words = e.command.encode()?;
+        let words = e.command.encode().map_err(|error| {
+            let layer = &meta.layers[e.command.tag as usize];
+            CompileError::Unsupported {
+                layer: layer.name.clone(),
+                message: format!("{error}: the layer is larger than commands can say"),
+            }
+        })?;
         for (b, w) in bytes.chunks_exact_mut(4).zip(words) {
             b.copy_from_slice(&w.to_le_bytes());
         }

@@ -108,6 +108,7 @@ pub fn compile(
         at = info.network_layer + 1;
         layers.push(info);
     }
+    // The end belongs to the last layer, whose tag is still set.
     b.jobs.end();
     let stream = stream::build(&b.jobs, &board.accelerator)?;
     let meta = ProgramMeta {
