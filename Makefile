@@ -1,0 +1,31 @@
+# The two commands of the README, and what they are made of.
+#   make demo          train (TRAIN=1) or take the shipped model, compile, emit RTL, simulate, compare
+#   make test          everything that must hold
+CARGO ?= cargo
+OUT   ?= build/demo
+SEED  ?= 1
+
+.PHONY: demo test lint setup build bench-vgg16 bench-layers bench-synth bench-speed
+
+setup:
+	@./scripts/setup
+
+build: setup
+	$(CARGO) build --release -p cnna
+
+demo: build
+ifeq ($(TRAIN),1)
+	mkdir -p $(OUT)
+	target/release/cnna train --dataset fashion-mnist --arch vgg-small --seed $(SEED) \
+	  --float-output $(OUT)/fashion-float.onnx -o $(OUT)/fashion.onnx
+	target/release/cnna demo --model $(OUT)/fashion.onnx --float $(OUT)/fashion-float.onnx -o $(OUT)
+else
+	target/release/cnna demo -o $(OUT)
+endif
+
+test: setup
+	$(CARGO) test --release --workspace
+
+lint: setup
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
