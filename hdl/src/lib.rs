@@ -2,6 +2,7 @@
 
 pub mod boards;
 pub mod builder;
+pub mod control;
 pub mod dff;
 pub mod emit;
 pub mod error;

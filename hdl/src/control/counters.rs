@@ -1,0 +1,106 @@
+//! The counters of a program: cleared at its start, counting while it runs, frozen after it. 32 bits, modulo 2^32.
+
+use crate::dff::{ClockReset, DffRst};
+use crate::dff_setup;
+use rust_hdl_core::prelude::*;
+
+/// Counters, one output each; what they count is said in spec's register table.
+#[derive(LogicBlock, Default)]
+pub struct Counters {
+    /// Clock and reset.
+    pub clock: Signal<In, ClockReset>,
+    /// Back to zero.
+    pub clear: Signal<In, Bit>,
+    /// A program runs: count.
+    pub run: Signal<In, Bit>,
+    /// Saturated results in this cycle.
+    pub saturated_now: Signal<In, Bits<6>>,
+    /// The array takes a step.
+    pub step: Signal<In, Bit>,
+    /// Compute waits for activations.
+    pub lack_load: Signal<In, Bit>,
+    /// Compute waits for weights only.
+    pub lack_weight: Signal<In, Bit>,
+    /// Compute waits for the store only.
+    pub lack_store: Signal<In, Bit>,
+    /// A beat is read on the activation port.
+    pub read_beat: Signal<In, Bit>,
+    /// A beat is written.
+    pub write_beat: Signal<In, Bit>,
+    /// A command is dealt.
+    pub dealt: Signal<In, Bit>,
+    /// `CYCLES`.
+    pub cycles: Signal<Out, Bits<32>>,
+    /// `SATURATED`.
+    pub saturated: Signal<Out, Bits<32>>,
+    /// `BUSY`.
+    pub busy: Signal<Out, Bits<32>>,
+    /// `WAIT_LOAD`.
+    pub wait_load: Signal<Out, Bits<32>>,
+    /// `WAIT_WEIGHT`.
+    pub wait_weight: Signal<Out, Bits<32>>,
+    /// `WAIT_STORE`.
+    pub wait_store: Signal<Out, Bits<32>>,
+    /// `READ_BEATS`.
+    pub reads: Signal<Out, Bits<32>>,
+    /// `WRITE_BEATS`.
+    pub writes: Signal<Out, Bits<32>>,
+    /// `COMMANDS`.
+    pub commands: Signal<Out, Bits<32>>,
+    n_cycles: DffRst<Bits<32>>,
+    n_saturated: DffRst<Bits<32>>,
+    n_busy: DffRst<Bits<32>>,
+    n_wait_load: DffRst<Bits<32>>,
+    n_wait_weight: DffRst<Bits<32>>,
+    n_wait_store: DffRst<Bits<32>>,
+    n_reads: DffRst<Bits<32>>,
+    n_writes: DffRst<Bits<32>>,
+    n_commands: DffRst<Bits<32>>,
+}
+
+impl Logic for Counters {
+    #[hdl_gen]
+    fn update(&mut self) {
+        dff_setup!(
+            self,
+            clock,
+            n_cycles,
+            n_saturated,
+            n_busy,
+            n_wait_load,
+            n_wait_weight
+        );
+        dff_setup!(self, clock, n_wait_store, n_reads, n_writes, n_commands);
+        if self.clear.val() {
+            self.n_cycles.d.next = 0.into();
+            self.n_saturated.d.next = 0.into();
+            self.n_busy.d.next = 0.into();
+            self.n_wait_load.d.next = 0.into();
+            self.n_wait_weight.d.next = 0.into();
+            self.n_wait_store.d.next = 0.into();
+            self.n_reads.d.next = 0.into();
+            self.n_writes.d.next = 0.into();
+            self.n_commands.d.next = 0.into();
+        } else if self.run.val() {
+            self.n_cycles.d.next = self.n_cycles.q.val() + 1;
+            self.n_saturated.d.next =
+                self.n_saturated.q.val() + bit_cast::<32, 6>(self.saturated_now.val());
+            self.n_busy.d.next = self.n_busy.q.val() + self.step.val();
+            self.n_wait_load.d.next = self.n_wait_load.q.val() + self.lack_load.val();
+            self.n_wait_weight.d.next = self.n_wait_weight.q.val() + self.lack_weight.val();
+            self.n_wait_store.d.next = self.n_wait_store.q.val() + self.lack_store.val();
+            self.n_reads.d.next = self.n_reads.q.val() + self.read_beat.val();
+            self.n_writes.d.next = self.n_writes.q.val() + self.write_beat.val();
+            self.n_commands.d.next = self.n_commands.q.val() + self.dealt.val();
+        }
+        self.cycles.next = self.n_cycles.q.val();
+        self.saturated.next = self.n_saturated.q.val();
+        self.busy.next = self.n_busy.q.val();
+        self.wait_load.next = self.n_wait_load.q.val();
+        self.wait_weight.next = self.n_wait_weight.q.val();
+        self.wait_store.next = self.n_wait_store.q.val();
+        self.reads.next = self.n_reads.q.val();
+        self.writes.next = self.n_writes.q.val();
+        self.commands.next = self.n_commands.q.val();
+    }
+}
