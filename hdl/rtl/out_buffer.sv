@@ -9,21 +9,23 @@ module out_buffer #(
   localparam int unsigned LineW = 4 * T * W
 ) (
   input  wire logic             clk_i,
-  input  wire logic [1:0]       wen_i,
-  input  wire logic [AddrW-1:0] waddr_i [2],
-  input  wire logic [3:0]       wmask_i [2],
-  input  wire logic [LineW-1:0] wdata_i [2],
-  input  wire logic             rbank_i,
-  input  wire logic [AddrW-1:0] raddr_i,
-  output logic [LineW-1:0]      rdata_o
+  // write, one bank beside the other
+  input  wire logic [1:0]         wen_i,
+  input  wire logic [2*AddrW-1:0] waddr_i,
+  input  wire logic [2*4-1:0]     wmask_i,
+  input  wire logic [2*LineW-1:0] wdata_i,
+  // read
+  input  wire logic               rbank_i,
+  input  wire logic [AddrW-1:0]   raddr_i,
+  output logic [LineW-1:0]        rdata_o
 );
   logic [LineW-1:0] rdata [2];
   for (genvar b = 0; b < 2; b++) begin : gen_bank
     ram #(.Depth(Depth), .Words(4), .WordW(T*W)) i_bank (
       .clk_i,
-      .wen_i  (wmask_i[b] & {4{wen_i[b]}}),
-      .waddr_i(waddr_i[b]),
-      .wdata_i(wdata_i[b]),
+      .wen_i  (wmask_i[b*4 +: 4] & {4{wen_i[b]}}),
+      .waddr_i(waddr_i[b*AddrW +: AddrW]),
+      .wdata_i(wdata_i[b*LineW +: LineW]),
       .raddr_i,
       .rdata_o(rdata[b])
     );

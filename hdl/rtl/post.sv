@@ -27,9 +27,9 @@ module post import cnna_pkg::*; #(
   input  wire logic [4*48-1:0]   bias_i,
   // output buffer write: two row banks, four quarter lines each
   output logic [1:0]             wen_o,
-  output logic [OutW-1:0]        waddr_o [2],
-  output logic [3:0]             wmask_o [2],
-  output logic [Cols*W-1:0]      wdata_o [2],
+  output logic [2*OutW-1:0]      waddr_o,
+  output logic [2*4-1:0]         wmask_o,
+  output logic [2*Cols*W-1:0]    wdata_o,
   // saturated results of this cycle
   output logic [5:0]             saturated_o,
   // the last result of a command is written; token for the store queue if it asked for one
@@ -169,7 +169,13 @@ module post import cnna_pkg::*; #(
           mid_q[t][0][j] <= element(t, 0, j) + element(t, 1, j) + element(t, 2, j);
           mid_q[t][1][j] <= element(t, 1, j) - element(t, 2, j) - element(t, 3, j);
         end else begin
-          mid_q[t][0][j] <= acc_i[((t*4 + 32'(slice_q))*4 + j)*48 +: 48];
+          // Written out: a variable index times 48 would become a multiplier.
+          unique case (slice_q)
+            2'd0:    mid_q[t][0][j] <= element(t, 0, j);
+            2'd1:    mid_q[t][0][j] <= element(t, 1, j);
+            2'd2:    mid_q[t][0][j] <= element(t, 2, j);
+            default: mid_q[t][0][j] <= element(t, 3, j);
+          endcase
           mid_q[t][1][j] <= '0;
         end
       end
@@ -211,6 +217,16 @@ module post import cnna_pkg::*; #(
     none_qq    <= none_q;
   end
 
+  logic signed [47:0] bias_one;
+  always_comb begin
+    unique case (elem_qq)
+      2'd0:    bias_one = bias_i[0*48 +: 48];
+      2'd1:    bias_one = bias_i[1*48 +: 48];
+      2'd2:    bias_one = bias_i[2*48 +: 48];
+      default: bias_one = bias_i[3*48 +: 48];
+    endcase
+  end
+
   // 3: add the bias.
   logic signed [47:0] sum_q [Cols];
   logic signed [7:0]  shift_q [3];
@@ -224,7 +240,7 @@ module post import cnna_pkg::*; #(
     end
     for (int unsigned l = 0; l < Cols; l++) begin
       if (none_qq) sum_q[l] <= pixel_q[l];
-      else sum_q[l] <= pixel_q[l] + (side_q[1].vec ? bias_i[(l % 4)*48 +: 48] : bias_i[elem_qq*48 +: 48]);
+      else sum_q[l] <= pixel_q[l] + (side_q[1].vec ? bias_i[(l % 4)*48 +: 48] : bias_one);
     end
   end
 
@@ -253,20 +269,20 @@ module post import cnna_pkg::*; #(
     wen_o    <= rst_i ? 2'b00 : side.en;
     signal_o <= side.last & ~rst_i;
     for (int unsigned b = 0; b < 2; b++) begin
-      waddr_o[b] <= side.addr;
-      wmask_o[b] <= side.mask;
+      waddr_o[b*OutW +: OutW] <= side.addr;
+      wmask_o[b*4 +: 4] <= side.mask;
       for (int unsigned l = 0; l < Cols; l++) begin
         if (side.wino & side.pool) begin
           // Tile l mod T: rows r * 2T, columns 2t, 2t + 1: pairs t and T + t.
-          wdata_o[b][l*W +: W] <= larger(pairs[l % T], pairs[T + (l % T)]);
+          wdata_o[(b*Cols+l)*W +: W] <= larger(pairs[l % T], pairs[T + (l % T)]);
         end else if (side.wino) begin
-          wdata_o[b][l*W +: W] <= word[b*2*T + (l % (2*T))];
+          wdata_o[(b*Cols+l)*W +: W] <= word[b*2*T + (l % (2*T))];
         end else if (side.vec) begin
-          wdata_o[b][l*W +: W] <= word[((T == 1) ? 0 : b*4) + (l % 4)];
+          wdata_o[(b*Cols+l)*W +: W] <= word[((T == 1) ? 0 : b*4) + (l % 4)];
         end else if (side.pool) begin
-          wdata_o[b][l*W +: W] <= larger(pairs[l % (2*T)], above_q[l % (2*T)]);
+          wdata_o[(b*Cols+l)*W +: W] <= larger(pairs[l % (2*T)], above_q[l % (2*T)]);
         end else begin
-          wdata_o[b][l*W +: W] <= word[l];
+          wdata_o[(b*Cols+l)*W +: W] <= word[l];
         end
       end
     end

@@ -8,6 +8,9 @@ pub enum HdlError {
     /// The configuration is wrong in itself.
     #[error(transparent)]
     Spec(#[from] cnna_spec::SpecError),
+    /// The top level's parts do not fit together: a mistake in this crate.
+    #[error("the top level: {0}")]
+    Wiring(#[from] crate::builder::WiringError),
     /// A file could not be read or written.
     #[error("{}: {source}", path.display())]
     Io {

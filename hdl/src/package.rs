@@ -3,8 +3,8 @@
 use cnna_spec::{isa, regs, timing};
 use std::fmt::Write as _;
 
-/// Bits of the description of a pass that travels from the sequencer to the post-processing (`compute_seq.sv`, `post.sv`).
-const PASS_BITS: usize = 123;
+/// Bits of the description of a pass that travels from the sequencer to the post-processing (`top`, `post.sv`).
+pub(crate) const PASS_BITS: usize = 123;
 
 /// The text of `cnna_pkg.sv`.
 pub fn text() -> String {

@@ -1,10 +1,14 @@
-//! The RTL as text: the parametric SystemVerilog of `hdl/rtl`, and the package generated for it, in compile order.
+//! The RTL of a board as text, in compile order: the package generated from spec's tables, the parametric SystemVerilog of
+//! `hdl/rtl` (datapath), and the control blocks and top level emitted from rust-hdl.
+
+use crate::error::HdlError;
+use cnna_spec::config::Board;
 
 /// One source file, path relative to the output directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RtlFile {
-    /// File name.
-    pub name: &'static str,
+    /// File name: the module in it, and `.sv`.
+    pub name: String,
     /// Contents.
     pub text: String,
 }
@@ -17,6 +21,10 @@ macro_rules! rtl {
 const FILES: &[(&str, &str)] = &rtl![
     "ram.sv",
     "fifo.sv",
+    "delay.sv",
+    "hold.sv",
+    "shift_in.sv",
+    "probes.sv",
     "axi_burst.sv",
     "load_engine.sv",
     "weight_port.sv",
@@ -33,22 +41,24 @@ const FILES: &[(&str, &str)] = &rtl![
     "requantise.sv",
     "post.sv",
     "out_buffer.sv",
-    "fetch.sv",
-    "tokens.sv",
-    "control.sv",
-    "compute_seq.sv",
-    "core.sv",
 ];
 
-/// All RTL files, the package first.
-pub fn rtl() -> Vec<RtlFile> {
+/// All RTL files of a board: the package first, `cnna_top.sv` last.
+///
+/// # Errors
+/// [`HdlError::Wiring`] if control and datapath do not fit together.
+pub fn rtl(board: &Board) -> Result<Vec<RtlFile>, HdlError> {
     let mut files = vec![RtlFile {
-        name: "cnna_pkg.sv",
+        name: "cnna_pkg.sv".into(),
         text: crate::package::text(),
     }];
     files.extend(FILES.iter().map(|(name, text)| RtlFile {
-        name,
+        name: (*name).into(),
         text: (*text).into(),
     }));
-    files
+    files.extend(crate::top::modules(board)?.into_iter().map(|m| RtlFile {
+        name: format!("{}.sv", m.name),
+        text: m.text,
+    }));
+    Ok(files)
 }

@@ -1,116 +1,170 @@
-//! `cnna_top`: the core under the bus names of `ports`, one flat port a signal.
+//! `cnna_top`: ports, control blocks, engines, buffers, array and post-processing, wired for one configuration.
+//!
+//! Structure only: rust-hdl blocks of [`crate::control`] and SystemVerilog modules of `hdl/rtl`, put together by
+//! [`crate::builder`], which checks every name, width and driver before anything is emitted. Ports are those of [`crate::ports`].
 
-use crate::ports;
+mod control;
+mod datapath;
+mod masters;
+mod sequencer;
+
+use crate::builder::{Net, Top, TopBuilder, WiringError};
+use crate::emit::{Emitter, Module};
+use crate::ports::{self, Direction};
 use cnna_spec::config::{Accelerator, Board};
-use std::fmt::Write as _;
+use cnna_spec::isa::{self, COMMAND_BYTES, Field};
 
-/// The text of `cnna_top.sv` for a board.
-pub fn text(board: &Board) -> String {
-    let a = &board.accelerator;
-    let mut s = format!(
-        "// Generated for {} (configuration {:016x}); do not edit.\n// Bus names and constants of the AXI interfaces around the core. No logic.\n`default_nettype none\n",
-        board.name,
-        a.hash()
-    );
-    s.push_str(&ports::module_head("cnna_top", &ports::ports(a)));
-    body(a, &mut s);
-    s.push_str("endmodule\n`default_nettype wire\n");
-    s
+/// Bits of a command.
+const COMMAND_BITS: usize = 8 * COMMAND_BYTES;
+/// The queues, in the order of `isa::Queue`, as wires are called after them.
+const QUEUES: [&str; 4] = ["load", "weight", "compute", "store"];
+
+/// The checked structure.
+///
+/// # Errors
+/// [`WiringError`] if modules and structure do not fit: a mistake in this crate, whatever the configuration.
+pub fn structure(accelerator: &Accelerator) -> Result<Top, WiringError> {
+    let mut top = TopBuilder::new("cnna_top");
+    for p in ports::ports(accelerator) {
+        top = match p.direction {
+            Direction::Input => top.input(&p.name, p.width),
+            Direction::Output => top.output(&p.name, p.width),
+        };
+    }
+    top = masters::wire(top, accelerator);
+    top = control::wire(top, accelerator);
+    top = sequencer::wire(top, accelerator);
+    top = datapath::wire(top, accelerator);
+    top.build()
 }
 
-fn body(a: &Accelerator, s: &mut String) {
-    let _ = write!(
-        s,
-        "  logic rst;\n  always_ff @(posedge aclk) rst <= ~aresetn;\n\
-         \x20 logic busy /* verilator public_flat_rd */;\n"
-    );
-    let per_weight: &[(&str, usize)] = &[
-        ("arvalid", 1),
-        ("arready", 1),
-        ("araddr", ports::ADDRESS_BITS),
-        ("arlen", 8),
-        ("rvalid", 1),
-        ("rready", 1),
-        ("rdata", 8 * a.beat_bytes()),
-        ("rresp", 2),
-        ("rlast", 1),
-    ];
-    for (name, width) in per_weight {
-        let _ = writeln!(s, "  logic [{}:0] w_{name};", width * a.weight_ports - 1);
-        for p in 0..a.weight_ports {
-            let slice = format!("w_{name}[{} +: {width}]", p * width);
-            let _ = match *name {
-                "arready" | "rvalid" | "rdata" | "rresp" | "rlast" => {
-                    writeln!(s, "  assign {slice} = m_axi_w{p}_{name};")
-                }
-                _ => writeln!(s, "  assign m_axi_w{p}_{name} = {slice};"),
-            };
+/// The text of the rust-hdl blocks and of the top, which comes last.
+///
+/// # Errors
+/// As [`structure`].
+pub fn modules(board: &Board) -> Result<Vec<Module>, WiringError> {
+    let hash = format!("{:016x}", board.accelerator.hash());
+    let mut emitter = Emitter::new(&board.name, &hash)
+        .prefix("cnna_")
+        .name("cnna_top.i_tokens.load_compute", "cnna_token_count");
+    for (module, text) in PURPOSES {
+        emitter = emitter.purpose(module, text);
+    }
+    structure(&board.accelerator)?.emit(&emitter)
+}
+
+/// What the emitted modules say of themselves.
+const PURPOSES: &[(&str, &str)] = &[
+    ("cnna_resets", "Resets from the pin and from the host."),
+    (
+        "cnna_registers",
+        "Registers: AXI4-Lite slave, start and end of programs, errors, interrupt.\nRead data one cycle after the address.",
+    ),
+    ("cnna_counters", "Counters of a program."),
+    (
+        "cnna_status",
+        "Busy, and beats on the activation port. Combinational.",
+    ),
+    (
+        "cnna_bus_error",
+        "Remembers an error response of the memory.",
+    ),
+    (
+        "cnna_fetch",
+        "Deals the program's commands to the queues and refuses malformed ones.\nOne command every (beats a command + 1) cycles.",
+    ),
+    ("cnna_token_count", "Tokens on one path between queues."),
+    (
+        "cnna_tokens",
+        "Which queues may start their next command. Combinational from the counters; a token counts from the next cycle.",
+    ),
+    (
+        "cnna_sequencer",
+        "Compute's loops: one step a cycle; the last step of a pass waits for the drain queue.",
+    ),
+    (
+        "cnna_window",
+        "Addresses, position and size of a step's window, one cycle after the step.",
+    ),
+    (
+        "cnna_weight_address",
+        "Row of the weight buffer, one cycle after the step.",
+    ),
+    ("cnna_result_address", "Where a pass's results go."),
+    (
+        "cnna_top",
+        "Structure only: control, queues, engines, buffers, array, post-processing.",
+    ),
+];
+
+/// A field of a command that is on `wire`, by the tables of spec.
+fn field(wire: &str, fields: &[Field], name: &str) -> Net {
+    let f = fields
+        .iter()
+        .find(|f| f.name == name)
+        .unwrap_or_else(|| panic!("spec has no command field `{name}`"));
+    Net::part(wire, 32 * f.word + f.low as usize, f.width as usize)
+}
+
+/// A field of word 0.
+fn head(wire: &str, name: &str) -> Net {
+    field(wire, isa::Head::FIELDS, name)
+}
+
+/// A field of a compute command.
+fn compute(wire: &str, name: &str) -> Net {
+    field(wire, isa::Compute::FIELDS, name)
+}
+
+/// Bits that address `depth` entries.
+fn address_bits(depth: usize) -> usize {
+    depth.next_power_of_two().trailing_zeros() as usize
+}
+
+/// Drives `wire` (declared here) from nets and their widths, lowest first.
+fn join(mut top: TopBuilder, wire: &str, parts: &[(Net, usize)]) -> TopBuilder {
+    top = top.wire(wire, parts.iter().map(|p| p.1).sum());
+    let mut at = 0;
+    for (net, width) in parts {
+        top = top.assign(Net::part(wire, at, *width), net.clone());
+        at += width;
+    }
+    top
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_top_has_the_listed_ports_in_order_for_every_shape() {
+        let shapes = [
+            ("1", "2", "8", "1"),
+            ("2", "11", "16", "3"),
+            ("4", "22", "16", "4"),
+        ];
+        for (tiles, lanes, word, weight_ports) in shapes {
+            let set = [
+                ("tiles", tiles),
+                ("lanes", lanes),
+                ("word", word),
+                ("weight_ports", weight_ports),
+                ("bias_depth", "128"),
+            ]
+            .map(|(k, v)| (k.to_string(), v.to_string()));
+            let board = Board::load("ultra96", &set).expect("in range");
+            let top = structure(&board.accelerator).expect("the parts fit");
+            let listed = ports::ports(&board.accelerator);
+            let listed: Vec<_> = listed
+                .iter()
+                .map(|p| (p.name.as_str(), p.width, p.direction == Direction::Output))
+                .collect();
+            assert_eq!(top.ports(), listed);
+            let modules = modules(&board).expect("every block is in the back end's subset");
+            assert_eq!(modules.last().map(|m| m.name.as_str()), Some("cnna_top"));
+            for (name, _) in PURPOSES {
+                assert!(modules.iter().any(|m| m.name == *name), "{name}");
+            }
         }
     }
-    let fixed = |s: &mut String, interface: &str, channel: &str| {
-        let size = a.beat_bytes().trailing_zeros();
-        let _ = write!(
-            s,
-            "  assign {interface}_{channel}size = 3'd{size};\n  assign {interface}_{channel}burst = 2'b01;\n\
-             \x20 assign {interface}_{channel}cache = 4'b0011;\n  assign {interface}_{channel}prot = 3'b000;\n"
-        );
-    };
-    for i in ports::interfaces(a) {
-        if i.kind != ports::InterfaceKind::Registers {
-            fixed(s, &i.name, "ar");
-        }
-        if i.kind == ports::InterfaceKind::ReadWrite {
-            fixed(s, &i.name, "aw");
-            let _ = writeln!(s, "  assign {}_wstrb = '1;", i.name);
-        }
-    }
-    let _ = write!(
-        s,
-        "  core #(\n    .T({}), .Lanes({}), .W({}), .ActDepth({}), .WeightDepth({}), .BiasDepth({}), .OutDepth({}),\n\
-         \x20   .Ports({}), .Outstanding({}), .QueueDepth({}), .Winograd(1'b{}), .Hash(64'h{:016x})\n  ) i_core (\n\
-         \x20   .clk_i(aclk), .rst_i(rst), .irq_o(irq_o), .busy_o(busy)",
-        a.tiles,
-        a.lanes,
-        a.word.bits(),
-        a.act_depth,
-        a.weight_depth,
-        a.bias_depth,
-        a.out_depth,
-        a.weight_ports,
-        a.outstanding,
-        a.queue_depth,
-        u8::from(a.winograd),
-        a.hash()
-    );
-    for p in ports::ports(a) {
-        let ports::Role::Axi { interface, signal } = &p.role else {
-            continue;
-        };
-        let prefix = match interface.as_str() {
-            "s_axil" => "s",
-            "m_axi_act" => "act",
-            "m_axi_cmd" => "cmd",
-            _ => continue,
-        };
-        if ["size", "burst", "cache", "prot"]
-            .iter()
-            .any(|end| signal.ends_with(end))
-            || (prefix == "act" && *signal == "wstrb")
-        {
-            continue;
-        }
-        let end = match p.direction {
-            ports::Direction::Input => "i",
-            ports::Direction::Output => "o",
-        };
-        let _ = write!(s, ",\n    .{prefix}_{signal}_{end}({})", p.name);
-    }
-    for (name, _) in per_weight {
-        let end = match *name {
-            "arready" | "rvalid" | "rdata" | "rresp" | "rlast" => "i",
-            _ => "o",
-        };
-        let _ = write!(s, ",\n    .w_{name}_{end}(w_{name})");
-    }
-    s.push_str("\n  );\n");
 }

@@ -15,11 +15,10 @@ const FLAGS: &[&str] = &[
 
 /// The shared library of a board's RTL, from `cache` or newly built there (about half a minute).
 pub fn build(board: &Board, cache: &Path) -> Result<PathBuf, HdlError> {
-    let mut files: Vec<(String, String)> = crate::sources::rtl()
+    let mut files: Vec<(String, String)> = crate::sources::rtl(board)?
         .into_iter()
-        .map(|f| (f.name.to_string(), f.text))
+        .map(|f| (f.name, f.text))
         .collect();
-    files.push(("cnna_top.sv".into(), crate::top::text(board)));
     files.push(("wrapper.cpp".into(), wrapper(board.accelerator.weight_ports)));
     let mut hash = Sha256::new();
     for (name, text) in &files {

@@ -55,7 +55,7 @@ extern "C" void cnna_cycle(Model* m, const In* in, Out* out) {
     out->arready = t.s_axil_arready;
     out->rvalid = t.s_axil_rvalid;
     out->bvalid = t.s_axil_bvalid;
-    out->busy = t.rootp->cnna_top__DOT__busy;
+    out->busy = t.rootp->cnna_top__DOT__i_probes__DOT__busy;
 #define X(i, name) \
     out->port[i].arvalid = t.name##_arvalid; out->port[i].araddr = t.name##_araddr; \
     out->port[i].arlen = t.name##_arlen; out->port[i].rready = t.name##_rready;

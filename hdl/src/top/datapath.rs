@@ -1,0 +1,389 @@
+//! Engines, buffers, array and post-processing.
+
+use super::masters::weight_signals;
+use super::sequencer::delay;
+use super::{COMMAND_BITS, address_bits, compute, head, join};
+use crate::builder::{Instance, Net, TopBuilder};
+use crate::package::PASS_BITS;
+use crate::ports::ADDRESS_BITS;
+use cnna_spec::config::{Accelerator, BIAS_ROW, KERNEL_WORDS, POSITIONS};
+use cnna_spec::isa::Queue;
+
+/// Bits of an accumulator and of a bias.
+const ACC: usize = 48;
+/// Passes whose results may wait for the post-processing: the sequencer's pace keeps it to one or two.
+const PASSES: usize = 16;
+/// Lanes that fit the drain queue.
+const DRAIN: usize = 32;
+
+/// Cycles from a step to: the weight address of lane 0, the window, the operands of lane 0.
+const TO_WEIGHT: usize = 4;
+const TO_WINDOW: usize = 6;
+const TO_OPERANDS: usize = 8;
+
+/// Widths that occur more than once.
+struct Widths {
+    word: usize,
+    beat: usize,
+    line: usize,
+    pixels: usize,
+    out: usize,
+    bias: usize,
+    perbeat: usize,
+}
+
+/// Wires them.
+pub(super) fn wire(top: TopBuilder, a: &Accelerator) -> TopBuilder {
+    let word = a.word.bits() as usize;
+    let w = Widths {
+        word,
+        beat: 8 * a.beat_bytes(),
+        line: a.line_words() * word,
+        pixels: POSITIONS * a.tiles,
+        out: address_bits(a.out_depth),
+        bias: address_bits(a.bias_depth),
+        perbeat: a.beat_bytes() / 8,
+    };
+    let top = load(top, a, &w);
+    let top = weight(top, a, &w);
+    let top = array(top, a, &w);
+    let top = results(top, a, &w);
+    store(top, a, &w)
+}
+
+/// What every engine has: shape, clock, memory window, command, token.
+fn engine(module: &str, name: &str, queue: usize) -> Instance {
+    Instance::new(module, &format!("i_{name}"))
+        .param("AddrW", ADDRESS_BITS)
+        .clock_reset("aclk", "rst")
+        .input("base_i", ADDRESS_BITS, "base")
+        .input("size_i", 32, "size")
+        .input("cmd_valid_i", 1, Net::part("queue_start", queue, 1))
+        .input("cmd_i", COMMAND_BITS, format!("head_{name}"))
+        .output("cmd_ready_o", 1, Net::part("engine_ready", queue, 1))
+        .output("signal_o", 1, format!("{name}_done"))
+        .output("signal_mask_o", 4, format!("{name}_to"))
+        .output("error_o", 1, format!("{name}_error"))
+}
+
+fn load(top: TopBuilder, a: &Accelerator, w: &Widths) -> TopBuilder {
+    let columns = a.line_words();
+    top.instance(
+        engine("load_engine", "load", 0)
+            .param("T", a.tiles)
+            .param("W", w.word)
+            .param("Outstanding", a.outstanding)
+            .output("arvalid_o", 1, "m_axi_act_arvalid")
+            .input("arready_i", 1, "m_axi_act_arready")
+            .output("araddr_o", ADDRESS_BITS, "m_axi_act_araddr")
+            .output("arlen_o", 8, "m_axi_act_arlen")
+            .input("rvalid_i", 1, "m_axi_act_rvalid")
+            .output("rready_o", 1, "act_rready")
+            .input("rdata_i", w.beat, "m_axi_act_rdata")
+            .input("rlast_i", 1, "m_axi_act_rlast")
+            .output("wen_o", columns, "act_wen")
+            .output("wbank_o", 2, "act_wbank")
+            .output("wline_o", 16, "act_wline")
+            .output("wdata_o", w.line, "act_wdata")
+            .output("in_flight_o", 1, Net::part("flights", 0, 1)),
+    )
+    .assign("m_axi_act_rready", "act_rready")
+}
+
+fn weight(top: TopBuilder, a: &Accelerator, w: &Widths) -> TopBuilder {
+    let n = a.weight_ports;
+    let mut instance = engine("weight_engine", "weight", 1)
+        .param("Ports", n)
+        .param("W", w.word)
+        .param("Outstanding", a.outstanding)
+        .output("wvalid_o", n, "wgt_valid")
+        .output("wlane_o", 8 * n, "wgt_lane")
+        .output("wrow_o", 16 * n, "wgt_row")
+        .output("wdata_o", KERNEL_WORDS * w.word * n, "wgt_data")
+        .output("bvalid_o", 1, "bias_valid")
+        .output("brow_o", 16, "bias_row")
+        .output("belem_o", 2, "bias_elem")
+        .output("bdata_o", w.perbeat * ACC, "bias_data")
+        .output("in_flight_o", 1, Net::part("flights", 1, 1));
+    for (signal, width, driven) in weight_signals(a) {
+        let wire = format!("w_{signal}");
+        instance = if driven {
+            instance.output(&format!("{signal}_o"), width * n, wire)
+        } else {
+            instance.input(&format!("{signal}_i"), width * n, wire)
+        };
+    }
+    top.instance(instance)
+}
+
+/// Window, operands, array, pooling; the step's flags travel beside them.
+fn array(top: TopBuilder, a: &Accelerator, w: &Widths) -> TopBuilder {
+    let (window, v, acc, max) = (
+        w.pixels * w.word,
+        w.pixels * (w.word + 2),
+        w.pixels * ACC,
+        w.pixels * w.word,
+    );
+    let winograd = u8::from(a.winograd);
+    let wire = |name: &str| Net::Wire(name.into());
+    let top = join(
+        top,
+        "to_weight",
+        &[
+            (wire("step_weight_row"), 16),
+            (wire("step_weight_word"), 3),
+            (wire("step_mode"), 2),
+        ],
+    );
+    let top = join(
+        top,
+        "to_operands",
+        &[
+            (wire("step_lanes"), 8),
+            (wire("step_clear"), 1),
+            (wire("step_drain"), 1),
+            (wire("step_pool_first"), 1),
+            (wire("step_pool_last"), 1),
+        ],
+    );
+    top.instance(delay(
+        "i_to_weight",
+        21,
+        TO_WEIGHT,
+        "to_weight",
+        "at_weight",
+    ))
+    .wire("weight_mode", 2)
+    .assign("weight_mode", Net::part("at_weight", 19, 2))
+    .instance(delay(
+        "i_to_window",
+        2,
+        TO_WINDOW - TO_WEIGHT,
+        "weight_mode",
+        "window_mode",
+    ))
+    .instance(delay(
+        "i_to_operands",
+        12,
+        TO_OPERANDS,
+        "to_operands",
+        "at_operands",
+    ))
+    .instance(
+        Instance::new("act_buffer", "i_act_buffer")
+            .param("T", a.tiles)
+            .param("W", w.word)
+            .param("Depth", a.act_depth)
+            .clock("aclk")
+            .input("wen_i", a.line_words(), "act_wen")
+            .input("wbank_i", 2, "act_wbank")
+            .input("wline_i", 16, "act_wline")
+            .input("wdata_i", w.line, "act_wdata")
+            .input("row_a_i", 16, "step_row_a")
+            .input("row_b_i", 16, "step_row_b")
+            .input("off_i", 16, "step_off")
+            .input("x_i", 16, "step_x")
+            .input("y_i", 16, "step_y")
+            .input("w_i", 16, "step_w")
+            .input("h_i", 16, "step_h")
+            .input("pool_i", 1, "step_pool")
+            .output("window_o", window, "window"),
+    )
+    .instance(
+        Instance::new("v_transform", "i_v_transform")
+            .param("T", a.tiles)
+            .param("W", w.word)
+            .param("Winograd", format!("1'b{winograd}"))
+            .clock("aclk")
+            .input("mode_i", 2, "window_mode")
+            .input("window_i", window, "window")
+            .output("v_o", v, "operands"),
+    )
+    .instance(
+        Instance::new("pool_unit", "i_pool_unit")
+            .param("T", a.tiles)
+            .param("W", w.word)
+            .clock_reset("aclk", "rst")
+            .input("first_i", 1, Net::part("at_operands", 10, 1))
+            .input("last_i", 1, Net::part("at_operands", 11, 1))
+            .input("v_i", v, "operands")
+            .output("valid_o", 1, "pool_valid")
+            .output("max_o", max, "pool_max"),
+    )
+    .instance(
+        Instance::new("array", "i_array")
+            .param("T", a.tiles)
+            .param("Lanes", a.lanes)
+            .param("W", w.word)
+            .param("Depth", a.weight_depth)
+            .param("Ports", a.weight_ports)
+            .param("Winograd", format!("1'b{winograd}"))
+            .clock_reset("aclk", "rst")
+            .input("wvalid_i", a.weight_ports, "wgt_valid")
+            .input("wlane_i", 8 * a.weight_ports, "wgt_lane")
+            .input("wrow_i", 16 * a.weight_ports, "wgt_row")
+            .input(
+                "wdata_i",
+                KERNEL_WORDS * w.word * a.weight_ports,
+                "wgt_data",
+            )
+            .input("row_i", 16, Net::part("at_weight", 0, 16))
+            .input("sel_i", 3, Net::part("at_weight", 16, 3))
+            .input("mode_i", 2, "weight_mode")
+            .input("v_i", v, "operands")
+            .input("clear_i", 1, Net::part("at_operands", 8, 1))
+            .input("drain_i", 1, Net::part("at_operands", 9, 1))
+            .input("lanes_i", 8, Net::part("at_operands", 0, 8))
+            .input("pool_valid_i", 1, "pool_valid")
+            .input("pool_i", max, "pool_max")
+            .output("valid_o", 1, "bus_valid")
+            .output("acc_o", acc, "bus_acc"),
+    )
+}
+
+/// Drain queue, the passes' descriptions, post-processing, biases and the output buffer.
+fn results(top: TopBuilder, a: &Accelerator, w: &Widths) -> TopBuilder {
+    let held = |name: &str, width| (compute("command", name), width);
+    let wire = |name: &str, width| (Net::Wire(name.into()), width);
+    // `pass_t` of post.sv, from its lowest bit.
+    let description = [
+        wire("pass_column", 16),
+        held("out_width", 16),
+        held("out_c_pitch", 16),
+        held("out_row_pitch", 16),
+        wire("pass_quarter", 2),
+        wire("pass_line", 16),
+        held("lanes", 16),
+        held("bias_row", 8),
+        held("shift", 8),
+        held("rows", 3),
+        held("pool", 1),
+        held("relu", 1),
+        held("mode", 2),
+        (signal_to_store(), 1),
+        wire("tile_last", 1),
+    ];
+    let acc = w.pixels * ACC;
+    let fifo = |name: &str, width: usize, depth: usize| {
+        Instance::new("fifo", name)
+            .param("Width", width)
+            .param("Depth", depth)
+            .clock_reset("aclk", "rst")
+    };
+    join(top, "pass", &description)
+        .instance(
+            fifo("i_drain", acc, DRAIN)
+                .input("push_i", 1, "bus_valid")
+                .input("data_i", acc, "bus_acc")
+                .output("ready_o", 1, "drain_ready")
+                .output("valid_o", 1, "drain_valid")
+                .output("data_o", acc, "drain_acc")
+                .input("pop_i", 1, "drain_pop"),
+        )
+        .instance(
+            fifo("i_passes", PASS_BITS, PASSES)
+                .input("push_i", 1, "pass_push")
+                .input("data_i", PASS_BITS, "pass")
+                .output("ready_o", 1, "pass_ready")
+                .output("valid_o", 1, "pass_valid")
+                .output("data_o", PASS_BITS, "pass_head")
+                .input("pop_i", 1, "pass_pop"),
+        )
+        .instance(
+            Instance::new("probes", "i_probes")
+                .clock_reset("aclk", "rst")
+                .input("busy_i", 1, "busy")
+                .input("drain_push_i", 1, "bus_valid")
+                .input("drain_ready_i", 1, "drain_ready")
+                .input("drain_valid_i", 1, "drain_valid")
+                .input("pass_push_i", 1, "pass_push")
+                .input("pass_ready_i", 1, "pass_ready")
+                .input("pass_valid_i", 1, "pass_valid"),
+        )
+        .instance(
+            Instance::new("bias_buffer", "i_bias_buffer")
+                .param("Depth", a.bias_depth)
+                .param("Perbeat", w.perbeat)
+                .clock("aclk")
+                .input("wvalid_i", 1, "bias_valid")
+                .input("wrow_i", w.bias, Net::part("bias_row", 0, w.bias))
+                .input("welem_i", 2, "bias_elem")
+                .input("wdata_i", w.perbeat * ACC, "bias_data")
+                .input("rrow_i", w.bias, "bias_rrow")
+                .output("rdata_o", BIAS_ROW * ACC, "bias_rdata"),
+        )
+        .instance(
+            Instance::new("post", "i_post")
+                .param("T", a.tiles)
+                .param("W", w.word)
+                .param("BiasDepth", a.bias_depth)
+                .param("OutDepth", a.out_depth)
+                .param("Winograd", format!("1'b{}", u8::from(a.winograd)))
+                .clock_reset("aclk", "rst")
+                .input("valid_i", 1, "drain_valid")
+                .input("acc_i", acc, "drain_acc")
+                .output("pop_o", 1, "drain_pop")
+                .input("pass_i", PASS_BITS, "pass_head")
+                .output("pass_pop_o", 1, "pass_pop")
+                .output("bias_row_o", w.bias, "bias_rrow")
+                .input("bias_i", BIAS_ROW * ACC, "bias_rdata")
+                .output("wen_o", 2, "out_wen")
+                .output("waddr_o", 2 * w.out, "out_waddr")
+                .output("wmask_o", 8, "out_wmask")
+                .output("wdata_o", 2 * w.line, "out_wdata")
+                .output("saturated_o", 6, "saturated")
+                .output("signal_o", 1, "result_done"),
+        )
+        .instance(
+            Instance::new("out_buffer", "i_out_buffer")
+                .param("T", a.tiles)
+                .param("W", w.word)
+                .param("Depth", a.out_depth)
+                .clock("aclk")
+                .input("wen_i", 2, "out_wen")
+                .input("waddr_i", 2 * w.out, "out_waddr")
+                .input("wmask_i", 8, "out_wmask")
+                .input("wdata_i", 2 * w.line, "out_wdata")
+                .input("rbank_i", 1, "out_rbank")
+                .input("raddr_i", w.out, "out_raddr")
+                .output("rdata_o", w.line, "out_rdata"),
+        )
+}
+
+/// The store queue's bit of the command's signal mask.
+fn signal_to_store() -> Net {
+    match head("command", "signal") {
+        Net::Part { wire, lo, .. } => Net::Part {
+            wire,
+            lo: lo + Queue::Store as usize,
+            width: 1,
+        },
+        other => other,
+    }
+}
+
+fn store(top: TopBuilder, a: &Accelerator, w: &Widths) -> TopBuilder {
+    top.instance(
+        engine("store_engine", "store", 3)
+            .param("T", a.tiles)
+            .param("W", w.word)
+            .param("OutDepth", a.out_depth)
+            .output("end_o", 1, "ended")
+            .input("counters_i", 256, "counters")
+            .output("rbank_o", 1, "out_rbank")
+            .output("raddr_o", w.out, "out_raddr")
+            .input("rdata_i", w.line, "out_rdata")
+            .output("awvalid_o", 1, "m_axi_act_awvalid")
+            .input("awready_i", 1, "m_axi_act_awready")
+            .output("awaddr_o", ADDRESS_BITS, "m_axi_act_awaddr")
+            .output("awlen_o", 8, "m_axi_act_awlen")
+            .output("wvalid_o", 1, "act_wvalid")
+            .input("wready_i", 1, "m_axi_act_wready")
+            .output("wdata_o", w.beat, "m_axi_act_wdata")
+            .output("wlast_o", 1, "m_axi_act_wlast")
+            .input("bvalid_i", 1, "m_axi_act_bvalid")
+            .output("bready_o", 1, "m_axi_act_bready")
+            .output("in_flight_o", 1, Net::part("flights", 2, 1)),
+    )
+    .assign("m_axi_act_wvalid", "act_wvalid")
+}
