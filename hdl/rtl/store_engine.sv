@@ -130,9 +130,9 @@ module store_engine import cnna_pkg::*; #(
   logic             q_valid, q_ready, q_last, mark_push;
   logic [BeatW-1:0] q_data, mark_data;
   logic [1:0]       mark_q;
+  logic [255:0]     counters_q;
   assign mark_push = (state_q == MarkData);
   assign mark_data = counters_q[mark_q * BeatW +: BeatW];
-  logic [255:0] counters_q;
   fifo #(.Width(BeatW + 1), .Depth(Ahead)) i_beats (
     .clk_i, .rst_i, .push_i(beat_push | mark_push), .data_i(mark_push ? {1'b0, mark_data} : {last_qq, beat_data}),
     .ready_o(q_ready), .valid_o(q_valid), .data_o({q_last, q_data}), .pop_i(beat_out)

@@ -55,12 +55,6 @@ pub fn random_window(r: &mut StdRng, i: Shape, largest: usize) -> Window {
         pad,
     };
     match w.output(i.h, i.w) {
-        // The reference model takes a kernel of the input's size for fully connected: it must have no border then.
-        Some(_) if kernel == [i.h, i.w] => Window {
-            pad: Padding::default(),
-            dilation: [1, 1],
-            ..w
-        },
         Some(_) => w,
         None => Window::plain(1, 1),
     }
@@ -137,4 +131,3 @@ pub fn random_network(r: &mut StdRng, word: Word) -> Network {
         layers,
     }
 }
-

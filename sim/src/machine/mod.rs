@@ -228,16 +228,13 @@ impl Machine {
             }
         }
         let act_out = self.memory.out(port::ACT);
-        u.load.step(
-            size,
-            s_load,
-            &act_out,
-            &self.ins[port::ACT],
-            |e| match &e.body {
-                Body::Load(l) => *l,
-                _ => isa::Load::default(),
-            },
-        );
+        u.load
+            .step(size, s_load, &act_out, &self.ins[port::ACT], |e| {
+                match &e.body {
+                    Body::Load(l) => *l,
+                    _ => isa::Load::default(),
+                }
+            });
         let memory = &self.memory;
         u.weight.step(
             size,
@@ -335,13 +332,15 @@ impl Machine {
             }
         }
         let next = u.compute.next_event(self.now)?;
-        let blocked = Queue::ALL.into_iter().all(|q| match u.queues[q as usize].front() {
-            None => true,
-            Some(_) if q == Queue::Compute && !u.compute.ready(self.now) => true,
-            Some(head) => Queue::ALL.into_iter().any(|from| {
-                head.wait & from.bit() != 0 && u.tokens[from as usize][q as usize] == 0
-            }),
-        });
+        let blocked = Queue::ALL
+            .into_iter()
+            .all(|q| match u.queues[q as usize].front() {
+                None => true,
+                Some(_) if q == Queue::Compute && !u.compute.ready(self.now) => true,
+                Some(head) => Queue::ALL.into_iter().any(|from| {
+                    head.wait & from.bit() != 0 && u.tokens[from as usize][q as usize] == 0
+                }),
+            });
         blocked.then(|| next - self.now).filter(|&n| n > 1)
     }
 
@@ -352,8 +351,7 @@ impl Machine {
             u.queues[Queue::Compute as usize].front(),
         ) {
             let lack = Queue::ALL.map(|from| {
-                head.wait & from.bit() != 0
-                    && u.tokens[from as usize][Queue::Compute as usize] == 0
+                head.wait & from.bit() != 0 && u.tokens[from as usize][Queue::Compute as usize] == 0
             });
             self.counters.wait(lack, cycles);
         }
