@@ -58,7 +58,9 @@ impl ArchLayer {
     /// The layer's name.
     pub fn name(&self) -> &str {
         match self {
-            ArchLayer::Conv { name, .. } | ArchLayer::MaxPool { name, .. } | ArchLayer::Fc { name, .. } => name,
+            ArchLayer::Conv { name, .. }
+            | ArchLayer::MaxPool { name, .. }
+            | ArchLayer::Fc { name, .. } => name,
         }
     }
 }
@@ -128,13 +130,21 @@ impl Arch {
                 ArchLayer::Fc { features, .. } => (Window::plain(shape.h, shape.w), Some(features)),
             };
             let sizes = [window.kernel[0], window.stride[0], oc.unwrap_or(1)];
-            let fits = if sizes.contains(&0) { None } else { window.output(shape.h, shape.w) };
+            let fits = if sizes.contains(&0) {
+                None
+            } else {
+                window.output(shape.h, shape.w)
+            };
             let [h, w] = fits.ok_or_else(|| {
                 bad(format!(
                     "layer `{name}`: kernel, stride and channels must be at least 1 and the kernel fit its {shape} input"
                 ))
             })?;
-            let output = Shape { c: oc.unwrap_or(shape.c), h, w };
+            let output = Shape {
+                c: oc.unwrap_or(shape.c),
+                h,
+                w,
+            };
             let op = match oc {
                 None => FloatOp::MaxPool(window),
                 Some(oc) => {
@@ -143,9 +153,15 @@ impl Arch {
                     FloatOp::Conv(FloatConv {
                         oc,
                         window,
-                        weights: (0..oc * fan_in).map(|_| rng.random_range(-bound..bound)).collect(),
+                        weights: (0..oc * fan_in)
+                            .map(|_| rng.random_range(-bound..bound))
+                            .collect(),
                         bias: vec![0.0; oc],
-                        activation: if last { Activation::None } else { Activation::Relu },
+                        activation: if last {
+                            Activation::None
+                        } else {
+                            Activation::Relu
+                        },
                     })
                 }
             };
@@ -157,7 +173,14 @@ impl Arch {
             });
             shape = output;
         }
-        if layers.is_empty() || (shape != Shape { c: classes, h: 1, w: 1 }) {
+        if layers.is_empty()
+            || (shape
+                != Shape {
+                    c: classes,
+                    h: 1,
+                    w: 1,
+                })
+        {
             return Err(bad(format!(
                 "its last layer gives {shape}, the data set needs {classes}x1x1: end with an fc layer of {classes} features"
             )));

@@ -12,7 +12,12 @@ const FRAC_RANGE: std::ops::RangeInclusive<i32> = -8..=20;
 /// Formats for `net` from the activations of (the first 256 of) `images`.
 ///
 /// Errors: no images, NaN or infinite weights.
-pub fn calibrate(net: &FloatNet, images: &Split, word: Word, auto_scale: bool) -> Result<Formats, QuantError> {
+pub fn calibrate(
+    net: &FloatNet,
+    images: &Split,
+    word: Word,
+    auto_scale: bool,
+) -> Result<Formats, QuantError> {
     net.check_finite()?;
     let count = images.len().min(CALIBRATION_IMAGES);
     if count == 0 {
@@ -31,7 +36,10 @@ pub fn calibrate(net: &FloatNet, images: &Split, word: Word, auto_scale: bool) -
             fracs[i] = Some(least_error(&values, word));
         }
     });
-    let pixels: Vec<f32> = images.images[..count * images.shape.len()].iter().map(|&b| pixel(b)).collect();
+    let pixels: Vec<f32> = images.images[..count * images.shape.len()]
+        .iter()
+        .map(|&b| pixel(b))
+        .collect();
     let input_frac = least_error(&pixels, word);
     let mut last = input_frac;
     let output_fracs = fracs
@@ -68,9 +76,13 @@ fn least_error(values: &[f32], word: Word) -> i32 {
         };
         values.iter().map(one).sum()
     };
-    let candidates = (0..=3).map(|more| legal(covering + more)).map(|f| (f, error(f)));
+    let candidates = (0..=3)
+        .map(|more| legal(covering + more))
+        .map(|f| (f, error(f)));
     // Equal errors (an all-zero tensor): the first, which saturates least.
-    candidates.reduce(|best, c| if c.1 < best.1 { c } else { best }).map_or(0, |(f, _)| f)
+    candidates
+        .reduce(|best, c| if c.1 < best.1 { c } else { best })
+        .map_or(0, |(f, _)| f)
 }
 
 #[cfg(test)]

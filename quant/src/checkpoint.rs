@@ -23,12 +23,19 @@ pub(crate) struct State {
 }
 
 fn values_mut<'a>(net: &'a mut FloatNet, sgd: &'a mut Sgd) -> impl Iterator<Item = &'a mut f32> {
-    let weights = net.convs_mut().flat_map(|c| c.weights.iter_mut().chain(&mut c.bias));
+    let weights = net
+        .convs_mut()
+        .flat_map(|c| c.weights.iter_mut().chain(&mut c.bias));
     weights.chain(sgd.velocity.iter_mut().flatten().flatten())
 }
 
 /// Writes through a temporary file, so that an interruption leaves the old checkpoint or the new one.
-pub(crate) fn write(path: &Path, state: &State, net: &FloatNet, sgd: &Sgd) -> Result<(), QuantError> {
+pub(crate) fn write(
+    path: &Path,
+    state: &State,
+    net: &FloatNet,
+    sgd: &Sgd,
+) -> Result<(), QuantError> {
     let header = serde_json::to_vec(state).expect("plain data with text keys");
     let mut bytes = MAGIC.to_vec();
     bytes.extend((header.len() as u32).to_le_bytes());
@@ -52,7 +59,12 @@ pub(crate) fn write(path: &Path, state: &State, net: &FloatNet, sgd: &Sgd) -> Re
 /// Reads into a network of the same architecture; `None` when there is no file.
 ///
 /// Errors: unreadable, truncated, damaged, or of another run.
-pub(crate) fn read(path: &Path, run: &str, net: &mut FloatNet, sgd: &mut Sgd) -> Result<Option<State>, QuantError> {
+pub(crate) fn read(
+    path: &Path,
+    run: &str,
+    net: &mut FloatNet,
+    sgd: &mut Sgd,
+) -> Result<Option<State>, QuantError> {
     let bytes = match std::fs::read(path) {
         Ok(b) => b,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -67,18 +79,26 @@ pub(crate) fn read(path: &Path, run: &str, net: &mut FloatNet, sgd: &mut Sgd) ->
         path: path.into(),
         reason: reason.into(),
     };
-    let (body, crc) = bytes.split_last_chunk::<4>().ok_or_else(|| bad("it is truncated"))?;
+    let (body, crc) = bytes
+        .split_last_chunk::<4>()
+        .ok_or_else(|| bad("it is truncated"))?;
     if crc32fast::hash(body).to_le_bytes() != *crc || !body.starts_with(MAGIC) {
         return Err(bad("it is truncated, damaged or of another type"));
     }
     let rest = &body[MAGIC.len()..];
-    let (length, rest) = rest.split_first_chunk::<4>().ok_or_else(|| bad("it is truncated"))?;
+    let (length, rest) = rest
+        .split_first_chunk::<4>()
+        .ok_or_else(|| bad("it is truncated"))?;
     let (header, floats) = rest
         .split_at_checked(u32::from_le_bytes(*length) as usize)
         .ok_or_else(|| bad("it is truncated"))?;
-    let state: State = serde_json::from_slice(header).map_err(|e| bad(&format!("its header: {e}")))?;
+    let state: State =
+        serde_json::from_slice(header).map_err(|e| bad(&format!("its header: {e}")))?;
     if state.run != run {
-        return Err(bad(&format!("it is of another run ({}), this one is {run}", state.run)));
+        return Err(bad(&format!(
+            "it is of another run ({}), this one is {run}",
+            state.run
+        )));
     }
     if floats.len() != 4 * values_mut(net, sgd).count() {
         return Err(bad("it is of another architecture"));

@@ -78,7 +78,8 @@ impl Dataset {
         let known = DATASETS.iter().find(|(n, _)| *n == name_or_dir);
         let (dir, hint) = match known {
             Some((name, package)) => {
-                let root = std::env::var_os(DATA_VARIABLE).unwrap_or_else(|| DEBIAN_DATASETS.into());
+                let root =
+                    std::env::var_os(DATA_VARIABLE).unwrap_or_else(|| DEBIAN_DATASETS.into());
                 let hint = format!(
                     "install it with `apt-get install {package}`, or set {DATA_VARIABLE} to the folder that holds {name}/"
                 );
@@ -116,7 +117,9 @@ impl Dataset {
                 "a test image has label {l}, the training images have {classes} classes"
             )));
         }
-        let name = Path::new(name).file_name().map_or(name.into(), |n| n.to_string_lossy());
+        let name = Path::new(name)
+            .file_name()
+            .map_or(name.into(), |n| n.to_string_lossy());
         Ok(Dataset {
             name: name.into_owned(),
             classes,
@@ -132,7 +135,10 @@ fn split(dir: &Path, prefix: &str, hint: &str) -> Result<Split, QuantError> {
     if dims[0] != counts[0] || dims.contains(&0) {
         return Err(QuantError::Data {
             path,
-            reason: format!("holds {dims:?} (images, rows, columns), its labels file {}", counts[0]),
+            reason: format!(
+                "holds {dims:?} (images, rows, columns), its labels file {}",
+                counts[0]
+            ),
             hint: hint.into(),
         });
     }
@@ -149,7 +155,12 @@ fn split(dir: &Path, prefix: &str, hint: &str) -> Result<Split, QuantError> {
 }
 
 /// Reads one idx file of unsigned bytes: the bytes, its sizes, and the path that was found.
-fn idx(dir: &Path, stem: &str, dims: usize, hint: &str) -> Result<(Vec<u8>, Vec<usize>, PathBuf), QuantError> {
+fn idx(
+    dir: &Path,
+    stem: &str,
+    dims: usize,
+    hint: &str,
+) -> Result<(Vec<u8>, Vec<usize>, PathBuf), QuantError> {
     let packed = dir.join(format!("{stem}.gz"));
     let plain = dir.join(stem);
     let path = if plain.exists() { plain } else { packed };
@@ -161,7 +172,9 @@ fn idx(dir: &Path, stem: &str, dims: usize, hint: &str) -> Result<(Vec<u8>, Vec<
     let file = std::fs::File::open(&path).map_err(|e| bad(e.to_string()))?;
     let mut bytes = Vec::new();
     let read = if path.extension().is_some_and(|e| e == "gz") {
-        MultiGzDecoder::new(file).take(MAX_BYTES).read_to_end(&mut bytes)
+        MultiGzDecoder::new(file)
+            .take(MAX_BYTES)
+            .read_to_end(&mut bytes)
     } else {
         file.take(MAX_BYTES).read_to_end(&mut bytes)
     };

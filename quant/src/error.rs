@@ -46,7 +46,9 @@ pub enum QuantError {
         reason: String,
     },
     /// A weight or bias that is NaN or infinite.
-    #[error("layer `{layer}`: {what} {index} is {value}: train again with a lower learning rate, or mend the model")]
+    #[error(
+        "layer `{layer}`: {what} {index} is {value}: train again with a lower learning rate, or mend the model"
+    )]
     NotFinite {
         /// The layer's name.
         layer: String,
@@ -58,7 +60,9 @@ pub enum QuantError {
         value: f32,
     },
     /// A layer whose scales lie outside what the machine can shift.
-    #[error("layer `{layer}`: requantisation needs a shift of {shift} bits, outside -16..=47: the ranges of its weights and activations differ too much")]
+    #[error(
+        "layer `{layer}`: requantisation needs a shift of {shift} bits, outside -16..=47: the ranges of its weights and activations differ too much"
+    )]
     Shift {
         /// The layer's name.
         layer: String,
@@ -82,7 +86,9 @@ pub enum QuantError {
         reason: String,
     },
     /// Training left the finite numbers.
-    #[error("training diverged in epoch {epoch}: the loss is {loss}; use a lower learning rate or another seed")]
+    #[error(
+        "training diverged in epoch {epoch}: the loss is {loss}; use a lower learning rate or another seed"
+    )]
     Diverged {
         /// Counted from 1.
         epoch: usize,

@@ -1,7 +1,10 @@
 //! Accuracy: of the float network, of the fake-quantised one (exact), and of the integers by the reference model.
 
 use crate::forward::{Place, forward};
-use crate::{Dataset, FloatNet, Formats, QuantError, Split, quantise_images, read_float, round_after_training};
+use crate::{
+    Dataset, FloatNet, Formats, QuantError, Split, quantise_images, read_float,
+    round_after_training,
+};
 use burn::tensor::Tensor;
 use cnna_spec::golden;
 use cnna_spec::layer::{Network, Shape};
@@ -60,7 +63,11 @@ fn check(input: Shape, classes: usize, split: &Split) -> Result<(), QuantError> 
 ///
 /// Cost: as many multiply-accumulates as the network has, times the images. Errors: shapes or classes that do not fit.
 pub fn evaluate(net: &Network, split: &Split) -> Result<Accuracy, QuantError> {
-    check(net.input, net.layers.last().map_or(0, |l| l.output.len()), split)?;
+    check(
+        net.input,
+        net.layers.last().map_or(0, |l| l.output.len()),
+        split,
+    )?;
     let right = |i: &usize| {
         let image = quantise_images(split.image(*i), net.input_frac, net.word);
         let layers = golden::run(net, &image);
@@ -81,7 +88,11 @@ fn logits(
     mut each: impl FnMut(usize, &[f64]),
 ) -> Result<(), QuantError> {
     check(net.input, net.classes(), split)?;
-    let place = if formats.is_some() { Place::exact() } else { Place::float() };
+    let place = if formats.is_some() {
+        Place::exact()
+    } else {
+        Place::float()
+    };
     let tensors = place.layers(net, formats)?;
     let indices: Vec<usize> = (0..split.len()).collect();
     for chunk in indices.chunks(BATCH) {
@@ -95,7 +106,11 @@ fn logits(
     Ok(())
 }
 
-fn accuracy(net: &FloatNet, formats: Option<&Formats>, split: &Split) -> Result<Accuracy, QuantError> {
+fn accuracy(
+    net: &FloatNet,
+    formats: Option<&Formats>,
+    split: &Split,
+) -> Result<Accuracy, QuantError> {
     let mut correct = 0;
     logits(net, formats, split, |i, row| {
         correct += usize::from(first_largest(row) == usize::from(split.labels[i]));
@@ -112,12 +127,20 @@ pub fn evaluate_float(net: &FloatNet, split: &Split) -> Result<Accuracy, QuantEr
 }
 
 /// Accuracy of the fake-quantised network, exact: that of its integers. Errors: as [`evaluate_float`]; bad weights.
-pub fn evaluate_fake(net: &FloatNet, formats: &Formats, split: &Split) -> Result<Accuracy, QuantError> {
+pub fn evaluate_fake(
+    net: &FloatNet,
+    formats: &Formats,
+    split: &Split,
+) -> Result<Accuracy, QuantError> {
     accuracy(net, Some(formats), split)
 }
 
 /// The fake-quantised network's logits, [image][class], exact. Errors: as [`evaluate_fake`].
-pub fn fake_logits(net: &FloatNet, formats: &Formats, split: &Split) -> Result<Vec<Vec<f64>>, QuantError> {
+pub fn fake_logits(
+    net: &FloatNet,
+    formats: &Formats,
+    split: &Split,
+) -> Result<Vec<Vec<f64>>, QuantError> {
     let mut all = Vec::with_capacity(split.len());
     logits(net, Some(formats), split, |_, row| all.push(row.to_vec()))?;
     Ok(all)
@@ -151,7 +174,11 @@ pub struct AccuracyRow {
 /// and each quantisation-aware trained network given. Everything but the float row is measured on the integers.
 ///
 /// Errors: shapes or classes that do not fit, bad weights.
-pub fn accuracy_report(net: &FloatNet, trained: &[Network], data: &Dataset) -> Result<Vec<AccuracyRow>, QuantError> {
+pub fn accuracy_report(
+    net: &FloatNet,
+    trained: &[Network],
+    data: &Dataset,
+) -> Result<Vec<AccuracyRow>, QuantError> {
     let float = evaluate_float(net, &data.test)?;
     let row = |method, a: Accuracy, word, auto_scale| AccuracyRow {
         method,
@@ -166,7 +193,12 @@ pub fn accuracy_report(net: &FloatNet, trained: &[Network], data: &Dataset) -> R
     for word in [Word::W16, Word::W8] {
         for auto_scale in [true, false] {
             let rounded = round_after_training(net, &data.train, word, auto_scale)?;
-            rows.push(row("rounded", evaluate(&rounded, &data.test)?, Some(word), Some(auto_scale)));
+            rows.push(row(
+                "rounded",
+                evaluate(&rounded, &data.test)?,
+                Some(word),
+                Some(auto_scale),
+            ));
         }
     }
     for t in trained {

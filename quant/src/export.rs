@@ -17,7 +17,7 @@ pub fn write_float(net: &FloatNet, path: &Path) -> Result<(), QuantError> {
     Ok(cnna_onnx::write(path, &float_model(net))?)
 }
 
-/// Writes the quantised network, through a temporary file. Errors: the file system's; a bias beyond 32 bits.
+/// Writes the quantised network, through a temporary file. Errors: the file system's; as [`qdq_model`].
 pub fn write_quantised(net: &Network, path: &Path) -> Result<(), QuantError> {
     Ok(cnna_onnx::write(path, &qdq_model(net, path)?)?)
 }
@@ -41,7 +41,13 @@ impl Chain {
     }
 
     /// Appends a node that reads the last value and `others`; its result is named after it.
-    fn push(&mut self, op: &str, name: &str, others: &[&str], with: impl FnOnce(NodeProto) -> NodeProto) {
+    fn push(
+        &mut self,
+        op: &str,
+        name: &str,
+        others: &[&str],
+        with: impl FnOnce(NodeProto) -> NodeProto,
+    ) {
         let result = format!("{name}_out");
         let mut inputs = vec![self.value.as_str()];
         inputs.extend(others);
@@ -57,10 +63,14 @@ impl Chain {
     /// Appends the convolution or Gemm of a layer whose constants are the values `weight` and `bias`.
     fn conv(&mut self, name: &str, window: &Window, is_fc: bool, weight: &str, bias: &str) {
         if !is_fc {
-            return self.push("Conv", name, &[weight, bias], |n| windowed(n, window).with("group", 1));
+            return self.push("Conv", name, &[weight, bias], |n| {
+                windowed(n, window).with("group", 1)
+            });
         }
         if !self.flat {
-            self.push("Flatten", &format!("{name}_flatten"), &[], |n| n.with("axis", 1));
+            self.push("Flatten", &format!("{name}_flatten"), &[], |n| {
+                n.with("axis", 1)
+            });
             self.flat = true;
         }
         self.push("Gemm", name, &[weight, bias], |n| n.with("transB", 1));
@@ -80,13 +90,27 @@ impl Chain {
             Word::W8 => self.graph.constant(&zero, &[], &[0i8]),
             Word::W16 => self.graph.constant(&zero, &[], &[0i16]),
         };
-        self.push("QuantizeLinear", &format!("{name}_quantize"), &[&scale, &zero], |n| n);
-        self.push("DequantizeLinear", &format!("{name}_dequantize"), &[&scale, &zero], |n| n);
+        self.push(
+            "QuantizeLinear",
+            &format!("{name}_quantize"),
+            &[&scale, &zero],
+            |n| n,
+        );
+        self.push(
+            "DequantizeLinear",
+            &format!("{name}_dequantize"),
+            &[&scale, &zero],
+            |n| n,
+        );
     }
 
     /// Renames the last result to the graph's output.
     fn finish(mut self, output: Shape) -> Model {
-        let dims: &[usize] = if self.flat { &[output.c] } else { &[output.c, output.h, output.w] };
+        let dims: &[usize] = if self.flat {
+            &[output.c]
+        } else {
+            &[output.c, output.h, output.w]
+        };
         self.graph.output(OUTPUT, ElementType::F32, dims);
         let mut model = self.graph.finish();
         if let Some(last) = model.graph.node.last_mut() {
@@ -116,7 +140,11 @@ fn windowed(node: NodeProto, w: &Window) -> NodeProto {
 
 /// Shape of a layer's weights: [oc, ic, kh, kw], or [oc, inputs] for Gemm.
 fn weight_dims(is_fc: bool, oc: usize, input: Shape, w: &Window) -> Vec<usize> {
-    if is_fc { vec![oc, input.len()] } else { vec![oc, input.c, w.kernel[0], w.kernel[1]] }
+    if is_fc {
+        vec![oc, input.len()]
+    } else {
+        vec![oc, input.c, w.kernel[0], w.kernel[1]]
+    }
 }
 
 /// The float graph: Conv, Relu, MaxPool, Flatten, Gemm.
@@ -138,11 +166,11 @@ pub fn float_model(net: &FloatNet) -> Model {
     chain.finish(net.layers.last().map_or(net.input, |l| l.output))
 }
 
-/// The quantised graph. Weights are int16 (int8) with scale 2^-f_w, biases int32 with scale 2^-(f_in + f_w), or a coarser
-/// power of two where their low bits are zero. ONNX rounds half to even where the machine rounds half up, so other
-/// runtimes agree within a few steps of the last place.
+/// The quantised graph. Weights are int16 (int8) with scale 2^-f_w, biases int32 with scale 2^-(f_in + f_w), or plain floats
+/// where 32 bits are too few. ONNX rounds half to even where the machine rounds half up, so other runtimes agree within
+/// a few steps of the last place.
 ///
-/// Errors: a bias that does not fit 32 bits (`path` is for the error only).
+/// Errors: a bias that neither form holds exactly (`path` is for the error only).
 pub fn qdq_model(net: &Network, path: &Path) -> Result<Model, QuantError> {
     let mut chain = Chain::new(&net.name, net.input);
     chain.quantise(INPUT, net.input_frac, net.word);
@@ -180,16 +208,15 @@ fn constants(
     let weight = format!("{}.weight", l.name);
     match word {
         Word::W16 => graph.constant(&weight, &dims, &c.weights),
-        Word::W8 => graph.constant(&weight, &dims, &c.weights.iter().map(|&w| w as i8).collect::<Vec<_>>()),
+        Word::W8 => graph.constant(
+            &weight,
+            &dims,
+            &c.weights.iter().map(|&w| w as i8).collect::<Vec<_>>(),
+        ),
     };
     let bias = format!("{}.bias", l.name);
-    let fits = |d: &i32| c.bias.iter().all(|&b| (b >> d) << d == b && i32::try_from(b >> d).is_ok());
-    let dropped = (0..=16).find(fits).ok_or_else(|| QuantError::Model {
-        path: path.into(),
-        node: l.name.clone(),
-        reason: "a bias does not fit 32 bits at the accumulator's scale: retrain with smaller biases".into(),
-    })?;
-    graph.constant(&bias, &[c.oc], &c.bias.iter().map(|&b| (b >> dropped) as i32).collect::<Vec<_>>());
+    let bias_frac = input_frac + c.weight_frac;
+    let short: Option<Vec<i32>> = c.bias.iter().map(|&b| i32::try_from(b).ok()).collect();
     let mut real = |name: &str, frac: i32, zero: Option<Word>| {
         let (scale, zero_point, out) = (
             format!("{name}_scale"),
@@ -207,11 +234,37 @@ fn constants(
         if zero.is_some() {
             inputs.push(&zero_point);
         }
-        graph.node(NodeProto::new("DequantizeLinear", &format!("{name}_dequantize"), &inputs, &[&out]));
+        graph.node(NodeProto::new(
+            "DequantizeLinear",
+            &format!("{name}_dequantize"),
+            &inputs,
+            &[&out],
+        ));
         out
     };
-    Ok((
-        real(&weight, c.weight_frac, Some(word)),
-        real(&bias, input_frac + c.weight_frac - dropped, None),
-    ))
+    let weight = real(&weight, c.weight_frac, Some(word));
+    if let Some(short) = short {
+        let bias_real = real(&bias, bias_frac, None);
+        graph.constant(&bias, &[c.oc], &short);
+        return Ok((weight, bias_real));
+    }
+    // Too wide for int32, and DequantizeLinear takes no wider integer: as reals, which f32 must hold exactly.
+    let reals: Vec<f32> = c
+        .bias
+        .iter()
+        .map(|&b| (b as f64 * 2f64.powi(-bias_frac)) as f32)
+        .collect();
+    if reals
+        .iter()
+        .zip(&c.bias)
+        .any(|(&r, &b)| f64::from(r) * 2f64.powi(bias_frac) != b as f64)
+    {
+        return Err(QuantError::Model {
+            path: path.into(),
+            node: l.name.clone(),
+            reason: "a bias fits neither 32 bits at the accumulator's scale nor a float".into(),
+        });
+    }
+    graph.constant(&bias, &[c.oc], &reals);
+    Ok((weight, bias))
 }

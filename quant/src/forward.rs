@@ -49,7 +49,9 @@ impl Place {
 
     pub fn tensor<const D: usize>(&self, values: Vec<f64>, shape: [usize; D]) -> Tensor<D> {
         match self.dtype {
-            DType::F64 => Tensor::from_data(TensorData::new(values, shape), (&self.device, self.dtype)),
+            DType::F64 => {
+                Tensor::from_data(TensorData::new(values, shape), (&self.device, self.dtype))
+            }
             _ => self.tensor_f32(values.into_iter().map(|v| v as f32).collect(), shape),
         }
     }
@@ -59,16 +61,26 @@ impl Place {
     }
 
     /// The layers' own weights, or with `formats` the numbers that their integers stand for.
-    pub fn layers(&self, net: &FloatNet, formats: Option<&Formats>) -> Result<Vec<LayerTensors>, QuantError> {
+    pub fn layers(
+        &self,
+        net: &FloatNet,
+        formats: Option<&Formats>,
+    ) -> Result<Vec<LayerTensors>, QuantError> {
         let mut tensors = Vec::new();
         for (i, l) in net.layers.iter().enumerate() {
             let FloatOp::Conv(c) = &l.op else { continue };
             let (weight, bias) = match formats {
-                None => (c.weights.iter().map(|&w| f64::from(w)).collect(), c.bias.iter().map(|&b| f64::from(b)).collect()),
+                None => (
+                    c.weights.iter().map(|&w| f64::from(w)).collect(),
+                    c.bias.iter().map(|&b| f64::from(b)).collect(),
+                ),
                 Some(f) => {
                     let input_frac = f.input_frac_of(i);
                     let q = quantise_conv(&l.name, c, input_frac, f)?;
-                    let (inv_w, inv_b) = (2f64.powi(-q.weight_frac), 2f64.powi(-q.weight_frac - input_frac));
+                    let (inv_w, inv_b) = (
+                        2f64.powi(-q.weight_frac),
+                        2f64.powi(-q.weight_frac - input_frac),
+                    );
                     (
                         q.weights.iter().map(|&w| f64::from(w) * inv_w).collect(),
                         q.bias.iter().map(|&b| b as f64 * inv_b).collect(),
@@ -85,12 +97,19 @@ impl Place {
     }
 
     /// A batch of the images at `indices`; those marked in `flip` are mirrored left to right.
-    pub fn batch(&self, split: &Split, indices: &[usize], flip: &[bool], formats: Option<&Formats>) -> Tensor<4> {
+    pub fn batch(
+        &self,
+        split: &Split,
+        indices: &[usize],
+        flip: &[bool],
+        formats: Option<&Formats>,
+    ) -> Tensor<4> {
         let table: Vec<f32> = (0..=255u8)
             .map(|b| match formats {
                 None => pixel(b),
                 Some(f) => {
-                    let q = quantise(f64::from(pixel(b)), f.input_frac, f.word).expect("a pixel is a number");
+                    let q = quantise(f64::from(pixel(b)), f.input_frac, f.word)
+                        .expect("a pixel is a number");
                     dequantise(q, f.input_frac) as f32
                 }
             })
@@ -142,8 +161,17 @@ fn limit(y: Tensor<4>, frac: i32, word: Word, activation: Activation) -> Tensor<
 fn round_straight_through(x: Tensor<4>, frac: i32) -> Tensor<4> {
     let scale = 2f64.powi(frac);
     let detached = x.clone().detach();
-    let rounded = detached.clone().mul_scalar(scale).add_scalar(0.5).floor().div_scalar(scale);
-    if x.is_autodiff() { x + (rounded - detached) } else { rounded }
+    let rounded = detached
+        .clone()
+        .mul_scalar(scale)
+        .add_scalar(0.5)
+        .floor()
+        .div_scalar(scale);
+    if x.is_autodiff() {
+        x + (rounded - detached)
+    } else {
+        rounded
+    }
 }
 
 /// The logits [image][class] of a batch; `tap` sees each layer's index and output (before rounding).
@@ -163,7 +191,9 @@ pub(crate) fn forward(
         x = match &l.op {
             FloatOp::MaxPool(w) => pool(x, w),
             FloatOp::Conv(c) => {
-                let t = next.next().expect("one pair of tensors for each layer with weights");
+                let t = next
+                    .next()
+                    .expect("one pair of tensors for each layer with weights");
                 let y = if l.is_fc() {
                     let flat = x.reshape([images, l.input.len()]);
                     let weight = t.weight.clone().reshape([c.oc, l.input.len()]);
@@ -186,7 +216,10 @@ pub(crate) fn forward(
             }
         };
         tap(i, &x);
-        let pooled_next = matches!(net.layers.get(i + 1).map(|n| &n.op), Some(FloatOp::MaxPool(_)));
+        let pooled_next = matches!(
+            net.layers.get(i + 1).map(|n| &n.op),
+            Some(FloatOp::MaxPool(_))
+        );
         if let (Some(f), false) = (formats, pooled_next) {
             x = round_straight_through(x, f.output_fracs[i]);
         }
@@ -200,13 +233,18 @@ mod tests {
 
     fn gradient(values: [f32; 6], activation: Activation) -> (Vec<f32>, Vec<f32>) {
         let place = Place::training();
-        let x = place.tensor_f32(values.to_vec(), [1, 1, 1, 6]).require_grad();
+        let x = place
+            .tensor_f32(values.to_vec(), [1, 1, 1, 6])
+            .require_grad();
         // Words of 8 bits with 6 fraction bits: [-2, 2).
         let y = round_straight_through(limit(x.clone(), 6, Word::W8, activation), 6);
         let weights = place.tensor_f32(vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [1, 1, 1, 6]);
         let gradients = (y.clone() * weights).sum().backward();
         let dx = x.grad(&gradients).expect("x takes part");
-        (y.try_into_vec_as().expect("f32"), dx.try_into_vec_as().expect("f32"))
+        (
+            y.try_into_vec_as().expect("f32"),
+            dx.try_into_vec_as().expect("f32"),
+        )
     }
 
     #[test]

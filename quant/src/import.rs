@@ -35,11 +35,21 @@ impl Reader<'_> {
 
     fn net(&self) -> Result<FloatNet, QuantError> {
         let graph = &self.model.graph;
-        let input = graph.input.first().ok_or_else(|| self.bad("(graph)", "there is no input"))?;
+        let input = graph
+            .input
+            .first()
+            .ok_or_else(|| self.bad("(graph)", "there is no input"))?;
         let dims = input.dims().unwrap_or_default();
-        let sizes: Vec<usize> = dims.iter().skip(1).filter_map(|d| usize::try_from((*d)?).ok()).collect();
+        let sizes: Vec<usize> = dims
+            .iter()
+            .skip(1)
+            .filter_map(|d| usize::try_from((*d)?).ok())
+            .collect();
         let &[c, h, w] = &sizes[..] else {
-            return Err(self.bad(&input.name, format!("the input's shape is {dims:?}, expected [N, channels, rows, columns]")));
+            return Err(self.bad(
+                &input.name,
+                format!("the input's shape is {dims:?}, expected [N, channels, rows, columns]"),
+            ));
         };
         let mut net = FloatNet {
             name: graph.name.clone(),
@@ -70,9 +80,12 @@ impl Reader<'_> {
                 FloatOp::Conv(c) => (c.oc, c.window),
                 FloatOp::MaxPool(w) => (shape.c, *w),
             };
-            let [h, w] = window
-                .output(shape.h, shape.w)
-                .ok_or_else(|| self.bad(&node.name, format!("its kernel does not fit its {shape} input")))?;
+            let [h, w] = window.output(shape.h, shape.w).ok_or_else(|| {
+                self.bad(
+                    &node.name,
+                    format!("its kernel does not fit its {shape} input"),
+                )
+            })?;
             let output = Shape { c: oc, h, w };
             net.layers.push(FloatLayer {
                 name: node.name.clone(),
@@ -86,9 +99,18 @@ impl Reader<'_> {
     }
 
     fn constant(&self, node: &NodeProto, index: usize) -> Result<&TensorProto, QuantError> {
-        let name = node.input.get(index).map(String::as_str).unwrap_or_default();
+        let name = node
+            .input
+            .get(index)
+            .map(String::as_str)
+            .unwrap_or_default();
         let found = self.model.graph.initializer.iter().find(|t| t.name == name);
-        found.ok_or_else(|| self.bad(&node.name, format!("its input {index} (`{name}`) is not a constant")))
+        found.ok_or_else(|| {
+            self.bad(
+                &node.name,
+                format!("its input {index} (`{name}`) is not a constant"),
+            )
+        })
     }
 
     /// Weights and biases of a Conv, or of a Gemm that reads the whole of `input`.
@@ -96,16 +118,28 @@ impl Reader<'_> {
         let weight = self.constant(node, 1)?;
         let dims = weight.shape()?;
         let window = match (node.op_type.as_str(), &dims[..]) {
-            ("Conv", &[_, ic, kh, kw]) if ic == input.c && node.int("group", 1)? == 1 => self.window(node, Some([kh, kw]))?,
-            ("Gemm", &[_, inputs]) if inputs == input.len() && node.int("transB", 0)? == 1 => Window::plain(input.h, input.w),
-            _ => return Err(self.bad(&node.name, format!("weights of shape {dims:?} for a {input} input"))),
+            ("Conv", &[_, ic, kh, kw]) if ic == input.c && node.int("group", 1)? == 1 => {
+                self.window(node, Some([kh, kw]))?
+            }
+            ("Gemm", &[_, inputs]) if inputs == input.len() && node.int("transB", 0)? == 1 => {
+                Window::plain(input.h, input.w)
+            }
+            _ => {
+                return Err(self.bad(
+                    &node.name,
+                    format!("weights of shape {dims:?} for a {input} input"),
+                ));
+            }
         };
         if node.float("alpha", 1.0)? != 1.0 || node.float("beta", 1.0)? != 1.0 {
             return Err(self.bad(&node.name, "alpha and beta other than 1"));
         }
         let (weights, bias) = (weight.to_f32()?, self.constant(node, 2)?.to_f32()?);
         if bias.len() != dims[0] {
-            return Err(self.bad(&node.name, format!("{} biases for {} outputs", bias.len(), dims[0])));
+            return Err(self.bad(
+                &node.name,
+                format!("{} biases for {} outputs", bias.len(), dims[0]),
+            ));
         }
         Ok(FloatConv {
             oc: dims[0],
@@ -121,15 +155,27 @@ impl Reader<'_> {
         if node.string("auto_pad", "NOTSET")? != "NOTSET" || node.int("ceil_mode", 0)? != 0 {
             return Err(self.bad(&node.name, "auto_pad or ceil_mode"));
         }
-        let list = |name: &str, default: Option<&[usize]>, least: usize| -> Result<Vec<usize>, QuantError> {
-            let given = node.ints(name)?.map(|v| v.iter().map(|&n| usize::try_from(n).ok()).collect::<Option<Vec<_>>>());
+        let list = |name: &str,
+                    default: Option<&[usize]>,
+                    least: usize|
+         -> Result<Vec<usize>, QuantError> {
+            let given = node.ints(name)?.map(|v| {
+                v.iter()
+                    .map(|&n| usize::try_from(n).ok())
+                    .collect::<Option<Vec<_>>>()
+            });
             let values = match (given, default) {
                 (Some(v), _) => v,
                 (None, d) => d.map(<[_]>::to_vec),
             };
             values
                 .filter(|v| v.iter().all(|&n| n >= least && n <= 1 << 16))
-                .ok_or_else(|| self.bad(&node.name, format!("attribute {name} is missing or out of range")))
+                .ok_or_else(|| {
+                    self.bad(
+                        &node.name,
+                        format!("attribute {name} is missing or out of range"),
+                    )
+                })
         };
         let kernel_shape = list("kernel_shape", kernel.as_ref().map(|k| &k[..]), 1)?;
         let strides = list("strides", Some(&[1, 1]), 1)?;

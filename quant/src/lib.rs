@@ -23,10 +23,13 @@ pub use calibrate::{CALIBRATION_IMAGES, calibrate};
 pub use data::{DATA_VARIABLE, DATASETS, Dataset, Split, pixel};
 pub use error::QuantError;
 pub use evaluate::{
-    Accuracy, AccuracyRow, accuracy_report, evaluate, evaluate_fake, evaluate_float, fake_logits, float_accuracy,
+    Accuracy, AccuracyRow, accuracy_report, evaluate, evaluate_fake, evaluate_float, fake_logits,
+    float_accuracy,
 };
 pub use export::{float_model, qdq_model, write_float, write_quantised};
 pub use import::read_float;
 pub use net::{FloatConv, FloatLayer, FloatNet, FloatOp};
-pub use quantise::{Formats, QuantConv, quantise_conv, quantise_images, round_after_training, to_network};
+pub use quantise::{
+    Formats, QuantConv, quantise_conv, quantise_images, round_after_training, to_network,
+};
 pub use train::{EpochRow, Phase, TrainOptions, TrainReport, train};

@@ -20,14 +20,24 @@ impl Sgd {
     pub fn new(net: &FloatNet) -> Self {
         let zeros = |v: &Vec<f32>| vec![0.0; v.len()];
         Sgd {
-            velocity: net.convs().map(|c| [zeros(&c.weights), zeros(&c.bias)]).collect(),
+            velocity: net
+                .convs()
+                .map(|c| [zeros(&c.weights), zeros(&c.bias)])
+                .collect(),
         }
     }
 
     /// One step of layer `layer`'s weights (`which` 0) or biases (1).
     ///
     /// Source: Sutskever et al. 2013, in the form of the common frameworks.
-    pub fn step(&mut self, layer: usize, which: usize, values: &mut [f32], gradient: &[f32], rate: f32) {
+    pub fn step(
+        &mut self,
+        layer: usize,
+        which: usize,
+        values: &mut [f32],
+        gradient: &[f32],
+        rate: f32,
+    ) {
         let decay = if which == 0 { WEIGHT_DECAY } else { 0.0 };
         let velocity = &mut self.velocity[layer][which];
         for ((value, v), g) in values.iter_mut().zip(velocity).zip(gradient) {

@@ -22,7 +22,11 @@ pub struct Formats {
 impl Formats {
     /// Fraction bits of the input of layer `i`.
     pub fn input_frac_of(&self, i: usize) -> i32 {
-        if i == 0 { self.input_frac } else { self.output_fracs[i - 1] }
+        if i == 0 {
+            self.input_frac
+        } else {
+            self.output_fracs[i - 1]
+        }
     }
 }
 
@@ -33,22 +37,27 @@ pub struct QuantConv {
     pub weights: Vec<i16>,
     /// Fraction bits of the weights.
     pub weight_frac: i32,
-    /// [oc], input plus weight fraction bits; representable as a 32-bit integer times a power of two.
+    /// [oc], input plus weight fraction bits. From an f32, so with 24 significant bits at most.
     pub bias: Vec<i64>,
 }
 
 /// Quantises the weights and biases of layer `name`, whose input has `input_frac` fraction bits.
 ///
-/// A bias beyond 32 bits at the accumulator's scale loses low bits until the layer's biases fit: ONNX stores 32.
 /// Errors: NaN or infinity. Source: the project's arithmetic contract (half to even; smallest exponent that fits).
-pub fn quantise_conv(name: &str, conv: &FloatConv, input_frac: i32, formats: &Formats) -> Result<QuantConv, QuantError> {
+pub fn quantise_conv(
+    name: &str,
+    conv: &FloatConv,
+    input_frac: i32,
+    formats: &Formats,
+) -> Result<QuantConv, QuantError> {
     let not_finite = |what, values: &[f32], index: usize| QuantError::NotFinite {
         layer: name.into(),
         what,
         index,
         value: values[index],
     };
-    let exponent = auto_scale(&conv.weights, formats.word).map_err(|i| not_finite("weight", &conv.weights, i))?;
+    let exponent = auto_scale(&conv.weights, formats.word)
+        .map_err(|i| not_finite("weight", &conv.weights, i))?;
     if let Some(i) = conv.bias.iter().position(|b| !b.is_finite()) {
         return Err(not_finite("bias", &conv.bias, i));
     }
@@ -57,14 +66,17 @@ pub fn quantise_conv(name: &str, conv: &FloatConv, input_frac: i32, formats: &Fo
     let weights = conv
         .weights
         .iter()
-        .map(|&w| quantise(f64::from(w), weight_frac, formats.word).expect("finite by the check above"))
+        .map(|&w| {
+            quantise(f64::from(w), weight_frac, formats.word).expect("finite by the check above")
+        })
         .collect();
     let bias_frac = input_frac + weight_frac;
-    let rounded = |b: f32, dropped: i32| (f64::from(b) * 2f64.powi(bias_frac - dropped)).round_ties_even();
-    let fits = |d: &i32| conv.bias.iter().all(|&b| rounded(b, *d).abs() <= f64::from(i32::MAX));
-    // 48-bit biases are the widest the accumulator can take; the compiler refuses what is larger still.
-    let dropped = (0..=16).find(fits).unwrap_or(16);
-    let bias = conv.bias.iter().map(|&b| (rounded(b, dropped) as i64) << dropped).collect();
+    // The cast saturates; what is beyond the 48-bit accumulator the compiler refuses.
+    let bias = conv
+        .bias
+        .iter()
+        .map(|&b| (f64::from(b) * 2f64.powi(bias_frac)).round_ties_even() as i64)
+        .collect();
     Ok(QuantConv {
         weights,
         weight_frac,
@@ -74,7 +86,11 @@ pub fn quantise_conv(name: &str, conv: &FloatConv, input_frac: i32, formats: &Fo
 
 /// The integer network. Errors: NaN or infinite weights, a shift that the machine does not have.
 pub fn to_network(net: &FloatNet, formats: &Formats) -> Result<Network, QuantError> {
-    let layers = net.layers.iter().enumerate().map(|(i, l)| layer(l, i, formats));
+    let layers = net
+        .layers
+        .iter()
+        .enumerate()
+        .map(|(i, l)| layer(l, i, formats));
     Ok(Network {
         name: net.name.clone(),
         word: formats.word,

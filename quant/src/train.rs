@@ -8,8 +8,8 @@ use crate::evaluate::first_largest;
 use crate::forward::{LayerTensors, Place, forward};
 use crate::optimise::{Sgd, rate};
 use crate::{
-    Accuracy, Arch, Dataset, FloatNet, Formats, QuantError, Split, calibrate, evaluate, evaluate_fake, evaluate_float,
-    read_float, to_network, write_float, write_quantised,
+    Accuracy, Arch, Dataset, FloatNet, Formats, QuantError, Split, calibrate, evaluate,
+    evaluate_fake, evaluate_float, read_float, to_network, write_float, write_quantised,
 };
 use burn::tensor::{Tensor, activation};
 use cnna_spec::num::Word;
@@ -46,9 +46,9 @@ pub struct TrainOptions {
     pub learning_rate: f64,
     /// Largest learning rate of the quantised phase.
     pub qat_learning_rate: f64,
-    /// Mirror half of the training images left to right; wrong for digits and letters.
+    /// Mirror half of the training images left to right: helps long runs, and is wrong for digits and letters.
     pub mirror: bool,
-    /// Use only so many training images.
+    /// Use only the first so many training images, and as many test images.
     pub limit: Option<usize>,
     /// The model's file.
     pub out: PathBuf,
@@ -65,8 +65,8 @@ impl TrainOptions {
             dataset: "fashion-mnist".into(),
             arch: "vgg-small".into(),
             init: None,
-            epochs: 10,
-            qat_epochs: 2,
+            epochs: 6,
+            qat_epochs: 1,
             seed: 1,
             word: Word::W16,
             auto_scale: true,
@@ -74,7 +74,7 @@ impl TrainOptions {
             batch: 64,
             learning_rate: 0.04,
             qat_learning_rate: 0.002,
-            mirror: true,
+            mirror: false,
             limit: None,
             out: out.into(),
             float_out: None,
@@ -126,7 +126,10 @@ impl TrainOptions {
             return bad("learning rate", "must be above 0");
         }
         if self.epochs == 0 && self.init.is_none() {
-            return bad("epochs", "is 0 without a float model to begin from: train at least one");
+            return bad(
+                "epochs",
+                "is 0 without a float model to begin from: train at least one",
+            );
         }
         Ok(())
     }
@@ -182,10 +185,13 @@ pub struct TrainReport {
 /// Errors: bad options, data, architecture or checkpoint; divergence; the file system's.
 pub fn train(options: &TrainOptions) -> Result<TrainReport, QuantError> {
     options.check()?;
-    writable(&options.out)?;
+    for file in std::iter::once(&options.out).chain(&options.float_out) {
+        writable(file)?;
+    }
     let mut data = Dataset::load(&options.dataset)?;
     if let Some(n) = options.limit {
         data.train = data.train.first(n);
+        data.test = data.test.first(n);
     }
     let net = match &options.init {
         Some(path) => read_float(path)?,
@@ -208,8 +214,15 @@ pub fn train(options: &TrainOptions) -> Result<TrainReport, QuantError> {
 
 /// Training takes minutes: find out at once whether its result can be written.
 fn writable(out: &Path) -> Result<(), QuantError> {
-    let dir = out.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let found = if dir.is_dir() { Ok(()) } else { Err(std::io::ErrorKind::NotFound.into()) };
+    let dir = out
+        .parent()
+        .filter(|d| !d.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let found = if dir.is_dir() {
+        Ok(())
+    } else {
+        Err(std::io::ErrorKind::NotFound.into())
+    };
     found.map_err(|source| QuantError::Io {
         path: dir.into(),
         source,
@@ -225,15 +238,20 @@ struct Trainer<'a> {
 }
 
 impl<'a> Trainer<'a> {
-    fn begin(options: &'a TrainOptions, data: &'a Dataset, mut net: FloatNet) -> Result<Self, QuantError> {
+    fn begin(
+        options: &'a TrainOptions,
+        data: &'a Dataset,
+        mut net: FloatNet,
+    ) -> Result<Self, QuantError> {
         let mut sgd = Sgd::new(&net);
         let run = options.run();
-        let state = checkpoint::read(&options.checkpoint(), &run, &mut net, &mut sgd)?.unwrap_or(State {
-            run,
-            rows: Vec::new(),
-            float: None,
-            formats: None,
-        });
+        let state =
+            checkpoint::read(&options.checkpoint(), &run, &mut net, &mut sgd)?.unwrap_or(State {
+                run,
+                rows: Vec::new(),
+                float: None,
+                formats: None,
+            });
         Ok(Trainer {
             options,
             data,
@@ -294,7 +312,12 @@ impl<'a> Trainer<'a> {
     fn formats(&self) -> Result<Formats, QuantError> {
         match &self.state.formats {
             Some(f) => Ok(f.clone()),
-            None => calibrate(&self.net, &self.data.train, self.options.word, self.options.auto_scale),
+            None => calibrate(
+                &self.net,
+                &self.data.train,
+                self.options.word,
+                self.options.auto_scale,
+            ),
         }
     }
 
@@ -310,21 +333,35 @@ impl<'a> Trainer<'a> {
                 self.sgd = Sgd::new(&self.net);
             }
             // Ranges move while weights learn: look again before every epoch, then hold still.
-            self.state.formats = Some(calibrate(&self.net, &self.data.train, o.word, o.auto_scale)?);
+            self.state.formats = Some(calibrate(
+                &self.net,
+                &self.data.train,
+                o.word,
+                o.auto_scale,
+            )?);
         }
         let train = &self.data.train;
-        // Each epoch has its own stream, so a resumed run repeats the uninterrupted one.
-        let mut rng = StdRng::seed_from_u64(o.seed.wrapping_mul(1_000_003).wrapping_add(done as u64 + 1));
+        // Each epoch of a phase has its own stream, so a resumed run repeats the uninterrupted one, and a quantised phase
+        // that begins from a float file repeats the one that follows its float phase.
+        let stream = (done - before) as u64 + 1;
+        let mut rng = StdRng::seed_from_u64(o.seed.wrapping_mul(1_000_003).wrapping_add(stream));
         let mut order: Vec<usize> = (0..train.len()).collect();
         order.shuffle(&mut rng);
         let steps = order.len().div_ceil(o.batch);
-        let bar = bar(o.progress, steps, done + 1, o.epochs + if o.float_only { 0 } else { o.qat_epochs }, phase);
+        let bar = bar(
+            o.progress,
+            steps,
+            done + 1,
+            o.epochs + if o.float_only { 0 } else { o.qat_epochs },
+            phase,
+        );
         let began = Instant::now();
         let (mut loss, mut correct, mut seen) = (0.0, 0, 0);
         for (s, indices) in order.chunks(o.batch).enumerate() {
             let flip: Vec<bool> = indices.iter().map(|_| o.mirror && rng.random()).collect();
             let progress = ((done - before) * steps + s) as f64 / (all * steps) as f64;
-            let (batch_loss, right) = self.step(phase, train, indices, &flip, rate(peak, progress) as f32)?;
+            let (batch_loss, right) =
+                self.step(phase, train, indices, &flip, rate(peak, progress) as f32)?;
             if !batch_loss.is_finite() {
                 bar.finish_and_clear();
                 return Err(QuantError::Diverged {
@@ -335,7 +372,11 @@ impl<'a> Trainer<'a> {
             loss += batch_loss * indices.len() as f64;
             correct += right;
             seen += indices.len();
-            bar.set_message(format!("loss {:.4} accuracy {:.2} %", loss / seen as f64, 100.0 * correct as f64 / seen as f64));
+            bar.set_message(format!(
+                "loss {:.4} accuracy {:.2} %",
+                loss / seen as f64,
+                100.0 * correct as f64 / seen as f64
+            ));
             bar.inc(1);
         }
         bar.finish_and_clear();
@@ -375,14 +416,29 @@ impl<'a> Trainer<'a> {
     }
 
     /// One minibatch: mean loss and number of right answers.
-    fn step(&mut self, phase: Phase, split: &Split, indices: &[usize], flip: &[bool], rate: f32) -> Result<(f64, usize), QuantError> {
+    fn step(
+        &mut self,
+        phase: Phase,
+        split: &Split,
+        indices: &[usize],
+        flip: &[bool],
+        rate: f32,
+    ) -> Result<(f64, usize), QuantError> {
         let place = Place::training();
-        let formats = self.state.formats.as_ref().filter(|_| phase == Phase::Quantised);
+        let formats = self
+            .state
+            .formats
+            .as_ref()
+            .filter(|_| phase == Phase::Quantised);
         let leaf = |t: LayerTensors| LayerTensors {
             weight: t.weight.require_grad(),
             bias: t.bias.require_grad(),
         };
-        let tensors: Vec<_> = place.layers(&self.net, formats)?.into_iter().map(leaf).collect();
+        let tensors: Vec<_> = place
+            .layers(&self.net, formats)?
+            .into_iter()
+            .map(leaf)
+            .collect();
         let x = place.batch(split, indices, flip, formats);
         let logits = forward(&self.net, &tensors, formats, x, &mut |_, _| ());
         let (n, classes) = (indices.len(), self.net.classes());
@@ -394,14 +450,29 @@ impl<'a> Trainer<'a> {
         let loss = (activation::log_softmax(logits.clone(), 1) * wanted).sum();
         let gradients = loss.backward();
         let values: Vec<f32> = logits.try_into_vec_as().expect("training is in f32");
-        let right = |(row, &i): (&[f32], &usize)| first_largest(row) == usize::from(split.labels[i]);
-        let correct = values.chunks_exact(classes).zip(indices).filter(|&p| right(p)).count();
+        let right =
+            |(row, &i): (&[f32], &usize)| first_largest(row) == usize::from(split.labels[i]);
+        let correct = values
+            .chunks_exact(classes)
+            .zip(indices)
+            .filter(|&p| right(p))
+            .count();
 
         let formats = formats.cloned();
         for (layer, (t, conv)) in tensors.iter().zip(self.net.convs_mut()).enumerate() {
             let missing = "every weight takes part in the loss";
-            let mut dw: Vec<f32> = t.weight.grad(&gradients).expect(missing).try_into_vec_as().expect("f32");
-            let db: Vec<f32> = t.bias.grad(&gradients).expect(missing).try_into_vec_as().expect("f32");
+            let mut dw: Vec<f32> = t
+                .weight
+                .grad(&gradients)
+                .expect(missing)
+                .try_into_vec_as()
+                .expect("f32");
+            let db: Vec<f32> = t
+                .bias
+                .grad(&gradients)
+                .expect(missing)
+                .try_into_vec_as()
+                .expect("f32");
             if formats.as_ref().is_some_and(|f| !f.auto_scale) {
                 mask_clipped(&mut dw, &conv.weights);
             }
@@ -465,12 +536,20 @@ mod tests {
 
     /// Runs `epochs` epochs as a run that is then killed would.
     fn interrupted(o: &TrainOptions, epochs: usize) {
-        let mut data = Dataset::load(&o.dataset).expect("Fashion-MNIST is a condition of the tests");
+        let mut data =
+            Dataset::load(&o.dataset).expect("Fashion-MNIST is a condition of the tests");
         data.train = data.train.first(200);
-        let net = Arch::load(&o.arch).and_then(|a| a.init(data.train.shape, data.classes, o.seed)).expect("it fits");
+        data.test = data.test.first(200);
+        let net = Arch::load(&o.arch)
+            .and_then(|a| a.init(data.train.shape, data.classes, o.seed))
+            .expect("it fits");
         let mut t = Trainer::begin(o, &data, net).expect("a fresh or resumed run");
         for e in 0..epochs {
-            let phase = if t.state.rows.len() < o.epochs { Phase::Float } else { Phase::Quantised };
+            let phase = if t.state.rows.len() < o.epochs {
+                Phase::Float
+            } else {
+                Phase::Quantised
+            };
             t.epoch(phase).unwrap_or_else(|x| panic!("epoch {e}: {x}"));
         }
     }
@@ -496,7 +575,10 @@ mod tests {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let o = options(dir.path(), "net.onnx");
         interrupted(&o, 1);
-        let other = TrainOptions { seed: 99, ..o.clone() };
+        let other = TrainOptions {
+            seed: 99,
+            ..o.clone()
+        };
         let e = train(&other).expect_err("another seed").to_string();
         assert!(e.contains("another run") && e.contains("delete it"), "{e}");
         let mut bytes = std::fs::read(o.checkpoint()).expect("just written");
@@ -507,7 +589,12 @@ mod tests {
             assert!(e.contains("damaged"), "{e}");
         }
         std::fs::write(o.checkpoint(), b"ck").expect("a file");
-        assert!(train(&o).expect_err("two bytes").to_string().contains("truncated"));
+        assert!(
+            train(&o)
+                .expect_err("two bytes")
+                .to_string()
+                .contains("truncated")
+        );
         assert!(!o.out.exists());
     }
 

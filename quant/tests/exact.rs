@@ -2,7 +2,10 @@
 
 mod common;
 
-use cnna_quant::{Arch, FloatNet, Formats, calibrate, evaluate, evaluate_fake, fake_logits, quantise_images, to_network};
+use cnna_quant::{
+    Arch, FloatNet, Formats, calibrate, evaluate, evaluate_fake, fake_logits, quantise_images,
+    to_network,
+};
 use cnna_spec::golden;
 use cnna_spec::num::Word;
 use common::{fashion, odd};
@@ -17,9 +20,19 @@ fn compare(net: &FloatNet, formats: &Formats, images: &cnna_quant::Split) -> u64
         let words = quantise_images(images.image(i), formats.input_frac, formats.word);
         let layers = golden::run(&integers, &words);
         saturated += layers.iter().map(|l| l.saturated).sum::<u64>();
-        let want: Vec<f64> = layers.last().expect("layers").values.iter().map(|&v| f64::from(v)).collect();
+        let want: Vec<f64> = layers
+            .last()
+            .expect("layers")
+            .values
+            .iter()
+            .map(|&v| f64::from(v))
+            .collect();
         let got: Vec<f64> = row.iter().map(|v| v * 2f64.powi(frac)).collect();
-        assert_eq!(got, want, "image {i}, {:?}, auto-scale {}", formats.word, formats.auto_scale);
+        assert_eq!(
+            got, want,
+            "image {i}, {:?}, auto-scale {}",
+            formats.word, formats.auto_scale
+        );
     }
     saturated
 }
@@ -28,7 +41,9 @@ fn compare(net: &FloatNet, formats: &Formats, images: &cnna_quant::Split) -> u64
 fn exported_integers_equal_the_fake_quantised_network() {
     let data = fashion();
     let images = data.test.first(24);
-    let vgg = Arch::load("vgg-small").and_then(|a| a.init(data.test.shape, 10, 3)).expect("built in");
+    let vgg = Arch::load("vgg-small")
+        .and_then(|a| a.init(data.test.shape, 10, 3))
+        .expect("built in");
     for mut net in [odd(&data, 1), odd(&data, 2), vgg] {
         // Biases are zero at birth: give them values, one of them beyond 32 bits at the accumulator's scale.
         for c in net.convs_mut() {
@@ -38,7 +53,8 @@ fn exported_integers_equal_the_fake_quantised_network() {
         }
         for word in [Word::W16, Word::W8] {
             for auto_scale in [true, false] {
-                let formats = calibrate(&net, &data.train, word, auto_scale).expect("finite weights");
+                let formats =
+                    calibrate(&net, &data.train, word, auto_scale).expect("finite weights");
                 compare(&net, &formats, &images);
             }
         }
@@ -62,7 +78,10 @@ fn they_agree_where_results_saturate_and_sums_are_long() {
         }
         saturated += compare(&net, &formats, &images);
     }
-    assert!(saturated > 100, "only {saturated} results saturated: the case is not met");
+    assert!(
+        saturated > 100,
+        "only {saturated} results saturated: the case is not met"
+    );
 }
 
 #[test]
@@ -72,7 +91,10 @@ fn the_reported_accuracy_is_that_of_the_integers() {
     let formats = calibrate(&net, &data.train, Word::W8, true).expect("finite weights");
     let images = data.test.first(300);
     let integers = to_network(&net, &formats).expect("finite weights");
-    let (fake, real) = (evaluate_fake(&net, &formats, &images), evaluate(&integers, &images));
+    let (fake, real) = (
+        evaluate_fake(&net, &formats, &images),
+        evaluate(&integers, &images),
+    );
     assert_eq!(fake.expect("images fit"), real.expect("images fit"));
 }
 
@@ -82,7 +104,10 @@ fn weights_that_are_not_numbers_are_refused_by_layer_and_index() {
     let mut net = odd(&data, 1);
     let formats = calibrate(&net, &data.train, Word::W16, true).expect("finite weights");
     net.convs_mut().nth(1).expect("c2").weights[4] = f32::NAN;
-    for e in [to_network(&net, &formats).map(drop), calibrate(&net, &data.train, Word::W16, true).map(drop)] {
+    for e in [
+        to_network(&net, &formats).map(drop),
+        calibrate(&net, &data.train, Word::W16, true).map(drop),
+    ] {
         let e = e.expect_err("NaN").to_string();
         assert!(e.contains("layer `c2`: weight 4 is NaN"), "{e}");
     }
@@ -95,6 +120,8 @@ fn images_of_another_shape_are_refused() {
     let formats = calibrate(&net, &data.train, Word::W16, true).expect("finite weights");
     let dir = common::tiny_folder(4, 4);
     let tiny = cnna_quant::Dataset::load(&dir.path().to_string_lossy()).expect("a good folder");
-    let e = evaluate(&to_network(&net, &formats).expect("finite"), &tiny.test).expect_err("2x3 images").to_string();
+    let e = evaluate(&to_network(&net, &formats).expect("finite"), &tiny.test)
+        .expect_err("2x3 images")
+        .to_string();
     assert!(e.contains("1x2x3") && e.contains("1x28x28"), "{e}");
 }

@@ -12,10 +12,10 @@ fn options(dir: &Path, name: &str) -> TrainOptions {
     std::fs::write(&arch, ODD).expect("a file");
     TrainOptions {
         arch: arch.to_string_lossy().into_owned(),
-        epochs: 2,
+        epochs: 3,
         qat_epochs: 1,
-        batch: 50,
-        limit: Some(500),
+        batch: 20,
+        limit: Some(1000),
         float_out: Some(dir.join(format!("{name}-float.onnx"))),
         ..TrainOptions::new(dir.join(format!("{name}.onnx")))
     }
@@ -40,11 +40,22 @@ fn a_seed_gives_the_same_files_twice_and_another_seed_others() {
     assert_ne!(bytes(&a.out), bytes(&c.out));
     assert_eq!((a.float, a.quantised), (b.float, b.quantised));
     let phases: Vec<Phase> = a.epochs.iter().map(|e| e.phase).collect();
-    assert_eq!(phases, [Phase::Float, Phase::Float, Phase::Quantised]);
-    assert!(a.epochs[2].loss < a.epochs[0].loss, "the loss does not fall: {:?}", a.epochs);
-    let last = a.epochs[2].test_percent;
-    assert_eq!(a.quantised.map(|q| q.percent()), Some(last), "fake-quantised and integer accuracy differ");
-    assert!(last > 30.0, "{last} % is hardly better than guessing");
+    assert_eq!(
+        phases,
+        [Phase::Float, Phase::Float, Phase::Float, Phase::Quantised]
+    );
+    assert!(
+        a.epochs[3].loss < a.epochs[0].loss,
+        "the loss does not fall: {:?}",
+        a.epochs
+    );
+    let last = a.epochs[3].test_percent;
+    assert_eq!(
+        a.quantised.map(|q| q.percent()),
+        Some(last),
+        "fake-quantised and integer accuracy differ"
+    );
+    assert!(last > 40.0, "{last} % is hardly better than guessing");
     assert!(!options(dir.path(), "a").checkpoint().exists());
     read_float(&dir.path().join("a-float.onnx")).expect("the float file");
 }

@@ -24,7 +24,8 @@ layer = [
 /// The odd network with weights from `seed`.
 pub fn odd(data: &Dataset, seed: u64) -> FloatNet {
     let arch: Arch = toml::from_str(ODD).expect("the description above");
-    arch.init(data.test.shape, data.classes, seed).expect("it fits 28x28")
+    arch.init(data.test.shape, data.classes, seed)
+        .expect("it fits 28x28")
 }
 
 /// Real images; the package is a condition of the tests.
@@ -48,8 +49,16 @@ pub fn tiny_folder(train: usize, test: usize) -> tempfile::TempDir {
     for (prefix, n) in [("train", train), ("t10k", test)] {
         let pixels: Vec<u8> = (0..n * 6).map(|i| (i * 37 % 256) as u8).collect();
         let labels: Vec<u8> = (0..n).map(|i| (i % 2) as u8).collect();
-        write_idx(&dir.path().join(format!("{prefix}-images-idx3-ubyte")), &[n as u32, 2, 3], &pixels);
-        write_idx(&dir.path().join(format!("{prefix}-labels-idx1-ubyte")), &[n as u32], &labels);
+        write_idx(
+            &dir.path().join(format!("{prefix}-images-idx3-ubyte")),
+            &[n as u32, 2, 3],
+            &pixels,
+        );
+        write_idx(
+            &dir.path().join(format!("{prefix}-labels-idx1-ubyte")),
+            &[n as u32],
+            &labels,
+        );
     }
     dir
 }
