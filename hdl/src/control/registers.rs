@@ -245,10 +245,8 @@ impl Logic for Registers {
         }
         self.masked.next = self.wdata.val() & self.mask.val();
         if self.write.val() {
-            if self.awaddr.val() == self.at_control.val() {
-                if self.wstrb.val().get_bit(0) {
-                    self.soft.d.next = self.wdata.val().get_bit(0);
-                }
+            if (self.awaddr.val() == self.at_control.val()) & self.wstrb.val().get_bit(0) {
+                self.soft.d.next = self.wdata.val().get_bit(0);
             }
             if self.awaddr.val() == self.at_start.val() {
                 self.start_at.d.next =

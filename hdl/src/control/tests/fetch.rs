@@ -55,7 +55,7 @@ fn command(r: &mut StdRng) -> [u32; COMMAND_WORDS] {
 
 #[test]
 fn commands_go_to_their_queue_when_it_has_room_and_malformed_ones_stop_the_stream() {
-    let (mut refused, mut dealt) = (0, 0);
+    let (mut refused, mut dealt) = (0usize, 0usize);
     for (seed, word) in seeds().into_iter().flat_map(|s| [(s, "8"), (s, "16")]) {
         let set = [("word", word), ("lanes", "5")].map(|(k, v)| (k.to_string(), v.to_string()));
         let accelerator = Board::load("ultra96", &set).expect("in range").accelerator;
