@@ -125,8 +125,10 @@ fn commands_go_to_their_queue_when_it_has_room_and_malformed_ones_stop_the_strea
             }
         }
     }
+    // One seed alone may see only one of the two.
+    let enough = |n: usize| n >= seeds().len() / 2;
     assert!(
-        refused > 5 && dealt > 50,
+        enough(refused) && enough(dealt),
         "{refused} refused, {dealt} dealt"
     );
 }
