@@ -2,6 +2,9 @@
 #   make demo          train (TRAIN=1) or take the shipped model, compile, emit RTL, simulate, compare
 #   make test          everything that must hold
 CARGO ?= cargo
+# Yosys for the tests that count DSPs, LUTs and block RAMs (scripts/setup puts it there).
+export PYTHONPATH := $(CURDIR)/build/python
+export CNNA_YOSYS ?= python3
 OUT   ?= build/demo
 SEED  ?= 1
 

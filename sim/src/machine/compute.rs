@@ -1,4 +1,4 @@
-//! `compute_seq.sv` and everything behind it: after its start a command's time follows from its fields alone.
+//! The sequencer (`hdl/src/control/sequencer.rs`) and everything behind it: after its start a command's time follows from its fields alone.
 
 use super::queue::Entry;
 use cnna_spec::Accelerator;

@@ -1,4 +1,4 @@
-//! `fetch.sv`: the command stream from memory, dealt to the queues in order.
+//! The fetch unit (`hdl/src/control/fetch.rs`): the command stream from memory, dealt to the queues in order.
 
 use super::burst::{Burst, Transfer};
 use cnna_spec::Accelerator;
