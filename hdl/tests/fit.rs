@@ -3,8 +3,8 @@
 //! Minutes of CPU and 2 GB of memory a board. DSP, LUT and FF are counted for 7-series slices, which Yosys packs whole.
 //! Needs a Yosys with slang: `pip install pyosys` and `CNNA_YOSYS` naming that Python.
 
-use cnna_hdl::synth::{self, Job, Report, Target};
 use cnna_hdl::sources;
+use cnna_hdl::synth::{self, Job, Report, Target};
 use cnna_spec::config::Board;
 use std::sync::Mutex;
 use std::time::Duration;

@@ -265,7 +265,12 @@ impl Accelerator {
         range("lanes", self.lanes, 1, 32)?;
         range("act_depth", self.act_depth, 16, 32768)?;
         range("weight_depth", self.weight_depth, 4, 32768)?;
-        range("bias_depth", self.bias_depth, 2 * self.group_bias_rows(), 256)?;
+        range(
+            "bias_depth",
+            self.bias_depth,
+            2 * self.group_bias_rows(),
+            256,
+        )?;
         range("out_depth", self.out_depth, 16, 32768)?;
         range("weight_ports", self.weight_ports, 1, 4.min(self.lanes))?;
         range("outstanding", self.outstanding, 1, 32)?;

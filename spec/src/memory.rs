@@ -224,7 +224,10 @@ impl Memory {
             }
             if i.awvalid && out.awready {
                 let b = self.burst(i.awaddr, i.awbeats);
-                self.ports[p].write.bursts.push_back(Burst { ready_at: 0, ..b });
+                self.ports[p]
+                    .write
+                    .bursts
+                    .push_back(Burst { ready_at: 0, ..b });
             }
             if out.bvalid && i.bready {
                 self.ports[p].responses.pop_front();

@@ -261,8 +261,7 @@ impl<'a> Program<'a> {
         let inside = meta.layers.iter().all(|l| {
             l.output.offset + l.output.layout.bytes() <= meta.window_bytes
                 && l.record + crate::regs::RECORD_BYTES <= meta.window_bytes
-        }) && meta.input.offset + meta.input.layout.bytes()
-            <= meta.window_bytes
+        }) && meta.input.offset + meta.input.layout.bytes() <= meta.window_bytes
             && sections[1].len() <= meta.window_bytes
             && !meta.layers.is_empty();
         if !inside {

@@ -8,9 +8,26 @@ use std::process::Command;
 
 const WRAPPER: &str = include_str!("wrapper.cpp");
 const FLAGS: &[&str] = &[
-    "--cc", "--exe", "--build", "-j", "2", "-O3", "--assert", "--x-assign", "fast", "--x-initial", "fast",
-    "-CFLAGS", "-O2 -march=native -fPIC", "-LDFLAGS", "-shared", "--top-module", "cnna_top",
-    "-Wno-fatal", "-o", "libcnna_rtl.so",
+    "--cc",
+    "--exe",
+    "--build",
+    "-j",
+    "2",
+    "-O3",
+    "--assert",
+    "--x-assign",
+    "fast",
+    "--x-initial",
+    "fast",
+    "-CFLAGS",
+    "-O2 -march=native -fPIC",
+    "-LDFLAGS",
+    "-shared",
+    "--top-module",
+    "cnna_top",
+    "-Wno-fatal",
+    "-o",
+    "libcnna_rtl.so",
 ];
 
 /// The shared library of a board's RTL, from `cache` or newly built there (about half a minute).
@@ -19,7 +36,10 @@ pub fn build(board: &Board, cache: &Path) -> Result<PathBuf, HdlError> {
         .into_iter()
         .map(|f| (f.name, f.text))
         .collect();
-    files.push(("wrapper.cpp".into(), wrapper(board.accelerator.weight_ports)));
+    files.push((
+        "wrapper.cpp".into(),
+        wrapper(board.accelerator.weight_ports),
+    ));
     let mut hash = Sha256::new();
     for (name, text) in &files {
         hash.update(name);
@@ -60,7 +80,12 @@ pub fn build(board: &Board, cache: &Path) -> Result<PathBuf, HdlError> {
         let text = String::from_utf8_lossy(&output.stderr);
         return Err(HdlError::ToolFailed {
             program: "verilator".into(),
-            message: text.lines().filter(|l| l.contains("rror")).take(5).collect::<Vec<_>>().join("; "),
+            message: text
+                .lines()
+                .filter(|l| l.contains("rror"))
+                .take(5)
+                .collect::<Vec<_>>()
+                .join("; "),
         });
     }
     let place = cache.join(format!("rtl-{key}"));

@@ -90,7 +90,10 @@ impl Rtl {
                 return self.output.rdata;
             }
             waited += 1;
-            assert!(waited < 100, "the register port answers within a few cycles");
+            assert!(
+                waited < 100,
+                "the register port answers within a few cycles"
+            );
         }
     }
 
