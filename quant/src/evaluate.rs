@@ -8,7 +8,7 @@ use crate::{
 use burn::tensor::Tensor;
 use cnna_spec::golden;
 use cnna_spec::layer::{Network, Shape};
-use cnna_spec::num::Word;
+use cnna_spec::num::{Word, dequantise};
 use rayon::prelude::*;
 use serde::Serialize;
 use std::path::Path;
@@ -59,33 +59,38 @@ fn check(input: Shape, classes: usize, split: &Split) -> Result<(), QuantError> 
     Ok(())
 }
 
-/// Accuracy of the integer network by the reference model, images in parallel.
+/// The integer network's logits by the reference model, [image][class], images in parallel.
 ///
 /// Cost: as many multiply-accumulates as the network has, times the images. Errors: shapes or classes that do not fit.
-pub fn evaluate(net: &Network, split: &Split) -> Result<Accuracy, QuantError> {
-    check(
-        net.input,
-        net.layers.last().map_or(0, |l| l.output.len()),
-        split,
-    )?;
-    let right = |i: &usize| {
-        let image = quantise_images(split.image(*i), net.input_frac, net.word);
-        let layers = golden::run(net, &image);
-        let logits = layers.last().map_or(&image[..], |l| &l.values);
-        first_largest(logits) == usize::from(split.labels[*i])
+pub fn integer_logits(net: &Network, split: &Split) -> Result<Vec<Vec<i16>>, QuantError> {
+    let classes = net.layers.last().map_or(0, |l| l.output.len());
+    check(net.input, classes, split)?;
+    let run = |i: usize| {
+        let image = quantise_images(split.image(i), net.input_frac, net.word);
+        golden::run(net, &image).pop().map_or(image, |l| l.values)
     };
-    Ok(Accuracy {
-        correct: (0..split.len()).into_par_iter().filter(right).count(),
-        images: split.len(),
-    })
+    Ok((0..split.len()).into_par_iter().map(run).collect())
 }
 
-/// Calls `each` with an image's index and logits.
+/// Accuracy of the integer network by the reference model. Cost and errors: as [`integer_logits`].
+pub fn evaluate(net: &Network, split: &Split) -> Result<Accuracy, QuantError> {
+    Ok(right_answers(&integer_logits(net, split)?, split))
+}
+
+fn right_answers<T: PartialOrd + Copy>(logits: &[Vec<T>], split: &Split) -> Accuracy {
+    let right = |(row, label): &(&Vec<T>, &u8)| first_largest(row) == usize::from(**label);
+    Accuracy {
+        correct: logits.iter().zip(&split.labels).filter(right).count(),
+        images: split.len(),
+    }
+}
+
+/// Calls `each` with the logits of every image, in order.
 fn logits(
     net: &FloatNet,
     formats: Option<&Formats>,
     split: &Split,
-    mut each: impl FnMut(usize, &[f64]),
+    mut each: impl FnMut(&[f64]),
 ) -> Result<(), QuantError> {
     check(net.input, net.classes(), split)?;
     let place = if formats.is_some() {
@@ -99,31 +104,24 @@ fn logits(
         let x = place.batch(split, chunk, &[], formats);
         let y: Tensor<2> = forward(net, &tensors, formats, x, &mut |_, _| ());
         let y: Vec<f64> = y.try_into_vec_as().expect("a float tensor converts to f64");
-        for (&i, row) in chunk.iter().zip(y.chunks_exact(net.classes())) {
-            each(i, row);
-        }
+        y.chunks_exact(net.classes()).for_each(&mut each);
     }
     Ok(())
 }
 
-fn accuracy(
+fn all_logits(
     net: &FloatNet,
     formats: Option<&Formats>,
     split: &Split,
-) -> Result<Accuracy, QuantError> {
-    let mut correct = 0;
-    logits(net, formats, split, |i, row| {
-        correct += usize::from(first_largest(row) == usize::from(split.labels[i]));
-    })?;
-    Ok(Accuracy {
-        correct,
-        images: split.len(),
-    })
+) -> Result<Vec<Vec<f64>>, QuantError> {
+    let mut all = Vec::with_capacity(split.len());
+    logits(net, formats, split, |row| all.push(row.to_vec()))?;
+    Ok(all)
 }
 
 /// Accuracy in f32. Errors: shapes or classes that do not fit.
 pub fn evaluate_float(net: &FloatNet, split: &Split) -> Result<Accuracy, QuantError> {
-    accuracy(net, None, split)
+    Ok(right_answers(&all_logits(net, None, split)?, split))
 }
 
 /// Accuracy of the fake-quantised network, exact: that of its integers. Errors: as [`evaluate_float`]; bad weights.
@@ -132,7 +130,10 @@ pub fn evaluate_fake(
     formats: &Formats,
     split: &Split,
 ) -> Result<Accuracy, QuantError> {
-    accuracy(net, Some(formats), split)
+    Ok(right_answers(
+        &all_logits(net, Some(formats), split)?,
+        split,
+    ))
 }
 
 /// The fake-quantised network's logits, [image][class], exact. Errors: as [`evaluate_fake`].
@@ -141,9 +142,7 @@ pub fn fake_logits(
     formats: &Formats,
     split: &Split,
 ) -> Result<Vec<Vec<f64>>, QuantError> {
-    let mut all = Vec::with_capacity(split.len());
-    logits(net, Some(formats), split, |_, row| all.push(row.to_vec()))?;
-    Ok(all)
+    all_logits(net, Some(formats), split)
 }
 
 /// Accuracy of a float ONNX file of this room on the test images.
@@ -168,6 +167,10 @@ pub struct AccuracyRow {
     pub percent: f64,
     /// Percentage points above the float network.
     pub points: f64,
+    /// Images that it puts into the same class as the float network, right or wrong: finer than accuracy.
+    pub agree: usize,
+    /// Power of the float network's logits over that of their error, in dB; only for the same weights, rounded.
+    pub sqnr_db: Option<f64>,
 }
 
 /// The accuracy table on the test images: float; rounded after training with 16 and 8 bits, with and without auto-scaling;
@@ -179,33 +182,57 @@ pub fn accuracy_report(
     trained: &[Network],
     data: &Dataset,
 ) -> Result<Vec<AccuracyRow>, QuantError> {
-    let float = evaluate_float(net, &data.test)?;
-    let row = |method, a: Accuracy, word, auto_scale| AccuracyRow {
-        method,
-        word,
-        auto_scale,
-        correct: a.correct,
-        images: a.images,
-        percent: a.percent(),
-        points: a.percent() - float.percent(),
+    let float = all_logits(net, None, &data.test)?;
+    let base = right_answers(&float, &data.test);
+    let mut rows = vec![AccuracyRow {
+        method: "float",
+        word: None,
+        auto_scale: None,
+        correct: base.correct,
+        images: base.images,
+        percent: base.percent(),
+        points: 0.0,
+        agree: base.images,
+        sqnr_db: None,
+    }];
+    let mut add = |method, integers: &Network, auto_scale| -> Result<(), QuantError> {
+        let words = integer_logits(integers, &data.test)?;
+        let a = right_answers(&words, &data.test);
+        let same = |(w, f): &(&Vec<i16>, &Vec<f64>)| first_largest(w) == first_largest(f);
+        let frac = integers.layers.last().map_or(0, |l| l.output_frac);
+        rows.push(AccuracyRow {
+            method,
+            word: Some(integers.word),
+            auto_scale: Some(auto_scale),
+            correct: a.correct,
+            images: a.images,
+            percent: a.percent(),
+            points: a.percent() - base.percent(),
+            agree: words.iter().zip(&float).filter(same).count(),
+            sqnr_db: (method == "rounded").then(|| sqnr_db(&float, &words, frac)),
+        });
+        Ok(())
     };
-    let mut rows = vec![row("float", float, None, None)];
     for word in [Word::W16, Word::W8] {
         for auto_scale in [true, false] {
             let rounded = round_after_training(net, &data.train, word, auto_scale)?;
-            rows.push(row(
-                "rounded",
-                evaluate(&rounded, &data.test)?,
-                Some(word),
-                Some(auto_scale),
-            ));
+            add("rounded", &rounded, auto_scale)?;
         }
     }
     for t in trained {
-        let a = evaluate(t, &data.test)?;
-        rows.push(row("trained", a, Some(t.word), Some(is_auto_scaled(t))));
+        add("trained", t, is_auto_scaled(t))?;
     }
     Ok(rows)
+}
+
+fn sqnr_db(real: &[Vec<f64>], words: &[Vec<i16>], frac: i32) -> f64 {
+    let pairs = real.iter().flatten().zip(words.iter().flatten());
+    let (mut signal, mut noise) = (0.0, 0.0);
+    for (&r, &w) in pairs {
+        signal += r * r;
+        noise += (r - dequantise(w, frac)).powi(2);
+    }
+    10.0 * (signal / noise).log10()
 }
 
 /// True when some layer's weights are not in the plain format Q2.14 or Q2.6.

@@ -24,7 +24,7 @@ pub use data::{DATA_VARIABLE, DATASETS, Dataset, Split, pixel};
 pub use error::QuantError;
 pub use evaluate::{
     Accuracy, AccuracyRow, accuracy_report, evaluate, evaluate_fake, evaluate_float, fake_logits,
-    float_accuracy,
+    float_accuracy, integer_logits,
 };
 pub use export::{float_model, qdq_model, write_float, write_quantised};
 pub use import::read_float;

@@ -67,7 +67,8 @@ fn missing_files_name_the_path_and_the_remedy() {
 
 #[test]
 fn damaged_files_are_refused_for_what_is_wrong() {
-    let cases: [(&str, &dyn Fn(&std::path::Path), &str); 6] = [
+    type Spoil = dyn Fn(&std::path::Path);
+    let cases: [(&str, &Spoil, &str); 6] = [
         (
             "train-images-idx3-ubyte",
             &|p| truncate(p, 3),

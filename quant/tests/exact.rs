@@ -3,8 +3,8 @@
 mod common;
 
 use cnna_quant::{
-    Arch, FloatNet, Formats, calibrate, evaluate, evaluate_fake, fake_logits, quantise_images,
-    to_network,
+    Arch, FloatNet, Formats, accuracy_report, calibrate, evaluate, evaluate_fake, fake_logits,
+    quantise_images, to_network,
 };
 use cnna_spec::golden;
 use cnna_spec::num::Word;
@@ -124,4 +124,44 @@ fn images_of_another_shape_are_refused() {
         .expect_err("2x3 images")
         .to_string();
     assert!(e.contains("1x2x3") && e.contains("1x28x28"), "{e}");
+}
+
+#[test]
+fn the_table_holds_float_and_rounded_rows_and_eight_bits_lose_what_sixteen_do_not() {
+    let mut data = fashion();
+    data.test = data.test.first(100);
+    let net = odd(&data, 9);
+    let formats = calibrate(&net, &data.train, Word::W8, false).expect("finite weights");
+    let trained = to_network(&net, &formats).expect("finite weights");
+    let rows = accuracy_report(&net, &[trained], &data).expect("images fit");
+    let heads: Vec<_> = rows
+        .iter()
+        .map(|r| (r.method, r.word, r.auto_scale))
+        .collect();
+    let (w16, w8) = (Some(Word::W16), Some(Word::W8));
+    let (yes, no) = (Some(true), Some(false));
+    assert_eq!(
+        heads,
+        [
+            ("float", None, None),
+            ("rounded", w16, yes),
+            ("rounded", w16, no),
+            ("rounded", w8, yes),
+            ("rounded", w8, no),
+            ("trained", w8, no)
+        ]
+    );
+    let db: Vec<f64> = rows[1..5].iter().filter_map(|r| r.sqnr_db).collect();
+    assert_eq!(db.len(), 4);
+    assert!(db[0] > 50.0 && db[2] < 40.0, "{db:?}");
+    // The plain format wastes bits on weights far below 2.
+    assert!(db[2] > db[3], "{db:?}");
+    assert_eq!(
+        (rows[4].correct, rows[4].agree),
+        (rows[5].correct, rows[5].agree)
+    );
+    assert_eq!(
+        (rows[0].agree, rows[0].images, rows[5].sqnr_db),
+        (100, 100, None)
+    );
 }

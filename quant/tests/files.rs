@@ -2,7 +2,9 @@
 
 mod common;
 
-use cnna_quant::{Arch, calibrate, float_model, qdq_model, read_float, to_network, write_float};
+use cnna_quant::{
+    Arch, calibrate, float_accuracy, float_model, qdq_model, read_float, to_network, write_float,
+};
 use cnna_spec::layer::{Op, Shape};
 use cnna_spec::num::Word;
 use common::{ODD, fashion, odd};
@@ -176,4 +178,12 @@ fn architectures_are_refused_for_unknown_keys_names_and_sizes() {
     }
     let e = Arch::load("vgg-tiny").expect_err("unknown").to_string();
     assert!(e.contains("use vgg-small"), "{e}");
+}
+
+#[test]
+fn the_shipped_float_model_reaches_91_percent_on_all_test_images() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/fashion-float.onnx");
+    let accuracy = float_accuracy(&path, &fashion()).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(accuracy.images, 10_000);
+    assert!(accuracy.percent() >= 91.0, "{accuracy}");
 }
