@@ -8,7 +8,7 @@ export CNNA_YOSYS ?= python3
 OUT   ?= build/demo
 SEED  ?= 1
 
-.PHONY: demo test lint setup build bench-vgg16 bench-layers bench-synth bench-speed
+.PHONY: demo test fit lint setup build bench-vgg16
 
 setup:
 	@./scripts/setup
@@ -28,6 +28,16 @@ endif
 
 test: setup
 	$(CARGO) test --release --workspace
+
+# Synthesises ultra96 and pynq-z2 with Yosys and fails when one exceeds its chip: about ten CPU minutes.
+fit: setup
+	$(CARGO) test --release -p cnna-hdl --test fit -- --nocapture
+
+# VGG16 whole, 224 x 224: reference, cycle simulator and RTL; minutes.
+bench-vgg16: build
+	mkdir -p build/bench
+	target/release/cnna compile zoo:vgg16 --seed 1 --board ultra96 -o build/bench/vgg16.cnna
+	target/release/cnna check build/bench/vgg16.cnna
 
 lint: setup
 	$(CARGO) fmt --all --check
