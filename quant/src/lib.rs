@@ -15,6 +15,7 @@ mod forward;
 mod import;
 mod net;
 mod optimise;
+mod options;
 mod quantise;
 mod train;
 
@@ -29,7 +30,8 @@ pub use evaluate::{
 pub use export::{float_model, qdq_model, write_float, write_quantised};
 pub use import::read_float;
 pub use net::{FloatConv, FloatLayer, FloatNet, FloatOp};
+pub use options::TrainOptions;
 pub use quantise::{
     Formats, QuantConv, quantise_conv, quantise_images, round_after_training, to_network,
 };
-pub use train::{EpochRow, Phase, TrainOptions, TrainReport, train};
+pub use train::{EpochRow, Phase, TrainReport, train};
