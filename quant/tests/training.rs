@@ -69,6 +69,14 @@ fn training_goes_on_from_a_float_model() {
     })
     .expect("a float run");
     assert_eq!((first.quantised, first.formats.clone()), (None, None));
+    let whole = train(&options(dir.path(), "whole")).expect("both phases in one run");
+    let rest = train(&TrainOptions {
+        init: Some(first.out.clone()),
+        epochs: 0,
+        ..options(dir.path(), "rest")
+    })
+    .expect("the quantised phase alone");
+    assert_eq!(bytes(&whole.out), bytes(&rest.out));
     let second = train(&TrainOptions {
         init: Some(first.out.clone()),
         epochs: 0,
