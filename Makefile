@@ -19,7 +19,7 @@ build: setup
 demo: build
 ifeq ($(TRAIN),1)
 	mkdir -p $(OUT)
-	target/release/cnna train --dataset fashion-mnist --arch vgg-small --seed $(SEED) \
+	target/release/cnna train --dataset fashion-mnist --arch vgg-small --epochs 6 --qat-epochs 1 --no-mirror --seed $(SEED) \
 	  --float-output $(OUT)/fashion-float.onnx -o $(OUT)/fashion.onnx
 	target/release/cnna demo --model $(OUT)/fashion.onnx --float $(OUT)/fashion-float.onnx -o $(OUT)
 else
@@ -28,8 +28,9 @@ endif
 
 test: setup
 	$(CARGO) test --release --workspace
+	$(MAKE) --no-print-directory fit
 
-# Synthesises ultra96 and pynq-z2 with Yosys and fails when one exceeds its chip: about ten CPU minutes.
+# Synthesises ultra96 and pynq-z2 with Yosys and fails when one exceeds its chip: about seven CPU minutes.
 fit: setup
 	$(CARGO) test --release -p cnna-hdl --test fit -- --nocapture
 

@@ -6,14 +6,9 @@
 use cnna_hdl::sources;
 use cnna_hdl::synth::{self, Job, Report, Target};
 use cnna_spec::config::Board;
-use std::sync::Mutex;
 use std::time::Duration;
 
-/// One synthesis at a time: two would need 4 GB.
-static ONE: Mutex<()> = Mutex::new(());
-
 fn synthesise(board: &Board) -> Report {
-    let _one = ONE.lock().unwrap_or_else(|e| e.into_inner());
     let files: Vec<(String, String)> = sources::rtl(board)
         .expect("control and datapath fit")
         .into_iter()
