@@ -14,7 +14,7 @@ mod weight;
 
 use crate::buffers::Buffers;
 use crate::exec::{self, ExecError, Fault};
-use cnna_spec::config::{Board, port};
+use cnna_spec::config::{Accelerator, Board, port};
 use cnna_spec::engine::{Engine, EngineError};
 use cnna_spec::isa::{self, Body, Queue};
 use cnna_spec::memory::{Memory, PortIn, Written};
@@ -64,6 +64,19 @@ impl Units {
             store: store::Store::new(a),
             buffers: Buffers::new(a),
         }
+    }
+    /// By sender: the tokens that queue `q`'s command still waits for.
+    fn missing(&self, head: &Entry, q: Queue) -> [bool; 4] {
+        Queue::ALL
+            .map(|from| head.wait & from.bit() != 0 && self.tokens[from as usize][q as usize] == 0)
+    }
+    /// The command that fetch holds can go to its queue in this cycle.
+    fn may_deal(&self, a: &Accelerator) -> bool {
+        self.fetch.bad.is_none()
+            && self.fetch.full.as_ref().is_some_and(|c| {
+                !fetch::malformed(c, a.lanes as i32)
+                    && self.queues[c.queue() as usize].len() < a.queue_depth
+            })
     }
     fn in_flight(&self) -> bool {
         self.fetch.burst.in_flight()
@@ -158,14 +171,12 @@ impl Machine {
             let Some(head) = u.queues[q as usize].front() else {
                 continue;
             };
-            let missing = |from: Queue| {
-                head.wait & from.bit() != 0 && u.tokens[from as usize][q as usize] == 0
-            };
+            let missing = u.missing(head, q);
             if q == Queue::Compute && ready[2] {
-                lack = Queue::ALL.map(missing);
+                lack = missing;
             }
-            if self.run && ready[q as usize] && !Queue::ALL.into_iter().any(missing) {
-                start[q as usize] = u.queues[q as usize].front().cloned();
+            if self.run && ready[q as usize] && missing == [false; 4] {
+                start[q as usize] = Some(head.clone());
             }
         }
 
@@ -188,14 +199,7 @@ impl Machine {
         }
 
         // Fetch deals a command when its queue has room.
-        let depth = self.board.accelerator.queue_depth;
-        let dealt = match &u.fetch.full {
-            Some(c) if u.fetch.bad.is_none() => {
-                !fetch::malformed(c, self.board.accelerator.lanes as i32)
-                    && u.queues[c.queue() as usize].len() < depth
-            }
-            _ => false,
-        };
+        let dealt = u.may_deal(&self.board.accelerator);
         let dealt_command = dealt.then(|| u.fetch.full.expect("a dealt command was waiting"));
         self.counters.commands += u64::from(dealt && self.run);
 
@@ -324,12 +328,10 @@ impl Machine {
         if !still || self.error().is_some() {
             return None;
         }
-        if let Some(c) = &u.fetch.full {
-            if u.queues[c.queue() as usize].len() < self.board.accelerator.queue_depth
-                || fetch::malformed(c, self.board.accelerator.lanes as i32)
-            {
-                return None;
-            }
+        let a = &self.board.accelerator;
+        let malformed = |c| fetch::malformed(c, a.lanes as i32);
+        if u.may_deal(a) || u.fetch.full.as_ref().is_some_and(malformed) {
+            return None;
         }
         let next = u.compute.next_event(self.now)?;
         let blocked = Queue::ALL
@@ -337,9 +339,7 @@ impl Machine {
             .all(|q| match u.queues[q as usize].front() {
                 None => true,
                 Some(_) if q == Queue::Compute && !u.compute.ready(self.now) => true,
-                Some(head) => Queue::ALL.into_iter().any(|from| {
-                    head.wait & from.bit() != 0 && u.tokens[from as usize][q as usize] == 0
-                }),
+                Some(head) => u.missing(head, q) != [false; 4],
             });
         blocked.then(|| next - self.now).filter(|&n| n > 1)
     }
@@ -350,9 +350,7 @@ impl Machine {
             u.compute.ready(self.now),
             u.queues[Queue::Compute as usize].front(),
         ) {
-            let lack = Queue::ALL.map(|from| {
-                head.wait & from.bit() != 0 && u.tokens[from as usize][Queue::Compute as usize] == 0
-            });
+            let lack = u.missing(head, Queue::Compute);
             self.counters.wait(lack, cycles);
         }
         self.counters.cycles += cycles;
