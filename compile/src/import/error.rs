@@ -5,7 +5,7 @@ pub const SUPPORTED: &str = "Conv (group 1), Relu, MaxPool, Gemm, MatMul, Add (o
 Identity, Dropout, Constant, Transpose (of a constant matrix), QuantizeLinear, DequantizeLinear";
 
 /// What the user can do about a model without integers.
-const HINT: &str = "quantise it first: `cnna train` or `cnna quantise`, or export QDQ with power-of-two int16 scales";
+const HINT: &str = "quantise it first: `cnna train --init FILE --epochs 0`, or export QDQ with power-of-two int16 scales";
 
 /// Errors of the import.
 #[derive(Debug, thiserror::Error)]

@@ -50,7 +50,7 @@ pub(super) fn parameters(g: &Graph, index: usize) -> Result<Parameters, ImportEr
     let frac = frac_of(scale).ok_or_else(|| {
         g.refuse(
             index,
-            format!("its scale `{name}` = {scale} is not a power of two: quantise with `cnna quantise`, or round the scales to powers of two"),
+            format!("its scale `{name}` = {scale} is not a power of two: round the scales to powers of two when exporting"),
         )
     })?;
     let zero = input(2).map(|z| g.constant(index, z)).transpose()?;

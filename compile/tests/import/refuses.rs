@@ -11,7 +11,9 @@ fn missing_quantisation_is_named_where_it_is_missing() {
     let w = c.constant(&[1, 1, 1, 1], &[1f32]);
     let e = c.node("Conv", "c", &[&w], &[]).refused();
     assert!(
-        e.starts_with("the model is not quantised: quantise it first: `cnna train`"),
+        e.starts_with(
+            "the model is not quantised: quantise it first: `cnna train --init FILE --epochs 0`"
+        ),
         "{e}"
     );
 
@@ -39,7 +41,9 @@ fn missing_quantisation_is_named_where_it_is_missing() {
         .node("Relu", "end", &[], &[])
         .refused();
     assert!(
-        e.contains("`end`") && e.contains("output") && e.contains("cnna quantise"),
+        e.contains("`end`")
+            && e.contains("output")
+            && e.contains("cnna train --init FILE --epochs 0"),
         "{e}"
     );
 
