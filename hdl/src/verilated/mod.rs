@@ -27,7 +27,6 @@ pub struct Rtl {
     base: u64,
     running: bool,
     idle_values: Vec<u32>,
-    cycles: u64,
 }
 
 impl Rtl {
@@ -46,7 +45,6 @@ impl Rtl {
             base: 0,
             running: false,
             idle_values: vec![0; regs::ALL.len()],
-            cycles: 0,
         };
         rtl.input.aresetn = 0;
         for _ in 0..8 {
@@ -59,13 +57,7 @@ impl Rtl {
         Ok(rtl)
     }
 
-    /// Clock cycles since the model was made, register accesses included.
-    pub fn cycles(&self) -> u64 {
-        self.cycles
-    }
-
     fn clock(&mut self) {
-        self.cycles += 1;
         self.model.cycle(&self.input, &mut self.output);
     }
 
