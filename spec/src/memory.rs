@@ -1,8 +1,8 @@
 //! The memory behind the AXI ports: one definition of its timing, stepped once a cycle by the cycle simulator and by the
 //! bench around the verilated RTL, so that both see the same latency, bandwidth, arbitration and jitter.
 //!
-//! All outputs of a cycle ([`PortOut`]) depend on state only; [`Memory::step`] takes the masters' signals of that cycle
-//! ([`PortIn`]) at the clock edge. Bandwidth is a budget of bytes a cycle, shared round-robin by the read and write sides
+//! All outputs of a cycle ([`Memory::out`]) depend on state only; [`Memory::step`] takes the masters' signals of that cycle
+//! at the clock edge. Bandwidth is a budget of bytes a cycle, shared round-robin by the read and write sides
 //! of all ports, with at most one beat's worth carried over; each side also has its own budget (a 64-bit port behind a
 //! 128-bit bus moves half a beat a cycle).
 
@@ -73,46 +73,50 @@ impl MemoryModel {
     }
 }
 
-/// Signals of one port from the memory, valid for a whole cycle.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PortOut {
-    /// Read address accepted.
-    pub arready: bool,
-    /// A read beat is offered.
-    pub rvalid: bool,
-    /// Its address in the window, in bytes.
-    pub raddr: u64,
-    /// It ends its burst.
-    pub rlast: bool,
-    /// Write address accepted.
-    pub awready: bool,
-    /// Write data accepted.
-    pub wready: bool,
-    /// A write response is offered.
-    pub bvalid: bool,
+/// AXI channels of one port, as bits of its byte in [`Signals`].
+pub mod channel {
+    /// Read address.
+    pub const AR: u64 = 1;
+    /// Read data.
+    pub const R: u64 = 2;
+    /// Write address.
+    pub const AW: u64 = 4;
+    /// Write data.
+    pub const W: u64 = 8;
+    /// Write response.
+    pub const B: u64 = 16;
+    /// From the memory only: the read beat on offer ends its burst.
+    pub const R_LAST: u64 = 32;
 }
 
-/// Signals of one port to the memory in the same cycle.
+/// One side's valid or ready signals on all ports: port p's channels are byte p. A beat moves where both sides' bits are set.
+pub type Signals = u64;
+
+/// The signals `channels` of one port.
+#[inline]
+pub const fn on(port: usize, channels: u64) -> Signals {
+    channels << (8 * port)
+}
+
+/// The signals `channels` of every port.
+pub const fn every(channels: u64) -> Signals {
+    channels * 0x0101_0101_0101_0101
+}
+
+/// Ports that `Signals` has room for.
+pub const MOST_PORTS: usize = 8;
+
+/// The addresses that a port's master offers, in bytes from the window's start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PortIn {
-    /// Read address offered.
-    pub arvalid: bool,
-    /// Its byte address in the window.
+pub struct Request {
+    /// Address of the read burst.
     pub araddr: u64,
-    /// Beats of the burst.
+    /// Its beats.
     pub arbeats: u32,
-    /// Read data accepted.
-    pub rready: bool,
-    /// Write address offered.
-    pub awvalid: bool,
-    /// Its byte address in the window.
+    /// Address of the write burst.
     pub awaddr: u64,
-    /// Beats of the burst.
+    /// Its beats.
     pub awbeats: u32,
-    /// Write data offered.
-    pub wvalid: bool,
-    /// Write response accepted.
-    pub bready: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -125,9 +129,9 @@ struct Burst {
 #[derive(Clone, Debug, Default)]
 struct Side {
     bursts: VecDeque<Burst>,
-    budget: u32,
-    /// Read: a beat is on offer. Write: a beat may be taken.
-    granted: bool,
+    /// Bytes that it may move, as of cycle `budget_at`.
+    budget: u64,
+    budget_at: u64,
     open: bool,
 }
 
@@ -136,19 +140,24 @@ struct Port {
     read: Side,
     write: Side,
     responses: VecDeque<u64>,
-    out: PortOut,
 }
 
 /// The memory's timing state; it holds no data. A beat's data move when its handshake happens.
 #[derive(Clone, Debug)]
 pub struct Memory {
     model: MemoryModel,
-    beat: u32,
+    beat: u64,
     now: u64,
-    budget: u32,
+    budget: u64,
+    /// Side at which the next arbitration begins: 2 * port, + 1 for writes.
     next: usize,
+    /// Sides with a burst whose next beat is not on offer.
+    waiting: u32,
+    /// Ports with a write to be answered.
+    answering: u32,
     rng: u64,
     ports: Vec<Port>,
+    out: Signals,
 }
 
 /// What moved in one step, for the owner of the data.
@@ -161,30 +170,39 @@ pub struct Written {
 }
 
 impl Memory {
-    /// A memory with `ports` ports of `beat_bytes` wide data.
+    /// A memory with `ports` ports (at most [`MOST_PORTS`]) of `beat_bytes` wide data.
     pub fn new(model: &MemoryModel, ports: usize, beat_bytes: usize) -> Self {
+        assert!(ports <= MOST_PORTS, "one byte of Signals a port");
         let mut m = Memory {
             model: model.clone(),
-            beat: beat_bytes as u32,
+            beat: beat_bytes as u64,
             now: 0,
             budget: 0,
             next: 0,
+            waiting: 0,
+            answering: 0,
             // Any seed must give a non-zero xorshift state.
             rng: model.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
             ports: vec![Port::default(); ports],
+            out: 0,
         };
-        for p in &mut m.ports {
-            p.read.open = true;
-            p.write.open = true;
+        for p in 0..ports {
+            m.ports[p].read.open = true;
+            m.ports[p].write.open = true;
+            m.publish_ready(p);
         }
-        m.publish();
         m
     }
 
-    /// This cycle's signals of a port.
+    /// This cycle's signals.
     #[inline]
-    pub fn out(&self, port: usize) -> PortOut {
-        self.ports[port].out
+    pub fn out(&self) -> Signals {
+        self.out
+    }
+
+    /// Byte address in the window of the read beat that a port offers.
+    pub fn read_address(&self, port: usize) -> u64 {
+        self.ports[port].read.bursts.front().map_or(0, |b| b.addr)
     }
 
     fn random(&mut self) -> u32 {
@@ -198,44 +216,66 @@ impl Memory {
         self.model.stall_per_256 > 0 && self.random() & 255 < self.model.stall_per_256
     }
 
-    /// The clock edge that ends a cycle: `ins[p]` are port p's signals in it. Appends the write beats taken.
-    pub fn step(&mut self, ins: &[PortIn], written: &mut Vec<Written>) {
-        for (p, i) in ins.iter().enumerate() {
-            let out = self.ports[p].out;
-            if i.arvalid && out.arready {
-                let b = self.burst(i.araddr, i.arbeats);
-                self.ports[p].read.bursts.push_back(b);
-            }
-            if out.rvalid && i.rready {
-                let read = &mut self.ports[p].read;
-                read.granted = false;
-                take_beat(&mut read.bursts, self.beat);
-            }
-            if out.wready && i.wvalid {
-                let port = &mut self.ports[p];
-                port.write.granted = false;
-                if let Some((addr, last)) = take_beat(&mut port.write.bursts, self.beat) {
-                    written.push(Written { port: p, addr });
-                    if last {
-                        let at = self.now + 1 + u64::from(self.model.latency);
-                        self.ports[p].responses.push_back(at);
-                    }
-                }
-            }
-            if i.awvalid && out.awready {
-                let b = self.burst(i.awaddr, i.awbeats);
-                self.ports[p]
-                    .write
-                    .bursts
-                    .push_back(Burst { ready_at: 0, ..b });
-            }
-            if out.bvalid && i.bready {
-                self.ports[p].responses.pop_front();
-            }
+    /// The clock edge that ends a cycle: `wants` and `requests` are the masters' signals in it. Appends the write beats taken.
+    pub fn step(&mut self, wants: Signals, requests: &[Request], written: &mut Vec<Written>) {
+        let mut moved = wants & self.out;
+        while moved != 0 {
+            let p = moved.trailing_zeros() as usize / 8;
+            self.handshakes(p, (moved >> (8 * p)) & 0xff, &requests[p], written);
+            moved &= !on(p, 0xff);
         }
         self.now += 1;
         self.grant();
-        self.publish();
+        self.answer();
+    }
+
+    fn handshakes(&mut self, p: usize, moved: u64, r: &Request, written: &mut Vec<Written>) {
+        if moved & channel::AR != 0 {
+            let b = self.burst(r.araddr, r.arbeats);
+            self.ports[p].read.bursts.push_back(b);
+            if self.out & on(p, channel::R) == 0 {
+                self.waiting |= 1 << (2 * p);
+            }
+        }
+        if moved & channel::R != 0 {
+            self.out &= !on(p, channel::R | channel::R_LAST);
+            let bursts = &mut self.ports[p].read.bursts;
+            take_beat(bursts, self.beat);
+            if !bursts.is_empty() {
+                self.waiting |= 1 << (2 * p);
+            }
+        }
+        if moved & channel::W != 0 {
+            self.out &= !on(p, channel::W);
+            let at = self.now + 1 + u64::from(self.model.latency);
+            let port = &mut self.ports[p];
+            if let Some((addr, last)) = take_beat(&mut port.write.bursts, self.beat) {
+                written.push(Written { port: p, addr });
+                if last {
+                    port.responses.push_back(at);
+                    self.answering |= 1 << p;
+                }
+            }
+            if !port.write.bursts.is_empty() {
+                self.waiting |= 2 << (2 * p);
+            }
+        }
+        if moved & channel::AW != 0 {
+            let b = self.burst(r.awaddr, r.awbeats);
+            let bursts = &mut self.ports[p].write.bursts;
+            bursts.push_back(Burst { ready_at: 0, ..b });
+            if self.out & on(p, channel::W) == 0 {
+                self.waiting |= 2 << (2 * p);
+            }
+        }
+        if moved & channel::B != 0 {
+            self.out &= !on(p, channel::B);
+            self.ports[p].responses.pop_front();
+            if self.ports[p].responses.is_empty() {
+                self.answering &= !(1 << p);
+            }
+        }
+        self.publish_ready(p);
     }
 
     fn burst(&mut self, addr: u64, beats: u32) -> Burst {
@@ -250,89 +290,182 @@ impl Memory {
         }
     }
 
+    /// Most bytes that the shared budget holds: a cycle's, and what is left of a beat.
+    fn most(&self) -> u64 {
+        u64::from(self.model.bytes_per_cycle).max(self.beat) + self.beat - 1
+    }
+
     fn grant(&mut self) {
-        self.budget = (self.budget + self.model.bytes_per_cycle)
-            .min(self.model.bytes_per_cycle.max(self.beat) + self.beat - 1);
-        let port_cap = self.model.port_bytes_per_cycle.max(self.beat);
+        let most = self.most();
+        self.budget = (self.budget + u64::from(self.model.bytes_per_cycle)).min(most);
         let sides = self.ports.len() * 2;
-        for p in &mut self.ports {
-            for s in [&mut p.read, &mut p.write] {
-                s.budget = (s.budget + self.model.port_bytes_per_cycle).min(port_cap);
-            }
-        }
         let first = self.next;
-        for k in 0..sides {
-            let who = (first + k) % sides;
-            let now = self.now;
-            let side = self.side(who);
-            let due = !side.granted && side.bursts.front().is_some_and(|b| b.ready_at <= now);
-            if !due || side.budget < self.beat || self.budget < self.beat || self.stall() {
-                continue;
+        // Side `first` comes first: two runs over the mask.
+        let low = (1u32 << first) - 1;
+        for mut mask in [self.waiting & !low, self.waiting & low] {
+            while mask != 0 && self.budget >= self.beat {
+                let who = mask.trailing_zeros() as usize;
+                mask &= mask - 1;
+                if self.offer(who) {
+                    self.next = if who + 1 == sides { 0 } else { who + 1 };
+                }
             }
-            let beat = self.beat;
-            let side = self.side(who);
-            side.granted = true;
-            side.budget -= beat;
-            self.budget -= beat;
-            self.next = (who + 1) % sides;
         }
         if self.model.stall_per_256 > 0 {
             for p in 0..self.ports.len() {
                 self.ports[p].read.open = !self.stall();
                 self.ports[p].write.open = !self.stall();
+                self.publish_ready(p);
             }
         }
     }
 
-    fn side(&mut self, who: usize) -> &mut Side {
-        let p = &mut self.ports[who / 2];
-        if who % 2 == 0 {
-            &mut p.read
+    /// Puts a waiting side's next beat on offer if it is due and nothing holds it back.
+    fn offer(&mut self, who: usize) -> bool {
+        let (now, beat) = (self.now, self.beat);
+        let rate = u64::from(self.model.port_bytes_per_cycle);
+        let port = &mut self.ports[who / 2];
+        let (side, signal) = match who % 2 {
+            0 => (&mut port.read, channel::R),
+            _ => (&mut port.write, channel::W),
+        };
+        let Some(&head) = side.bursts.front() else {
+            return false;
+        };
+        if head.ready_at > now {
+            return false;
+        }
+        let saved = side.budget + (now - side.budget_at) * rate;
+        (side.budget, side.budget_at) = (saved.min(rate.max(beat)), now);
+        if side.budget < beat || self.stall() {
+            return false;
+        }
+        let port = &mut self.ports[who / 2];
+        let side = if who % 2 == 0 {
+            &mut port.read
         } else {
-            &mut p.write
+            &mut port.write
+        };
+        side.budget -= beat;
+        self.budget -= beat;
+        self.waiting &= !(1 << who);
+        let last = if who % 2 == 0 && head.beats == 1 {
+            channel::R_LAST
+        } else {
+            0
+        };
+        self.out |= on(who / 2, signal | last);
+        true
+    }
+
+    /// Offers the write responses that are due.
+    fn answer(&mut self) {
+        let mut mask = self.answering;
+        while mask != 0 {
+            let p = mask.trailing_zeros() as usize;
+            mask &= mask - 1;
+            let due = self.ports[p]
+                .responses
+                .front()
+                .is_some_and(|&at| at <= self.now);
+            if due {
+                self.out |= on(p, channel::B);
+            }
         }
     }
 
-    fn publish(&mut self) {
+    /// Address channels are ready while the port is open and holds fewer bursts than it may.
+    fn publish_ready(&mut self, p: usize) {
+        let port = &self.ports[p];
         let limit = self.model.outstanding;
-        for p in &mut self.ports {
-            let head = p.read.bursts.front();
-            p.out = PortOut {
-                arready: p.read.open && p.read.bursts.len() < limit,
-                rvalid: p.read.granted,
-                raddr: head.map_or(0, |b| b.addr),
-                rlast: head.is_some_and(|b| b.beats == 1),
-                awready: p.write.open && p.write.bursts.len() + p.responses.len() < limit,
-                wready: p.write.granted,
-                bvalid: p.responses.front().is_some_and(|&at| at <= self.now),
-            };
+        let mut ready = 0;
+        if port.read.open && port.read.bursts.len() < limit {
+            ready |= channel::AR;
         }
+        if port.write.open && port.write.bursts.len() + port.responses.len() < limit {
+            ready |= channel::AW;
+        }
+        self.out = self.out & !on(p, channel::AR | channel::AW) | on(p, ready);
     }
 
-    /// Lets `cycles` cycles pass in which no master does anything. Only for an idle memory without stalls.
-    pub fn skip(&mut self, cycles: u64) {
-        // The budgets are full after a beat's worth of cycles; the arbiter does not move without requests.
-        for _ in 0..cycles.min(u64::from(self.beat) + 1) {
+    /// Lets at most `limit` cycles pass, the masters' signals staying `wants`, as long as nothing moves but read beats that do not
+    /// end their burst, and none of the signals `stop` is on offer. Returns the cycles, and adds each port's beats to `beats`.
+    pub fn coast(
+        &mut self,
+        wants: Signals,
+        stop: Signals,
+        limit: u64,
+        beats: &mut [u64; MOST_PORTS],
+    ) -> u64 {
+        const READS: Signals = every(channel::R);
+        let mut passed = 0;
+        // With random stalls every cycle may change the signals.
+        while passed < limit && self.model.stall_per_256 == 0 {
+            let moved = wants & self.out;
+            let last = self.out / (channel::R_LAST / channel::R) & READS;
+            if self.out & stop | moved & (last | !READS) != 0 {
+                break;
+            }
+            if moved == 0 {
+                let still = self.still_for().min(limit - passed);
+                self.pass(still);
+                passed += still;
+                if still > 0 {
+                    continue;
+                }
+            }
+            let mut ports = moved;
+            while ports != 0 {
+                let p = ports.trailing_zeros() as usize / 8;
+                ports &= ports - 1;
+                beats[p] += 1;
+                take_beat(&mut self.ports[p].read.bursts, self.beat);
+                self.waiting |= 1 << (2 * p);
+            }
+            self.out &= !moved;
             self.now += 1;
             self.grant();
+            self.answer();
+            passed += 1;
         }
-        self.now += cycles.saturating_sub(u64::from(self.beat) + 1);
-        self.publish();
+        passed
     }
 
-    /// True when nothing is in flight.
-    pub fn is_idle(&self) -> bool {
-        self.ports.iter().all(|p| {
-            p.read.bursts.is_empty() && p.write.bursts.is_empty() && p.responses.is_empty()
-        })
+    /// Cycles from now on in which, if no beat moves, none of the memory's signals changes.
+    fn still_for(&self) -> u64 {
+        let mut until = u64::MAX;
+        let mut mask = self.waiting;
+        while mask != 0 {
+            let who = mask.trailing_zeros() as usize;
+            mask &= mask - 1;
+            let port = &self.ports[who / 2];
+            let side = [&port.read, &port.write][who % 2];
+            until = until.min(side.bursts.front().map_or(u64::MAX, |b| b.ready_at));
+        }
+        let mut mask = self.answering;
+        while mask != 0 {
+            let p = mask.trailing_zeros() as usize;
+            mask &= mask - 1;
+            if self.out & on(p, channel::B) == 0 {
+                until = until.min(self.ports[p].responses.front().copied().unwrap_or(u64::MAX));
+            }
+        }
+        until.saturating_sub(self.now + 1)
+    }
+
+    /// Lets cycles pass in which nothing changes.
+    fn pass(&mut self, cycles: u64) {
+        self.now += cycles;
+        let gained = cycles.saturating_mul(u64::from(self.model.bytes_per_cycle));
+        self.budget = self.budget.saturating_add(gained).min(self.most());
     }
 }
 
 /// Takes one beat off the head burst; its address and whether it was the last.
-fn take_beat(bursts: &mut VecDeque<Burst>, beat: u32) -> Option<(u64, bool)> {
+fn take_beat(bursts: &mut VecDeque<Burst>, beat: u64) -> Option<(u64, bool)> {
     let b = bursts.front_mut()?;
     let addr = b.addr;
-    b.addr += u64::from(beat);
+    b.addr += beat;
     b.beats -= 1;
     let last = b.beats == 0;
     if last {
@@ -362,22 +495,18 @@ mod tests {
         let mut mem = Memory::new(m, ports, 16);
         let (mut beats, mut first) = (0, None);
         let mut written = Vec::new();
+        let request = Request {
+            arbeats: 16,
+            ..Request::default()
+        };
         for t in 0..cycles {
-            let ins: Vec<PortIn> = (0..ports)
-                .map(|p| {
-                    if mem.out(p).rvalid {
-                        beats += 1;
-                        first.get_or_insert(t);
-                    }
-                    PortIn {
-                        arvalid: true,
-                        arbeats: 16,
-                        rready: true,
-                        ..PortIn::default()
-                    }
-                })
-                .collect();
-            mem.step(&ins, &mut written);
+            let wants = (0..ports).fold(0, |w, p| w | on(p, channel::AR | channel::R));
+            let offered = (mem.out() & wants & every(channel::R)).count_ones();
+            if offered > 0 {
+                beats += u64::from(offered);
+                first.get_or_insert(t);
+            }
+            mem.step(wants, &vec![request; ports], &mut written);
         }
         (beats, first)
     }
@@ -409,5 +538,68 @@ mod tests {
         };
         assert_eq!(drive(&m, 2, 5000), drive(&m, 2, 5000));
         assert!(drive(&m, 2, 5000).0 < drive(&model(), 2, 5000).0);
+    }
+
+    /// Steps with and without `coast`: the same beats at the same times.
+    #[test]
+    fn coasting_is_stepping() {
+        for (latency, bytes, port_bytes) in [(10, 24, 16), (60, 12, 8), (1, 100, 16), (7, 5, 16)] {
+            let m = MemoryModel {
+                latency,
+                bytes_per_cycle: bytes,
+                port_bytes_per_cycle: port_bytes,
+                latency_jitter: 9,
+                ..model()
+            };
+            let mut slow = Memory::new(&m, 3, 16);
+            let mut fast = slow.clone();
+            let (mut log, mut written) = (Vec::new(), Vec::new());
+            // Reads on all ports, writes on one, each only now and then, so that there is something to coast over.
+            let wants = |t: u64| {
+                let when = |channels, on: bool| if on { channels } else { 0 };
+                let (turn, first) = (t / 50, t % 50 < 4);
+                on(0, channel::R | when(channel::AR, first))
+                    | on(
+                        0,
+                        when(channel::AW | channel::W | channel::B, turn % 3 == 0),
+                    )
+                    | on(
+                        1,
+                        when(channel::R, turn % 2 == 0) | when(channel::AR, first),
+                    )
+                    | on(2, channel::R | when(channel::AR, first))
+            };
+            let request = Request {
+                arbeats: 16,
+                awbeats: 5,
+                ..Request::default()
+            };
+            for t in 0..3000 {
+                log.push(slow.out());
+                slow.step(wants(t), &[request; 3], &mut written);
+            }
+            let mut t = 0;
+            let mut coasted = 0;
+            while t < 3000 {
+                let mut beats = [0; MOST_PORTS];
+                let limit = 50 - t % 50;
+                let from = t;
+                let n = fast.coast(wants(t), on(2, channel::R_LAST), limit, &mut beats);
+                let counted = |p: usize| {
+                    let moved = (from..from + n)
+                        .filter(|&t| log[t as usize] & wants(t) & on(p, channel::R) != 0);
+                    moved.count() as u64
+                };
+                assert_eq!(beats, std::array::from_fn(counted), "cycles {from}..{t}");
+                t += n;
+                coasted += n;
+                if t < 3000 && n < limit {
+                    assert_eq!(fast.out(), log[t as usize], "cycle {t}");
+                    fast.step(wants(t), &[request; 3], &mut written);
+                    t += 1;
+                }
+            }
+            assert!(coasted > 500, "{coasted}");
+        }
     }
 }

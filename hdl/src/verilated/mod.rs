@@ -9,7 +9,7 @@ mod ffi;
 use crate::error::HdlError;
 use cnna_spec::config::Board;
 use cnna_spec::engine::{Engine, EngineError};
-use cnna_spec::memory::{Memory, PortIn, Written};
+use cnna_spec::memory::{Memory, Request, Written, channel, on};
 use cnna_spec::regs::{self, Reg};
 use std::path::Path;
 
@@ -22,7 +22,7 @@ pub struct Rtl {
     memory: Memory,
     input: ffi::In,
     output: ffi::Out,
-    ins: Vec<PortIn>,
+    requests: Vec<Request>,
     written: Vec<Written>,
     base: u64,
     running: bool,
@@ -40,7 +40,7 @@ impl Rtl {
             memory: Memory::new(&board.memory, a.ports(), a.beat_bytes()),
             input: ffi::In::default(),
             output: ffi::Out::default(),
-            ins: vec![PortIn::default(); a.ports()],
+            requests: vec![Request::default(); a.ports()],
             written: Vec::new(),
             base: 0,
             running: false,
@@ -96,19 +96,21 @@ impl Rtl {
             engine: "rtl",
             message: format!("{what} at window offset {addr:#x} outside the window"),
         };
-        for (p, port) in self.input.port[..self.ins.len()].iter_mut().enumerate() {
-            let out = self.memory.out(p);
-            port.arready = out.arready.into();
-            port.rvalid = out.rvalid.into();
-            port.rlast = out.rlast.into();
-            port.awready = out.awready.into();
-            port.wready = out.wready.into();
-            port.bvalid = out.bvalid.into();
-            if out.rvalid {
-                let at = out.raddr as usize;
+        let ports = self.requests.len();
+        for (p, port) in self.input.port[..ports].iter_mut().enumerate() {
+            let signal = |c: u64| u8::from(self.memory.out() & on(p, c) != 0);
+            port.arready = signal(channel::AR);
+            port.rvalid = signal(channel::R);
+            port.rlast = signal(channel::R_LAST);
+            port.awready = signal(channel::AW);
+            port.wready = signal(channel::W);
+            port.bvalid = signal(channel::B);
+            if port.rvalid != 0 {
+                let from = self.memory.read_address(p);
+                let at = from as usize;
                 let data = window
                     .get(at..at + beat)
-                    .ok_or_else(|| outside("read", out.raddr))?;
+                    .ok_or_else(|| outside("read", from))?;
                 for (word, bytes) in port.rdata.iter_mut().zip(data.chunks_exact(4)) {
                     *word = u32::from_le_bytes(bytes.try_into().expect("four bytes"));
                 }
@@ -118,22 +120,27 @@ impl Rtl {
         if self.output.busy == 0 {
             return Ok(false);
         }
-        for (p, i) in self.ins.iter_mut().enumerate() {
+        let mut wants = 0;
+        for (p, request) in self.requests.iter_mut().enumerate() {
             let o = &self.output.port[p];
-            *i = PortIn {
-                arvalid: o.arvalid != 0,
+            *request = Request {
                 araddr: o.araddr.wrapping_sub(self.base),
                 arbeats: u32::from(o.arlen) + 1,
-                rready: o.rready != 0,
-                awvalid: o.awvalid != 0,
                 awaddr: o.awaddr.wrapping_sub(self.base),
                 awbeats: u32::from(o.awlen) + 1,
-                wvalid: o.wvalid != 0,
-                bready: o.bready != 0,
             };
+            for (signal, c) in [
+                (o.arvalid, channel::AR),
+                (o.rready, channel::R),
+                (o.awvalid, channel::AW),
+                (o.wvalid, channel::W),
+                (o.bready, channel::B),
+            ] {
+                wants |= on(p, if signal != 0 { c } else { 0 });
+            }
         }
         self.written.clear();
-        self.memory.step(&self.ins, &mut self.written);
+        self.memory.step(wants, &self.requests, &mut self.written);
         for w in &self.written {
             let at = w.addr as usize;
             let to = window

@@ -1,6 +1,7 @@
 //! `axi_burst.sv`: a transfer of segments as AXI bursts, one a cycle, never across a block of 16 beats.
 
 use cnna_spec::config::BURST_BEATS;
+use cnna_spec::memory::{Request, channel};
 
 /// Segments of beats.
 #[derive(Clone, Copy, Debug, Default)]
@@ -47,9 +48,9 @@ impl Burst {
     pub(super) fn error(&self) -> bool {
         self.error
     }
-    /// Nothing to do until a transfer or an answer comes.
-    pub(super) fn is_idle(&self) -> bool {
-        !self.active && self.in_flight == 0
+    /// The next clock edge changes something by itself: the address is found to leave the window.
+    pub(super) fn awake(&self, size: u64) -> bool {
+        self.active && !self.fits(size)
     }
     fn beats(&self) -> u64 {
         let room = BURST_BEATS as u64 - self.now.addr / self.beat % BURST_BEATS as u64;
@@ -59,12 +60,26 @@ impl Burst {
         self.now.addr + self.beats() * self.beat <= size
     }
     /// The burst offered in this cycle: address and beats.
+    #[inline]
     pub(super) fn offer(&self, size: u64) -> Option<(u64, u32)> {
         (self.active && self.in_flight < self.outstanding && self.fits(size))
             .then(|| (self.now.addr, self.beats() as u32))
     }
+    /// Drives the read address channel of a port; its signal.
+    #[inline]
+    pub(super) fn drive_read(&self, size: u64, request: &mut Request) -> u64 {
+        let Some((addr, beats)) = self.offer(size) else {
+            return 0;
+        };
+        (request.araddr, request.arbeats) = (addr, beats);
+        channel::AR
+    }
     /// The clock edge: `issued` when the offer was accepted, `retired` when a burst was answered.
+    #[inline]
     pub(super) fn step(&mut self, size: u64, start: Option<Transfer>, issued: bool, retired: bool) {
+        if !(issued || retired || start.is_some() || self.active) {
+            return;
+        }
         if self.active && !self.fits(size) {
             self.active = false;
             self.error = true;

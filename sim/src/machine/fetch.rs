@@ -3,7 +3,7 @@
 use super::burst::{Burst, Transfer};
 use cnna_spec::Accelerator;
 use cnna_spec::isa::{Body, COMMAND_BYTES, Command, mode, store_kind, weight_kind};
-use cnna_spec::memory::{PortIn, PortOut};
+use cnna_spec::memory::{Request, channel};
 
 /// Bursts in flight.
 const OUTSTANDING: usize = 4;
@@ -18,8 +18,10 @@ pub(super) struct Fetch {
     /// Byte offset of the command being received.
     offset: u64,
     /// A whole command waits to be dealt.
-    pub(super) full: Option<Command>,
-    /// The waiting command is malformed; its head word.
+    full: Option<Command>,
+    /// It has a field that would hang an engine.
+    malformed: bool,
+    /// The waiting command was found malformed; its head word.
     pub(super) bad: Option<u32>,
 }
 
@@ -32,34 +34,43 @@ impl Fetch {
             lanes: a.lanes as i32,
             offset: 0,
             full: None,
+            malformed: false,
             bad: None,
         }
     }
-    pub(super) fn drive(&self, size: u64, port: &mut PortIn) {
-        if let Some((addr, beats)) = self.burst.offer(size) {
-            port.arvalid = true;
-            port.araddr = addr;
-            port.arbeats = beats;
-        }
-        port.rready = self.full.is_none();
+    /// The next clock edge changes something by itself.
+    pub(super) fn awake(&self, size: u64) -> bool {
+        self.bad.is_none() && self.malformed || self.burst.awake(size)
     }
-    /// The clock edge. `dealt` when the waiting command went to its queue.
+    /// The command that waits to be dealt, if it may be.
+    pub(super) fn deal(&self) -> Option<&Command> {
+        self.full
+            .as_ref()
+            .filter(|_| self.bad.is_none() && !self.malformed)
+    }
+    /// Drives the read channels; their signals.
+    pub(super) fn drive(&self, size: u64, request: &mut Request) -> u64 {
+        let data = match self.full {
+            None => channel::R,
+            Some(_) => 0,
+        };
+        self.burst.drive_read(size, request) | data
+    }
+    /// The clock edge: `offered` are the memory's signals on the port, `moved` the handshakes; `dealt` when the waiting command went to its queue.
     pub(super) fn step(
         &mut self,
         size: u64,
         start: Option<(u64, u64)>,
-        out: &PortOut,
-        port: &PortIn,
+        offered: u64,
+        moved: u64,
         dealt: bool,
         window: &[u8],
     ) {
-        let take = out.rvalid && port.rready;
+        let take = moved & channel::R != 0;
         if dealt {
             self.full = None;
-        } else if let (None, Some(c)) = (self.bad, &self.full) {
-            if malformed(c, self.lanes) {
-                self.bad = c.encode().map(|w| w[0]).ok().or(Some(0));
-            }
+        } else if let (None, true, Some(c)) = (self.bad, self.malformed, &self.full) {
+            self.bad = c.encode().map(|w| w[0]).ok().or(Some(0));
         }
         if take {
             self.got += 1;
@@ -70,7 +81,9 @@ impl Fetch {
                 for (w, b) in words.iter_mut().zip(bytes.chunks_exact(4)) {
                     *w = u32::from_le_bytes(b.try_into().expect("four bytes"));
                 }
-                self.full = Some(Command::decode(&words));
+                let command = Command::decode(&words);
+                self.malformed = malformed(&command, self.lanes);
+                self.full = Some(command);
                 self.offset += COMMAND_BYTES as u64;
             }
         }
@@ -83,13 +96,14 @@ impl Fetch {
                 stride: 0,
             }
         });
-        let issued = port.arvalid && out.arready;
-        self.burst.step(size, transfer, issued, take && out.rlast);
+        let issued = moved & channel::AR != 0;
+        let retired = take && offered & channel::R_LAST != 0;
+        self.burst.step(size, transfer, issued, retired);
     }
 }
 
 /// A field whose zero (or excess) would hang an engine.
-pub(super) fn malformed(c: &Command, lanes: i32) -> bool {
+fn malformed(c: &Command, lanes: i32) -> bool {
     let stride_ok = |s: i32| [1, 2, 4].contains(&s);
     match &c.body {
         Body::Load(l) => l.seg_beats == 0 || l.seg_count == 0 || !stride_ok(l.stride),

@@ -4,7 +4,7 @@ use super::burst::{Burst, Transfer};
 use super::queue::Entry;
 use cnna_spec::Accelerator;
 use cnna_spec::isa;
-use cnna_spec::memory::{PortIn, PortOut};
+use cnna_spec::memory::{Request, channel};
 use std::collections::VecDeque;
 
 /// Commands whose data are on their way, at most.
@@ -43,33 +43,44 @@ impl Load {
     pub(super) fn ready(&self) -> bool {
         self.burst.ready() && self.receive.len() < RECEIVE_DEPTH
     }
-    pub(super) fn is_idle(&self) -> bool {
-        self.burst.is_idle() && self.receive.is_empty() && self.signal.is_none()
+    /// The next clock edge changes something by itself.
+    pub(super) fn awake(&self, size: u64) -> bool {
+        self.signal.is_some() || self.burst.awake(size)
     }
-    /// Drives the read channel.
-    pub(super) fn drive(&self, size: u64, port: &mut PortIn) {
-        if let Some((addr, beats)) = self.burst.offer(size) {
-            port.arvalid = true;
-            port.araddr = addr;
-            port.arbeats = beats;
+    /// Drives the read channels; their signals.
+    pub(super) fn drive(&self, size: u64, request: &mut Request) -> u64 {
+        let last_phase = |r: &Receive| self.phase + 1 == r.phases;
+        let data = match self.receive.front().is_some_and(last_phase) {
+            true => channel::R,
+            false => 0,
+        };
+        self.burst.drive_read(size, request) | data
+    }
+    /// The memory's signals that must be seen in each cycle: data that take several cycles a beat.
+    pub(super) fn watches(&self) -> u64 {
+        match self.receive.front() {
+            Some(r) if r.phases > 1 => channel::R,
+            _ => 0,
         }
-        port.rready = self
-            .receive
-            .front()
-            .is_some_and(|r| self.phase + 1 == r.phases);
     }
+    /// Takes beats that end neither a burst nor the command, when none takes several cycles.
+    pub(super) fn take(&mut self, beats: u64) {
+        self.taken += beats;
+    }
+    /// The clock edge: `offered` are the memory's signals on the port, `moved` the handshakes.
     pub(super) fn step(
         &mut self,
         size: u64,
         start: Option<Entry>,
-        out: &PortOut,
-        port: &PortIn,
+        offered: u64,
+        moved: u64,
         cmd: impl Fn(&Entry) -> isa::Load,
     ) {
         self.signal = None;
-        let retired = out.rvalid && port.rready && out.rlast;
-        if let (true, Some(r)) = (out.rvalid, self.receive.front()) {
-            if port.rready {
+        let take = moved & channel::R != 0;
+        let retired = take && offered & channel::R_LAST != 0;
+        if let (true, Some(r)) = (offered & channel::R != 0, self.receive.front()) {
+            if take {
                 self.phase = 0;
                 self.taken += 1;
                 if self.taken == r.beats {
@@ -98,7 +109,7 @@ impl Load {
             });
             t
         });
-        let issued = port.arvalid && out.arready;
+        let issued = moved & channel::AR != 0;
         self.burst.step(size, transfer, issued, retired);
     }
 }

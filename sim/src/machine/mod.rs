@@ -1,8 +1,9 @@
 //! The cycle-level machine: every unit's registers, stepped a cycle at a time, against the shared memory model.
 //!
 //! Each unit is its RTL module without the data; its cycle is the RTL's cycle, so counts are equal, not near. Values come
-//! from [`crate::exec`], once a command: at its start for compute, at its completion for the transfers. Stretches in which
-//! only the array works are skipped in one step.
+//! from [`crate::exec`], once a command: at its start for compute, at its completion for the transfers. A unit is stepped only
+//! in cycles that change it: when a beat moves on its port, a command starts, or it is awake, that is, would change by itself.
+//! Cycles that change nothing are passed in one step.
 
 mod burst;
 mod compute;
@@ -14,10 +15,10 @@ mod weight;
 
 use crate::buffers::Buffers;
 use crate::exec::{self, ExecError, Fault};
-use cnna_spec::config::{Accelerator, Board, port};
+use cnna_spec::config::{Board, port};
 use cnna_spec::engine::{Engine, EngineError};
 use cnna_spec::isa::{self, Body, Queue};
-use cnna_spec::memory::{Memory, PortIn, Written};
+use cnna_spec::memory::{MOST_PORTS, Memory, Request, Signals, Written, channel, on};
 use cnna_spec::regs::{self, DeviceError, Reg};
 use queue::Entry;
 use std::collections::VecDeque;
@@ -71,12 +72,25 @@ impl Units {
             .map(|from| head.wait & from.bit() != 0 && self.tokens[from as usize][q as usize] == 0)
     }
     /// The command that fetch holds can go to its queue in this cycle.
-    fn may_deal(&self, a: &Accelerator) -> bool {
-        self.fetch.bad.is_none()
-            && self.fetch.full.as_ref().is_some_and(|c| {
-                !fetch::malformed(c, a.lanes as i32)
-                    && self.queues[c.queue() as usize].len() < a.queue_depth
-            })
+    fn may_deal(&self, depth: usize) -> bool {
+        self.fetch
+            .deal()
+            .is_some_and(|c| self.queues[c.queue() as usize].len() < depth)
+    }
+    fn error(&self) -> Option<DeviceError> {
+        if self.load.burst.error() {
+            Some(DeviceError::LoadAddress)
+        } else if self.weight.error() {
+            Some(DeviceError::WeightAddress)
+        } else if self.store.burst.error() {
+            Some(DeviceError::StoreAddress)
+        } else if self.fetch.burst.error() {
+            Some(DeviceError::FetchAddress)
+        } else if self.fetch.bad.is_some() {
+            Some(DeviceError::Command)
+        } else {
+            None
+        }
     }
     fn in_flight(&self) -> bool {
         self.fetch.burst.in_flight()
@@ -86,6 +100,25 @@ impl Units {
     }
 }
 
+/// What follows from the units' state, kept so that a cycle looks only at what changed.
+#[derive(Debug, Default)]
+struct Derived {
+    /// Units whose next clock edge changes something by itself.
+    load: bool,
+    weight: bool,
+    store: bool,
+    fetch: bool,
+    /// Queues whose engine could take a command; compute's follows from the time.
+    ready: [bool; 4],
+    /// A head, a token, or an engine's readiness has changed.
+    heads: bool,
+    /// Tokens, by sender, for which the head of the compute queue keeps a free array waiting.
+    lack: [bool; 4],
+    /// Next cycle in which the array does something by itself: ends, or sends tokens.
+    compute_at: u64,
+    error: Option<DeviceError>,
+}
+
 /// The simulated accelerator with its memory's timing.
 #[derive(Debug)]
 pub struct Machine {
@@ -93,13 +126,20 @@ pub struct Machine {
     registers: Vec<u32>,
     units: Units,
     memory: Memory,
-    ins: Vec<PortIn>,
+    /// The masters' signals in this cycle, and the addresses that go with them.
+    wants: Signals,
+    requests: Vec<Request>,
     written: Vec<Written>,
+    derived: Derived,
     now: u64,
     run: bool,
     start_pulse: bool,
     counters: Counters,
 }
+
+/// Channels of the load and store engines, which share a port.
+const READ: u64 = channel::AR | channel::R;
+const WRITE: u64 = channel::AW | channel::W | channel::B;
 
 impl Machine {
     /// An idle machine of a board's configuration and memory model.
@@ -110,8 +150,10 @@ impl Machine {
             registers: vec![0; regs::ALL.len()],
             units: Units::new(board),
             memory: Memory::new(&board.memory, a.ports(), a.beat_bytes()),
-            ins: vec![PortIn::default(); a.ports()],
+            wants: 0,
+            requests: vec![Request::default(); a.ports()],
             written: Vec::new(),
+            derived: Derived::default(),
             now: 0,
             run: false,
             start_pulse: false,
@@ -122,6 +164,7 @@ impl Machine {
         m.set(regs::VERSION, regs::VERSION_VALUE);
         m.set(regs::HASH_LO, hash as u32);
         m.set(regs::HASH_HI, (hash >> 32) as u32);
+        m.derive_all();
         m
     }
 
@@ -143,170 +186,60 @@ impl Machine {
 
     /// One clock cycle.
     fn cycle(&mut self, window: &mut [u8]) -> Result<(), ExecError> {
-        let size = u64::from(self.get(regs::MEM_SIZE));
-        let now = self.now;
-        let error = self.error();
+        let size = self.size();
+        let (now, offered) = (self.now, self.memory.out());
+        let moved = self.wants & offered;
+        let stop = self.run && (self.units.store.end || self.derived.error.is_some());
+        let error = self.derived.error;
         let bad_head = self.units.fetch.bad.unwrap_or(0);
-        let stop = self.run && (self.units.store.end || error.is_some());
-        let ports = self.ins.len();
-        self.ins.fill(PortIn::default());
-        let u = &mut self.units;
-        u.load.drive(size, &mut self.ins[port::ACT]);
-        u.store.drive(size, &mut self.ins[port::ACT]);
-        u.fetch.drive(size, &mut self.ins[port::COMMAND]);
-        for p in port::WEIGHT..ports {
-            u.weight.drive(size, p - port::WEIGHT, &mut self.ins[p]);
-        }
+        // A mark reads the counters as they stand before its cycle.
+        let before = self.counters;
 
-        // Heads that may start: their tokens are there and their engine is free.
-        let ready = [
-            u.load.ready(),
-            u.weight.ready(),
-            u.compute.ready(now),
-            u.store.ready(),
-        ];
-        let mut start: [Option<Entry>; 4] = Default::default();
-        let mut lack = [false; 4];
-        for q in Queue::ALL {
-            let Some(head) = u.queues[q as usize].front() else {
-                continue;
-            };
-            let missing = u.missing(head, q);
-            if q == Queue::Compute && ready[2] {
-                lack = missing;
-            }
-            if self.run && ready[q as usize] && missing == [false; 4] {
-                start[q as usize] = Some(head.clone());
-            }
-        }
-
-        // Tokens sent in this cycle, counted from the next.
-        let mut sent = [0u32; 4];
-        sent[Queue::Load as usize] = u.load.signal.as_ref().map_or(0, |e| e.signal);
-        sent[Queue::Weight as usize] = u.weight.signal.as_ref().map_or(0, |e| e.signal);
-        sent[Queue::Compute as usize] = u.compute.tokens(now);
-        sent[Queue::Store as usize] = u.store.signal.unwrap_or(0);
-
-        // Counters: a mark reads them as they stand before this cycle.
-        let counters_now = self.counters;
+        let dealt = self.units.may_deal(self.board.accelerator.queue_depth);
+        let compute_event = now == self.derived.compute_at;
+        let start = match self.derived.heads || compute_event {
+            true => self.start_heads(),
+            false => Default::default(),
+        };
         if self.run {
-            let c = &mut self.counters;
-            let (out, port) = (self.memory.out(port::ACT), self.ins[port::ACT]);
-            c.cycles += 1;
-            c.reads += u64::from(out.rvalid && port.rready);
-            c.writes += u64::from(out.wready && port.wvalid);
-            c.wait(lack, 1);
+            self.count(moved, 1);
+            self.counters.commands += u64::from(dealt);
+        }
+        self.send_tokens(compute_event);
+        if dealt {
+            let c = *self.units.fetch.deal().expect("it may be dealt");
+            self.units.queues[c.queue() as usize].push_back(Rc::new(c));
+            self.derived.heads = true;
         }
 
-        // Fetch deals a command when its queue has room.
-        let dealt = u.may_deal(&self.board.accelerator);
-        let dealt_command = dealt.then(|| u.fetch.full.expect("a dealt command was waiting"));
-        self.counters.commands += u64::from(dealt && self.run);
+        // Before the units put their next requests in place of these.
+        self.written.clear();
+        self.memory.step(moved, &self.requests, &mut self.written);
 
-        // The clock edge.
-        for q in Queue::ALL {
-            if let Some(e) = &start[q as usize] {
-                u.queues[q as usize].pop_front();
-                for from in Queue::ALL {
-                    if e.wait & from.bit() != 0 {
-                        u.tokens[from as usize][q as usize] -= 1;
-                    }
-                }
-            }
-            for to in Queue::ALL {
-                if sent[q as usize] & to.bit() != 0 {
-                    u.tokens[q as usize][to as usize] += 1;
-                }
-            }
-        }
-        if let Some(c) = dealt_command {
-            u.queues[c.queue() as usize].push_back(Rc::new(c));
-        }
         let [s_load, s_weight, s_compute, s_store] = start;
         if let Some(e) = &s_compute {
-            if let Body::Compute(c) = &e.body {
-                let times = u.compute.start(now, e, c);
-                self.counters.busy += times.steps;
-                self.counters.saturated += exec::compute(c, &mut u.buffers)
-                    .map_err(|f| fault(e, self.counters.commands, f))?;
-            }
+            self.compute(e)?;
         }
-        let act_out = self.memory.out(port::ACT);
-        u.load
-            .step(size, s_load, &act_out, &self.ins[port::ACT], |e| {
-                match &e.body {
-                    Body::Load(l) => *l,
-                    _ => isa::Load::default(),
-                }
-            });
-        let memory = &self.memory;
-        u.weight.step(
-            size,
-            s_weight,
-            |p| memory.out(port::WEIGHT + p),
-            &self.ins[port::WEIGHT..],
-            |e| match &e.body {
-                Body::Weight(w) => *w,
-                _ => isa::Weight::default(),
-            },
-        );
-        let events = u.store.step(
-            size,
-            s_store,
-            &act_out,
-            &self.ins[port::ACT],
-            |e| match &e.body {
-                Body::Store(s) => *s,
-                _ => isa::Store::default(),
-            },
-        );
-        let program = self.start_pulse.then(|| {
-            (
-                u64::from(self.registers[regs::PROG_OFFSET.offset / 4]),
-                u64::from(self.registers[regs::PROG_COUNT.offset / 4]),
-            )
-        });
-        u.fetch.step(
-            size,
-            program,
-            &self.memory.out(port::COMMAND),
-            &self.ins[port::COMMAND],
-            dealt,
-            window,
-        );
-        self.written.clear();
-        self.memory.step(&self.ins, &mut self.written);
-
-        // Values of completed transfers.
-        if let Some(e) = &u.load.signal {
-            if let Body::Load(l) = &e.body {
-                exec::load(l, &mut u.buffers, window)
-                    .map_err(|f| fault(e, self.counters.commands, f))?;
-            }
+        if s_compute.is_some() || compute_event {
+            self.derived.compute_at = self.units.compute.next_event(now).unwrap_or(u64::MAX);
         }
-        if let Some(e) = &u.weight.signal {
-            if let Body::Weight(w) = &e.body {
-                exec::weight(e.kind, w, &mut u.buffers, window)
-                    .map_err(|f| fault(e, self.counters.commands, f))?;
-            }
+        let on_act = |word: Signals| word >> (8 * port::ACT) & 0xff;
+        if self.derived.load
+            || s_load.is_some()
+            || on_act(offered & on(port::ACT, channel::R) | moved) & READ != 0
+        {
+            self.load(size, s_load, on_act(offered), on_act(moved), window)?;
         }
-        if let Some(e) = &events.stored {
-            if let Body::Store(s) = &e.body {
-                exec::store(s, &u.buffers, window)
-                    .map_err(|f| fault(e, self.counters.commands, f))?;
-            }
+        if self.derived.weight || s_weight.is_some() || moved >> (8 * port::WEIGHT) != 0 {
+            self.weight(size, s_weight, offered, moved, window)?;
         }
-        if let Some(e) = &events.mark {
-            if let Body::Store(s) = &e.body {
-                // The record holds the counters as they stood in the cycle of the mark.
-                let at = s.ddr as u32 as usize;
-                for (i, v) in counters_now.record().iter().enumerate() {
-                    window[at + i * 4..][..4].copy_from_slice(&v.to_le_bytes());
-                }
-            }
+        if self.derived.store || s_store.is_some() || on_act(moved) & WRITE != 0 {
+            self.store(size, s_store, on_act(moved), &before, window)?;
         }
-
-        self.start_pulse = false;
+        let on_command = |word: Signals| word >> (8 * port::COMMAND) & 0xff;
+        if self.derived.fetch || self.start_pulse || dealt || on_command(moved) != 0 {
+            self.fetch(size, dealt, on_command(offered), on_command(moved), window);
+        }
         if stop {
             self.stop(error, bad_head);
         }
@@ -314,64 +247,269 @@ impl Machine {
         Ok(())
     }
 
-    /// Cycles until the next thing happens by itself, when until then only the array works.
-    fn quiet(&self) -> Option<u64> {
-        let u = &self.units;
-        let still = self.board.memory.stall_per_256 == 0
-            && u.load.is_idle()
-            && u.weight.is_idle()
-            && u.store.is_idle()
-            && !self.start_pulse
-            && u.fetch.bad.is_none()
-            && u.fetch.burst.is_idle()
-            && self.memory.is_idle();
-        if !still || self.error().is_some() {
-            return None;
+    fn size(&self) -> u64 {
+        u64::from(self.get(regs::MEM_SIZE))
+    }
+
+    /// Takes the heads whose tokens are there and whose engine is free out of their queues, and their tokens.
+    fn start_heads(&mut self) -> [Option<Entry>; 4] {
+        let u = &mut self.units;
+        let d = &mut self.derived;
+        d.ready[Queue::Compute as usize] = u.compute.ready(self.now);
+        d.heads = false;
+        d.lack = [false; 4];
+        let mut start: [Option<Entry>; 4] = Default::default();
+        for q in Queue::ALL {
+            let Some(head) = u.queues[q as usize].front() else {
+                continue;
+            };
+            let missing = u.missing(head, q);
+            if q == Queue::Compute && d.ready[q as usize] {
+                d.lack = missing;
+            }
+            if self.run && d.ready[q as usize] && missing == [false; 4] {
+                let wait = head.wait;
+                start[q as usize] = u.queues[q as usize].pop_front();
+                for from in Queue::ALL {
+                    u.tokens[from as usize][q as usize] -= u32::from(wait & from.bit() != 0);
+                }
+                d.heads = true;
+            }
         }
-        let a = &self.board.accelerator;
-        let malformed = |c| fetch::malformed(c, a.lanes as i32);
-        if u.may_deal(a) || u.fetch.full.as_ref().is_some_and(malformed) {
-            return None;
+        start
+    }
+
+    /// Sends the tokens of commands that were complete before this cycle; they count from the next.
+    fn send_tokens(&mut self, compute_event: bool) {
+        let u = &mut self.units;
+        let compute = match compute_event {
+            true => u.compute.tokens(self.now),
+            false => 0,
+        };
+        let sent = [
+            u.load.signal.as_ref().map_or(0, |e| e.signal),
+            u.weight.signal.as_ref().map_or(0, |e| e.signal),
+            compute,
+            u.store.signal.unwrap_or(0),
+        ];
+        if sent == [0; 4] {
+            return;
         }
-        let next = u.compute.next_event(self.now)?;
-        let blocked = Queue::ALL
-            .into_iter()
-            .all(|q| match u.queues[q as usize].front() {
-                None => true,
-                Some(_) if q == Queue::Compute && !u.compute.ready(self.now) => true,
-                Some(head) => u.missing(head, q) != [false; 4],
+        for from in Queue::ALL {
+            for to in Queue::ALL {
+                if sent[from as usize] & to.bit() != 0 {
+                    u.tokens[from as usize][to as usize] += 1;
+                }
+            }
+        }
+        self.derived.heads = true;
+    }
+
+    fn compute(&mut self, e: &Entry) -> Result<(), ExecError> {
+        let Body::Compute(c) = &e.body else {
+            return Ok(());
+        };
+        let u = &mut self.units;
+        self.counters.busy += u.compute.start(self.now, e, c).steps;
+        let saturated = exec::compute(c, &mut u.buffers);
+        self.counters.saturated += saturated.map_err(|f| self.fault(e, f))?;
+        Ok(())
+    }
+
+    fn load(
+        &mut self,
+        size: u64,
+        start: Option<Entry>,
+        offered: u64,
+        moved: u64,
+        window: &[u8],
+    ) -> Result<(), ExecError> {
+        let u = &mut self.units;
+        u.load.step(size, start, offered, moved, |e| match &e.body {
+            Body::Load(l) => *l,
+            _ => isa::Load::default(),
+        });
+        if let Some(e) = u.load.signal.clone() {
+            if let Body::Load(l) = &e.body {
+                exec::load(l, &mut u.buffers, window).map_err(|f| self.fault(&e, f))?;
+            }
+        }
+        self.derive_load(size);
+        Ok(())
+    }
+
+    fn weight(
+        &mut self,
+        size: u64,
+        start: Option<Entry>,
+        offered: Signals,
+        moved: Signals,
+        window: &[u8],
+    ) -> Result<(), ExecError> {
+        let u = &mut self.units;
+        let shift = 8 * port::WEIGHT;
+        u.weight.step(
+            size,
+            start,
+            offered >> shift,
+            moved >> shift,
+            |e| match &e.body {
+                Body::Weight(w) => *w,
+                _ => isa::Weight::default(),
+            },
+        );
+        if let Some(e) = u.weight.signal.clone() {
+            if let Body::Weight(w) = &e.body {
+                exec::weight(e.kind, w, &mut u.buffers, window).map_err(|f| self.fault(&e, f))?;
+            }
+        }
+        self.derive_weight(size);
+        Ok(())
+    }
+
+    fn store(
+        &mut self,
+        size: u64,
+        start: Option<Entry>,
+        moved: u64,
+        before: &Counters,
+        window: &mut [u8],
+    ) -> Result<(), ExecError> {
+        let u = &mut self.units;
+        let request = &self.requests[port::ACT];
+        let events = u
+            .store
+            .step(size, start, moved, request, |e| match &e.body {
+                Body::Store(s) => *s,
+                _ => isa::Store::default(),
             });
-        blocked.then(|| next - self.now).filter(|&n| n > 1)
-    }
-
-    fn skip(&mut self, cycles: u64) {
-        let u = &self.units;
-        if let (true, Some(head)) = (
-            u.compute.ready(self.now),
-            u.queues[Queue::Compute as usize].front(),
-        ) {
-            let lack = u.missing(head, Queue::Compute);
-            self.counters.wait(lack, cycles);
+        if let Some(e) = &events.stored {
+            if let Body::Store(s) = &e.body {
+                exec::store(s, &u.buffers, window).map_err(|f| self.fault(e, f))?;
+            }
         }
-        self.counters.cycles += cycles;
-        self.memory.skip(cycles);
-        self.now += cycles;
+        if let Some(e) = &events.mark {
+            if let Body::Store(s) = &e.body {
+                let at = s.ddr as u32 as usize;
+                for (i, v) in before.record().iter().enumerate() {
+                    window[at + i * 4..][..4].copy_from_slice(&v.to_le_bytes());
+                }
+            }
+        }
+        self.derive_store(size);
+        Ok(())
     }
 
-    fn error(&self) -> Option<DeviceError> {
-        let u = &self.units;
-        if u.load.burst.error() {
-            Some(DeviceError::LoadAddress)
-        } else if u.weight.error() {
-            Some(DeviceError::WeightAddress)
-        } else if u.store.burst.error() {
-            Some(DeviceError::StoreAddress)
-        } else if u.fetch.burst.error() {
-            Some(DeviceError::FetchAddress)
-        } else if u.fetch.bad.is_some() {
-            Some(DeviceError::Command)
-        } else {
-            None
+    fn fetch(&mut self, size: u64, dealt: bool, offered: u64, moved: u64, window: &[u8]) {
+        let offset = u64::from(self.get(regs::PROG_OFFSET));
+        let count = u64::from(self.get(regs::PROG_COUNT));
+        let program = self.start_pulse.then_some((offset, count));
+        self.start_pulse = false;
+        let fetch = &mut self.units.fetch;
+        fetch.step(size, program, offered, moved, dealt, window);
+        self.derive_fetch(size);
+    }
+
+    /// Brings everything derived up to date, after a register has been written.
+    fn derive_all(&mut self) {
+        let size = self.size();
+        self.derive_load(size);
+        self.derive_weight(size);
+        self.derive_store(size);
+        self.derive_fetch(size);
+        self.derived.heads = true;
+        self.derived.compute_at = match self.now {
+            0 => u64::MAX,
+            now => self.units.compute.next_event(now - 1).unwrap_or(u64::MAX),
+        };
+    }
+
+    fn derive_load(&mut self, size: u64) {
+        let load = &self.units.load;
+        let signals = load.drive(size, &mut self.requests[port::ACT]);
+        self.wants = self.wants & !on(port::ACT, READ) | on(port::ACT, signals);
+        self.derived.load = load.awake(size);
+        let ready = load.ready();
+        self.derive_unit(Queue::Load, ready);
+    }
+
+    fn derive_weight(&mut self, size: u64) {
+        let weight = &self.units.weight;
+        for (i, request) in self.requests[port::WEIGHT..].iter_mut().enumerate() {
+            let signals = weight.drive(size, i, request);
+            let p = port::WEIGHT + i;
+            self.wants = self.wants & !on(p, 0xff) | on(p, signals);
+        }
+        self.derived.weight = weight.awake(size);
+        let ready = weight.ready();
+        self.derive_unit(Queue::Weight, ready);
+    }
+
+    fn derive_store(&mut self, size: u64) {
+        let store = &self.units.store;
+        let signals = store.drive(size, &mut self.requests[port::ACT]);
+        self.wants = self.wants & !on(port::ACT, WRITE) | on(port::ACT, signals);
+        self.derived.store = store.awake(size);
+        let ready = store.ready();
+        self.derive_unit(Queue::Store, ready);
+    }
+
+    fn derive_fetch(&mut self, size: u64) {
+        let fetch = &self.units.fetch;
+        let signals = fetch.drive(size, &mut self.requests[port::COMMAND]);
+        self.wants = self.wants & !on(port::COMMAND, 0xff) | on(port::COMMAND, signals);
+        self.derived.fetch = fetch.awake(size);
+        self.derived.error = self.units.error();
+    }
+
+    fn derive_unit(&mut self, q: Queue, ready: bool) {
+        let before = &mut self.derived.ready[q as usize];
+        self.derived.heads |= *before != ready;
+        *before = ready;
+        self.derived.error = self.units.error();
+    }
+
+    /// Lets at most `limit` cycles pass in which only time and the beats within bursts go on.
+    fn coast(&mut self, limit: u64) {
+        let d = &self.derived;
+        let busy = d.load || d.weight || d.store || d.fetch || d.heads || self.start_pulse;
+        if busy
+            || self.units.may_deal(self.board.accelerator.queue_depth)
+            || self.run && d.error.is_some()
+        {
+            return;
+        }
+        let limit = limit.min(d.compute_at - self.now);
+        let mut beats = [0; MOST_PORTS];
+        let stop = on(port::ACT, self.units.load.watches())
+            | on(
+                port::COMMAND,
+                channel::R & self.wants >> (8 * port::COMMAND),
+            );
+        let cycles = self.memory.coast(self.wants, stop, limit, &mut beats);
+        self.units.load.take(beats[port::ACT]);
+        self.units.weight.take(&beats[port::WEIGHT..]);
+        self.now += cycles;
+        if self.run {
+            self.counters.reads += beats[port::ACT];
+            self.count(0, cycles);
+        }
+    }
+
+    fn count(&mut self, moved: Signals, cycles: u64) {
+        let c = &mut self.counters;
+        c.cycles += cycles;
+        c.reads += u64::from(moved & on(port::ACT, channel::R) != 0);
+        c.writes += u64::from(moved & on(port::ACT, channel::W) != 0);
+        c.wait(self.derived.lack, cycles);
+    }
+
+    fn fault(&self, entry: &Entry, fault: Fault) -> ExecError {
+        ExecError {
+            index: self.counters.commands as usize,
+            queue: entry.queue(),
+            tag: entry.tag,
+            fault,
         }
     }
 }
@@ -400,15 +538,6 @@ impl Counters {
             self.writes,
         ]
         .map(|v| v as u32)
-    }
-}
-
-fn fault(entry: &Entry, index: u64, fault: Fault) -> ExecError {
-    ExecError {
-        index: index as usize,
-        queue: entry.queue(),
-        tag: entry.tag,
-        fault,
     }
 }
 
@@ -456,6 +585,7 @@ impl Engine for Machine {
             self.run = true;
             self.start_pulse = true;
         }
+        self.derive_all();
     }
 
     fn advance(&mut self, window: &mut [u8], cycles: u64) -> Result<bool, EngineError> {
@@ -475,9 +605,7 @@ impl Engine for Machine {
                 engine: "cycle simulator",
                 message: e.to_string(),
             })?;
-            if let Some(n) = self.quiet() {
-                self.skip(n.min(end.saturating_sub(self.now)));
-            }
+            self.coast(end.saturating_sub(self.now));
         }
         Ok(self.run || self.units.in_flight())
     }

@@ -4,7 +4,7 @@ use super::burst::{Burst, Transfer};
 use super::queue::Entry;
 use cnna_spec::Accelerator;
 use cnna_spec::isa::{self, store_kind};
-use cnna_spec::memory::{PortIn, PortOut};
+use cnna_spec::memory::{Request, channel};
 use cnna_spec::regs::RECORD_BYTES;
 use std::collections::VecDeque;
 
@@ -79,38 +79,51 @@ impl Store {
     pub(super) fn ready(&self) -> bool {
         self.state == State::Idle && self.burst.ready()
     }
-    pub(super) fn is_idle(&self) -> bool {
-        self.state == State::Idle
-            && self.burst.is_idle()
-            && self.signal.is_none()
-            && !self.end
-            && self.pipe == [None; 2]
+    /// The next clock edge changes something by itself.
+    pub(super) fn awake(&self, size: u64) -> bool {
+        self.signal.is_some()
+            || self.end
+            || self.pipe != [None; 2]
+            || self.asks()
+            || self.state == State::MarkData
+            || self.mark_goes()
+            || self.burst.awake(size)
     }
-    pub(super) fn drive(&self, size: u64, port: &mut PortIn) {
+    fn asks(&self) -> bool {
+        self.asking && self.room != 0
+    }
+    fn mark_goes(&self) -> bool {
+        self.state == State::MarkWait && !self.burst.in_flight() && self.burst.ready()
+    }
+    /// Drives the write channels; their signals.
+    pub(super) fn drive(&self, size: u64, request: &mut Request) -> u64 {
+        let mut signals = channel::B;
         if let Some((addr, beats)) = self.burst.offer(size) {
-            port.awvalid = true;
-            port.awaddr = addr;
-            port.awbeats = beats;
+            (request.awaddr, request.awbeats) = (addr, beats);
+            signals |= channel::AW;
         }
-        port.wvalid = !self.beats.is_empty() && !self.lens.is_empty();
-        port.bready = true;
+        if !self.beats.is_empty() && !self.lens.is_empty() {
+            signals |= channel::W;
+        }
+        signals
     }
+    /// The clock edge: `moved` are the handshakes on the port, `request` what was offered.
     pub(super) fn step(
         &mut self,
         size: u64,
         start: Option<Entry>,
-        out: &PortOut,
-        port: &PortIn,
+        moved: u64,
+        request: &Request,
         cmd: impl Fn(&Entry) -> isa::Store,
     ) -> Events {
         let mut events = Events::default();
         self.signal = None;
         self.end = false;
-        let issued = port.awvalid && out.awready;
-        let beat_out = port.wvalid && out.wready;
-        let mark_go =
-            self.state == State::MarkWait && !self.burst.in_flight() && self.burst.ready();
-        let ask = self.asking && self.room != 0;
+        let issued = moved & channel::AW != 0;
+        let beat_out = moved & channel::W != 0;
+        let answered = moved & channel::B != 0;
+        let mark_go = self.mark_goes();
+        let ask = self.asks();
         let in_data = self.state == State::Data;
 
         // Beats leave.
@@ -127,7 +140,7 @@ impl Store {
             }
         }
         if issued {
-            self.lens.push_back(port.awbeats);
+            self.lens.push_back(request.awbeats);
         }
         // Beats arrive two cycles after their (last) line was asked for.
         self.beats.extend(self.pipe[1].take());
@@ -204,13 +217,13 @@ impl Store {
                 }
             }
             State::MarkAnswer => {
-                if out.bvalid {
+                if answered {
                     self.state = State::Idle;
                     self.signal = self.current.take().map(|e| e.signal);
                 }
             }
         }
-        self.burst.step(size, transfer, issued, out.bvalid);
+        self.burst.step(size, transfer, issued, answered);
         events
     }
 }

@@ -4,7 +4,7 @@ use super::burst::{Burst, Transfer};
 use super::queue::Entry;
 use cnna_spec::Accelerator;
 use cnna_spec::isa;
-use cnna_spec::memory::{PortIn, PortOut};
+use cnna_spec::memory::{Request, Signals, channel};
 use std::collections::VecDeque;
 
 const RECEIVE_DEPTH: usize = 4;
@@ -55,27 +55,39 @@ impl Weight {
     pub(super) fn error(&self) -> bool {
         self.ports.iter().any(|p| p.burst.error())
     }
-    pub(super) fn is_idle(&self) -> bool {
-        self.pending.is_empty() && self.signal.is_none() && !self.in_flight()
+    /// The next clock edge changes something by itself.
+    pub(super) fn awake(&self, size: u64) -> bool {
+        let stirs = |p: &Port| p.done || p.receive.front() == Some(&0) || p.burst.awake(size);
+        self.signal.is_some() || self.all_done() || self.ports.iter().any(stirs)
     }
-    pub(super) fn drive(&self, size: u64, p: usize, port: &mut PortIn) {
+    fn all_done(&self) -> bool {
+        self.ports.iter().all(|p| p.ahead != 0)
+    }
+    /// Drives the read channels of port `p`; their signals.
+    pub(super) fn drive(&self, size: u64, p: usize, request: &mut Request) -> u64 {
         let me = &self.ports[p];
-        if let Some((addr, beats)) = me.burst.offer(size) {
-            port.arvalid = true;
-            port.araddr = addr;
-            port.arbeats = beats;
-        }
-        port.rready = me.receive.front().is_some_and(|&beats| beats != 0);
+        let data = match me.receive.front().is_some_and(|&beats| beats != 0) {
+            true => channel::R,
+            false => 0,
+        };
+        me.burst.drive_read(size, request) | data
     }
+    /// Takes beats of each port that end no burst.
+    pub(super) fn take(&mut self, beats: &[u64]) {
+        for (port, n) in self.ports.iter_mut().zip(beats) {
+            port.taken += n;
+        }
+    }
+    /// The clock edge: `offered` are the memory's signals, `moved` the handshakes, a byte a port.
     pub(super) fn step(
         &mut self,
         size: u64,
         start: Option<Entry>,
-        outs: impl Fn(usize) -> PortOut,
-        ins: &[PortIn],
+        offered: Signals,
+        moved: Signals,
         cmd: impl Fn(&Entry) -> isa::Weight,
     ) {
-        let all_done = self.ports.iter().all(|p| p.ahead != 0);
+        let all_done = self.all_done();
         self.signal = if all_done {
             self.pending.pop_front()
         } else {
@@ -85,8 +97,8 @@ impl Weight {
         for (p, me) in self.ports.iter_mut().enumerate() {
             me.ahead += u32::from(me.done);
             me.ahead -= u32::from(all_done);
-            let (out, port) = (outs(p), &ins[p]);
-            let take = out.rvalid && port.rready;
+            let (offered, moved) = (offered >> (8 * p), moved >> (8 * p));
+            let take = moved & channel::R != 0;
             me.done = false;
             if let Some(&beats) = me.receive.front() {
                 me.taken += u64::from(take);
@@ -109,8 +121,9 @@ impl Weight {
                     stride: 0,
                 }
             });
-            let issued = port.arvalid && out.arready;
-            me.burst.step(size, transfer, issued, take && out.rlast);
+            let issued = moved & channel::AR != 0;
+            let retired = take && offered & channel::R_LAST != 0;
+            me.burst.step(size, transfer, issued, retired);
         }
         self.pending.extend(start);
     }
