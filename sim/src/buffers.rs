@@ -1,6 +1,6 @@
 //! The contents of the machine's on-chip memories: activation, weight, bias and output buffers, and the accumulators.
 //!
-//! Words are held as `i16` for both widths. A line is `4 * tiles` words; a bank is its lines in order, so that the columns
+//! Words are held as `i16` for both widths, weights as the reals they are multiplied as. A line is `4 * tiles` words; a bank is its lines in order, so that the columns
 //! of a row are neighbours. At power-up everything is zero.
 
 use cnna_spec::Accelerator;
@@ -20,8 +20,8 @@ pub struct Buffers {
     pub word: Word,
     /// Activation buffer: four row banks of `act_depth * 4T` words.
     pub act: [Vec<i16>; 4],
-    /// Weight buffer: [row][lane][9].
-    pub weights: Vec<i16>,
+    /// Weight buffer: words as reals, [row][lane][9], lanes padded to [`Buffers::lane_pitch`].
+    pub weights: Vec<f64>,
     /// Bias buffer: [row][4].
     pub bias: Vec<i64>,
     /// Output buffer: two row banks of `out_depth * 4T` words.
@@ -40,7 +40,7 @@ impl Buffers {
             ports: a.weight_ports,
             word: a.word,
             act: std::array::from_fn(|_| vec![0; a.act_depth * line]),
-            weights: vec![0; a.weight_depth * a.lanes * KERNEL_WORDS],
+            weights: vec![0.0; a.weight_depth * lane_pitch(a.lanes) * KERNEL_WORDS],
             bias: vec![0; a.bias_depth * BIAS_ROW],
             out: std::array::from_fn(|_| vec![0; a.out_depth * line]),
             acc: vec![0; a.lanes * a.tiles * POSITIONS],
@@ -52,8 +52,20 @@ impl Buffers {
         4 * self.tiles
     }
 
+    /// Lanes of a weight row as stored.
+    pub fn lane_pitch(&self) -> usize {
+        lane_pitch(self.lanes)
+    }
+
     /// Rows of the weight buffer.
     pub fn weight_depth(&self) -> usize {
-        self.weights.len() / (self.lanes * KERNEL_WORDS)
+        self.weights.len() / (self.lane_pitch() * KERNEL_WORDS)
     }
+}
+
+/// Sums are formed for this many lanes at once.
+pub const LANE_BLOCK: usize = 4;
+
+fn lane_pitch(lanes: usize) -> usize {
+    lanes.next_multiple_of(LANE_BLOCK)
 }

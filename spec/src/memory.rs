@@ -119,20 +119,51 @@ pub struct Request {
     pub awbeats: u32,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Burst {
     addr: u64,
     beats: u32,
     ready_at: u64,
 }
 
+/// One direction of a port.
 #[derive(Clone, Debug, Default)]
 struct Side {
-    bursts: VecDeque<Burst>,
+    /// The burst whose beats move now; none when it has no beats.
+    head: Burst,
+    /// Those after it.
+    next: VecDeque<Burst>,
     /// Bytes that it may move, as of cycle `budget_at`.
     budget: u64,
     budget_at: u64,
     open: bool,
+}
+
+impl Side {
+    fn is_empty(&self) -> bool {
+        self.head.beats == 0
+    }
+    fn bursts(&self) -> usize {
+        usize::from(!self.is_empty()) + self.next.len()
+    }
+    fn push(&mut self, burst: Burst) {
+        match self.is_empty() {
+            true => self.head = burst,
+            false => self.next.push_back(burst),
+        }
+    }
+    /// Takes one beat off the head burst; its address and whether it was the last.
+    #[inline]
+    fn take_beat(&mut self, bytes: u64) -> (u64, bool) {
+        let addr = self.head.addr;
+        self.head.addr += bytes;
+        self.head.beats -= 1;
+        let last = self.is_empty();
+        if last {
+            self.head = self.next.pop_front().unwrap_or_default();
+        }
+        (addr, last)
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -147,6 +178,9 @@ struct Port {
 pub struct Memory {
     model: MemoryModel,
     beat: u64,
+    /// Bytes a cycle of the whole memory, and most bytes that its budget holds: a cycle's, and what is left of a beat.
+    rate: u64,
+    most: u64,
     now: u64,
     budget: u64,
     /// Side at which the next arbitration begins: 2 * port, + 1 for writes.
@@ -173,9 +207,12 @@ impl Memory {
     /// A memory with `ports` ports (at most [`MOST_PORTS`]) of `beat_bytes` wide data.
     pub fn new(model: &MemoryModel, ports: usize, beat_bytes: usize) -> Self {
         assert!(ports <= MOST_PORTS, "one byte of Signals a port");
+        let (beat, rate) = (beat_bytes as u64, u64::from(model.bytes_per_cycle));
         let mut m = Memory {
             model: model.clone(),
-            beat: beat_bytes as u64,
+            beat,
+            rate,
+            most: rate.max(beat) + beat - 1,
             now: 0,
             budget: 0,
             next: 0,
@@ -202,7 +239,7 @@ impl Memory {
 
     /// Byte address in the window of the read beat that a port offers.
     pub fn read_address(&self, port: usize) -> u64 {
-        self.ports[port].read.bursts.front().map_or(0, |b| b.addr)
+        self.ports[port].read.head.addr
     }
 
     fn random(&mut self) -> u32 {
@@ -232,16 +269,16 @@ impl Memory {
     fn handshakes(&mut self, p: usize, moved: u64, r: &Request, written: &mut Vec<Written>) {
         if moved & channel::AR != 0 {
             let b = self.burst(r.araddr, r.arbeats);
-            self.ports[p].read.bursts.push_back(b);
+            self.ports[p].read.push(b);
             if self.out & on(p, channel::R) == 0 {
                 self.waiting |= 1 << (2 * p);
             }
         }
         if moved & channel::R != 0 {
             self.out &= !on(p, channel::R | channel::R_LAST);
-            let bursts = &mut self.ports[p].read.bursts;
-            take_beat(bursts, self.beat);
-            if !bursts.is_empty() {
+            let read = &mut self.ports[p].read;
+            read.take_beat(self.beat);
+            if !read.is_empty() {
                 self.waiting |= 1 << (2 * p);
             }
         }
@@ -249,21 +286,19 @@ impl Memory {
             self.out &= !on(p, channel::W);
             let at = self.now + 1 + u64::from(self.model.latency);
             let port = &mut self.ports[p];
-            if let Some((addr, last)) = take_beat(&mut port.write.bursts, self.beat) {
-                written.push(Written { port: p, addr });
-                if last {
-                    port.responses.push_back(at);
-                    self.answering |= 1 << p;
-                }
+            let (addr, last) = port.write.take_beat(self.beat);
+            written.push(Written { port: p, addr });
+            if last {
+                port.responses.push_back(at);
+                self.answering |= 1 << p;
             }
-            if !port.write.bursts.is_empty() {
+            if !port.write.is_empty() {
                 self.waiting |= 2 << (2 * p);
             }
         }
         if moved & channel::AW != 0 {
             let b = self.burst(r.awaddr, r.awbeats);
-            let bursts = &mut self.ports[p].write.bursts;
-            bursts.push_back(Burst { ready_at: 0, ..b });
+            self.ports[p].write.push(Burst { ready_at: 0, ..b });
             if self.out & on(p, channel::W) == 0 {
                 self.waiting |= 2 << (2 * p);
             }
@@ -290,14 +325,9 @@ impl Memory {
         }
     }
 
-    /// Most bytes that the shared budget holds: a cycle's, and what is left of a beat.
-    fn most(&self) -> u64 {
-        u64::from(self.model.bytes_per_cycle).max(self.beat) + self.beat - 1
-    }
-
+    #[inline]
     fn grant(&mut self) {
-        let most = self.most();
-        self.budget = (self.budget + u64::from(self.model.bytes_per_cycle)).min(most);
+        self.budget = (self.budget + self.rate).min(self.most);
         let sides = self.ports.len() * 2;
         let first = self.next;
         // Side `first` comes first: two runs over the mask.
@@ -321,44 +351,50 @@ impl Memory {
     }
 
     /// Puts a waiting side's next beat on offer if it is due and nothing holds it back.
+    #[inline]
     fn offer(&mut self, who: usize) -> bool {
-        let (now, beat) = (self.now, self.beat);
-        let rate = u64::from(self.model.port_bytes_per_cycle);
+        let (now, beat, read) = (self.now, self.beat, who % 2 == 0);
         let port = &mut self.ports[who / 2];
-        let (side, signal) = match who % 2 {
-            0 => (&mut port.read, channel::R),
-            _ => (&mut port.write, channel::W),
-        };
-        let Some(&head) = side.bursts.front() else {
-            return false;
-        };
-        if head.ready_at > now {
-            return false;
-        }
-        let saved = side.budget + (now - side.budget_at) * rate;
-        (side.budget, side.budget_at) = (saved.min(rate.max(beat)), now);
-        if side.budget < beat || self.stall() {
-            return false;
-        }
-        let port = &mut self.ports[who / 2];
-        let side = if who % 2 == 0 {
+        let side = if read {
             &mut port.read
         } else {
             &mut port.write
         };
+        let head = side.head;
+        if head.ready_at > now {
+            return false;
+        }
+        let rate = u64::from(self.model.port_bytes_per_cycle);
+        let saved = side.budget + (now - side.budget_at) * rate;
+        (side.budget, side.budget_at) = (saved.min(rate.max(beat)), now);
+        if side.budget < beat {
+            return false;
+        }
+        // Taken back if it stalls; what a stall decides must be drawn after all else is known.
         side.budget -= beat;
+        if self.model.stall_per_256 > 0 && self.stall() {
+            let port = &mut self.ports[who / 2];
+            let side = if read {
+                &mut port.read
+            } else {
+                &mut port.write
+            };
+            side.budget += beat;
+            return false;
+        }
         self.budget -= beat;
         self.waiting &= !(1 << who);
-        let last = if who % 2 == 0 && head.beats == 1 {
-            channel::R_LAST
-        } else {
-            0
+        let signals = match (read, head.beats) {
+            (true, 1) => channel::R | channel::R_LAST,
+            (true, _) => channel::R,
+            (false, _) => channel::W,
         };
-        self.out |= on(who / 2, signal | last);
+        self.out |= on(who / 2, signals);
         true
     }
 
     /// Offers the write responses that are due.
+    #[inline]
     fn answer(&mut self) {
         let mut mask = self.answering;
         while mask != 0 {
@@ -379,10 +415,10 @@ impl Memory {
         let port = &self.ports[p];
         let limit = self.model.outstanding;
         let mut ready = 0;
-        if port.read.open && port.read.bursts.len() < limit {
+        if port.read.open && port.read.bursts() < limit {
             ready |= channel::AR;
         }
-        if port.write.open && port.write.bursts.len() + port.responses.len() < limit {
+        if port.write.open && port.write.bursts() + port.responses.len() < limit {
             ready |= channel::AW;
         }
         self.out = self.out & !on(p, channel::AR | channel::AW) | on(p, ready);
@@ -419,7 +455,8 @@ impl Memory {
                 let p = ports.trailing_zeros() as usize / 8;
                 ports &= ports - 1;
                 beats[p] += 1;
-                take_beat(&mut self.ports[p].read.bursts, self.beat);
+                // Not the burst's last, so the next beat waits.
+                self.ports[p].read.take_beat(self.beat);
                 self.waiting |= 1 << (2 * p);
             }
             self.out &= !moved;
@@ -440,7 +477,7 @@ impl Memory {
             mask &= mask - 1;
             let port = &self.ports[who / 2];
             let side = [&port.read, &port.write][who % 2];
-            until = until.min(side.bursts.front().map_or(u64::MAX, |b| b.ready_at));
+            until = until.min(side.head.ready_at);
         }
         let mut mask = self.answering;
         while mask != 0 {
@@ -456,22 +493,9 @@ impl Memory {
     /// Lets cycles pass in which nothing changes.
     fn pass(&mut self, cycles: u64) {
         self.now += cycles;
-        let gained = cycles.saturating_mul(u64::from(self.model.bytes_per_cycle));
-        self.budget = self.budget.saturating_add(gained).min(self.most());
+        let gained = cycles.saturating_mul(self.rate);
+        self.budget = self.budget.saturating_add(gained).min(self.most);
     }
-}
-
-/// Takes one beat off the head burst; its address and whether it was the last.
-fn take_beat(bursts: &mut VecDeque<Burst>, beat: u64) -> Option<(u64, bool)> {
-    let b = bursts.front_mut()?;
-    let addr = b.addr;
-    b.addr += beat;
-    b.beats -= 1;
-    let last = b.beats == 0;
-    if last {
-        bursts.pop_front();
-    }
-    Some((addr, last))
 }
 
 #[cfg(test)]

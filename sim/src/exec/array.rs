@@ -7,13 +7,13 @@ use super::fault::{Fault, positive};
 use super::results::{bias, wrap, write_channel};
 use super::vector;
 use super::window::{TapColumn, TapRow, gather, tap_columns, tap_rows};
-use crate::buffers::Buffers;
+use crate::buffers::{Buffers, LANE_BLOCK};
 use cnna_spec::config::{KERNEL_WORDS, PLAIN_WORDS};
 use cnna_spec::isa::{Compute, mode};
 use rayon::prelude::*;
 
 /// Lanes and columns whose sums stay in registers.
-const LANES: usize = 4;
+const LANES: usize = LANE_BLOCK;
 const COLUMNS: usize = 16;
 /// Operands (f64) gathered at once: half of a small second-level cache.
 const BLOCK: usize = 1 << 15;
@@ -121,8 +121,8 @@ fn pool_strip(
                 }
             }
         }
-        let sums = |r: usize, x: usize| i64::from(best[r * width + x]);
-        saturated += write_channel(cmd, b, c, 0, x0, 4, width, sums)?;
+        let acc: Vec<i64> = best.iter().map(|&v| v.into()).collect();
+        saturated += write_channel(cmd, b, c, x0, width, &acc)?;
     }
     Ok(saturated)
 }
@@ -244,8 +244,9 @@ fn push_terms(
     }
 }
 
+/// `x * w + sum`, exact for words and sums of words' products.
 #[inline(always)]
-fn multiply_add(x: f64, w: f64, sum: f64) -> f64 {
+pub(super) fn multiply_add(x: f64, w: f64, sum: f64) -> f64 {
     // Both forms are exact here; without the instruction, `mul_add` would be a call.
     if cfg!(target_feature = "fma") {
         x.mul_add(w, sum)
@@ -264,33 +265,22 @@ fn multiply(
     terms: &[Term],
     sums: &mut [f64],
 ) {
-    let weights: Vec<Vec<[f64; LANES]>> = (0..lanes.div_ceil(LANES))
-        .map(|block| {
-            let lane_weight = |t: &Term, l: usize| {
-                let lane = block * LANES + l;
-                if lane >= lanes {
-                    return 0.0;
-                }
-                f64::from(b.weights[(t.row * b.lanes + lane) * KERNEL_WORDS + t.word])
-            };
-            terms
-                .iter()
-                .map(|t| std::array::from_fn(|l| lane_weight(t, l)))
-                .collect()
-        })
-        .collect();
     let one = |(i, sums): (usize, &mut [f64])| {
         let (block, r) = (i / rows, i % rows);
-        let weights = &weights[block];
+        let lanes = &b.weights[block * LANES * KERNEL_WORDS..];
+        let pitch = b.lane_pitch() * KERNEL_WORDS;
         for x in (0..padded).step_by(COLUMNS) {
             let mut sum = [[0f64; COLUMNS]; LANES];
-            for (t, w) in terms.iter().zip(weights) {
+            for t in terms {
+                let w: &[f64; (LANES - 1) * KERNEL_WORDS + 1] = lanes[t.row * pitch + t.word..]
+                    .first_chunk()
+                    .expect("lanes are padded to whole blocks");
                 let v: &[f64; COLUMNS] = operands[t.at + r * t.pitch + x..][..COLUMNS]
                     .try_into()
                     .expect("a slice of that length");
                 for l in 0..LANES {
                     for j in 0..COLUMNS {
-                        sum[l][j] = multiply_add(v[j], w[l], sum[l][j]);
+                        sum[l][j] = multiply_add(v[j], w[l * KERNEL_WORDS], sum[l][j]);
                     }
                 }
             }
@@ -325,26 +315,27 @@ fn finish(
     let bits = if cmd.mode == mode::WINOGRAD { 46 } else { 48 };
     let per_lane = b.acc.len() / b.lanes;
     let mut saturated = 0;
+    let mut acc = vec![0i64; rows * width];
     for lane in 0..cmd.lanes as usize {
-        let sum = |r: usize, x: usize| {
-            sums[(lane / LANES * rows + r) * LANES * padded + lane % LANES * padded + x] as i64
-        };
-        if cmd.first == 1 && cmd.last == 1 {
-            let bias = bias(cmd, b, lane);
-            let total = |r: usize, x: usize| wrap(sum(r, x), bits);
-            saturated += write_channel(cmd, b, lane, bias, x0, rows, width, total)?;
-            continue;
+        let own = lane * per_lane..lane * per_lane + rows * width;
+        if cmd.first == 1 {
+            acc.fill(0);
+        } else {
+            acc.copy_from_slice(&b.acc[own.clone()]);
         }
-        let mut acc = b.acc[lane * per_lane..][..rows * width].to_vec();
-        for (i, a) in acc.iter_mut().enumerate() {
-            let before = if cmd.first == 1 { 0 } else { *a };
-            *a = wrap(before + sum(i / width, i % width), bits);
+        for (r, acc) in acc.chunks_exact_mut(width).enumerate() {
+            let at = ((lane / LANES * rows + r) * LANES + lane % LANES) * padded;
+            for (a, &s) in acc.iter_mut().zip(&sums[at..]) {
+                *a = wrap(*a + s as i64, bits);
+            }
         }
-        b.acc[lane * per_lane..][..rows * width].copy_from_slice(&acc);
+        if !(cmd.first == 1 && cmd.last == 1) {
+            b.acc[own].copy_from_slice(&acc);
+        }
         if cmd.last == 1 {
             let bias = bias(cmd, b, lane);
-            let total = |r: usize, x: usize| acc[r * width + x];
-            saturated += write_channel(cmd, b, lane, bias, x0, rows, width, total)?;
+            acc.iter_mut().for_each(|a| *a += bias);
+            saturated += write_channel(cmd, b, lane, x0, width, &acc)?;
         }
     }
     Ok(saturated)

@@ -16,48 +16,53 @@ pub(super) fn bias(cmd: &Compute, b: &Buffers, offset: usize) -> i64 {
     b.bias[(cmd.bias_row as usize * BIAS_ROW + offset) % b.bias.len()]
 }
 
-/// One channel's block of results, `rows` x `columns` from the command's column `x0` on.
+/// One channel's block of results, rows of `columns` accumulators (bias included) from the command's column `x0` on.
 ///
-/// `sums` gives the accumulator at (row, column); rows and columns beyond the valid ones are written too, as the machine
-/// does. Returns how many valid results saturation changed.
-#[allow(clippy::too_many_arguments)]
+/// Rows and columns beyond the valid ones are written too, as the machine does. Returns how many valid results saturation
+/// changed.
 pub(super) fn write_channel(
     cmd: &Compute,
     b: &mut Buffers,
     channel: usize,
-    bias: i64,
     x0: usize,
-    rows: usize,
     columns: usize,
-    sums: impl Fn(usize, usize) -> i64,
+    acc: &[i64],
 ) -> Result<u64, Fault> {
-    let mut saturated = 0;
     let word = b.word;
-    let mut values = vec![0i16; rows * columns];
-    for (i, v) in values.iter_mut().enumerate() {
-        let (r, x) = (i / columns, i % columns);
-        let q = requantise(wrap(sums(r, x) + bias, 48), cmd.shift, word);
-        let valid = (r as i32) < cmd.rows && ((x0 + x) as i32) < cmd.out_width;
-        saturated += u64::from(valid && q.saturated);
-        *v = if cmd.relu == 1 {
-            q.value.max(0)
-        } else {
-            q.value
-        };
+    let mut saturated = 0;
+    let mut values = vec![0i16; acc.len()];
+    let valid_rows = cmd.rows as usize;
+    let valid_columns = (cmd.out_width as usize).saturating_sub(x0).min(columns);
+    let lowest = if cmd.relu == 1 { 0 } else { i16::MIN };
+    let rows = acc
+        .chunks_exact(columns)
+        .zip(values.chunks_exact_mut(columns));
+    for (r, (acc, values)) in rows.enumerate() {
+        let counted = if r < valid_rows { valid_columns } else { 0 };
+        for (x, (&a, v)) in acc.iter().zip(values).enumerate() {
+            let q = requantise(wrap(a, 48), cmd.shift, word);
+            saturated += u64::from(x < counted && q.saturated);
+            *v = q.value.max(lowest);
+        }
     }
     if cmd.pool == 1 {
-        let pooled: Vec<i16> = (0..rows / 2 * (columns / 2))
-            .map(|i| {
-                let (r, x) = (i / (columns / 2) * 2, i % (columns / 2) * 2);
-                let at = |dr: usize, dx: usize| values[(r + dr) * columns + x + dx];
-                at(0, 0).max(at(0, 1)).max(at(1, 0)).max(at(1, 1))
-            })
-            .collect();
+        let pooled = pool(&values, columns);
         write_rows(cmd, b, channel, x0 / 2, columns / 2, &pooled)?;
     } else {
         write_rows(cmd, b, channel, x0, columns, &values)?;
     }
     Ok(saturated)
+}
+
+/// 2x2 maxima of rows of `columns` words.
+fn pool(values: &[i16], columns: usize) -> Vec<i16> {
+    let mut pooled = Vec::with_capacity(values.len() / 4);
+    for rows in values.chunks_exact(2 * columns) {
+        let (above, below) = rows.split_at(columns);
+        let pairs = above.chunks_exact(2).zip(below.chunks_exact(2));
+        pooled.extend(pairs.map(|(a, b)| a[0].max(a[1]).max(b[0]).max(b[1])));
+    }
+    pooled
 }
 
 /// Rows of `columns` finished words to their lines.

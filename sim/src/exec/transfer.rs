@@ -100,7 +100,6 @@ pub fn weight(kind: i32, cmd: &Weight, b: &mut Buffers, window: &[u8]) -> Result
         }
     };
     let depth = b.weight_depth();
-    let mut buffer = vec![0; 0];
     for port in 0..b.ports {
         let high = port < cmd.split as usize;
         let (lanes, beats) = match high {
@@ -120,22 +119,42 @@ pub fn weight(kind: i32, cmd: &Weight, b: &mut Buffers, window: &[u8]) -> Result
         }
         let from = ddr + port * cmd.port_stride as u32 as usize;
         let bytes = bytes_at(window, from, beats * beat)?;
-        buffer.resize(beats * BEAT_WORDS, 0);
-        unpack(bytes, word, &mut buffer);
         // The padding to whole beats is shorter than one lane's row, so whole rows are all that is there.
-        for (i, v) in buffer.chunks_exact(words).enumerate() {
-            let (row, lane) = (cmd.dest as usize + i / lanes, port + i % lanes * b.ports);
-            if row >= depth {
-                return Err(Fault::Buffer {
-                    buffer: "weight buffer",
-                    at: row,
-                    depth,
-                });
-            }
-            b.weights[(row * b.lanes + lane) * KERNEL_WORDS..][..words].copy_from_slice(v);
+        let rows = (beats * BEAT_WORDS / words).div_ceil(lanes);
+        let first = cmd.dest as usize;
+        if first + rows > depth {
+            return Err(Fault::Buffer {
+                buffer: "weight buffer",
+                at: first + rows - 1,
+                depth,
+            });
+        }
+        let pitch = b.lane_pitch();
+        let (ports, dest) = (b.ports, &mut b.weights[first * pitch * KERNEL_WORDS..]);
+        let at = |i: usize| (i / lanes * pitch + port + i % lanes * ports) * KERNEL_WORDS;
+        match (words, word) {
+            (PLAIN_WORDS, 1) => put_rows::<PLAIN_WORDS, 1>(bytes, dest, at),
+            (PLAIN_WORDS, _) => put_rows::<PLAIN_WORDS, 2>(bytes, dest, at),
+            (_, 1) => put_rows::<KERNEL_WORDS, 1>(bytes, dest, at),
+            (_, _) => put_rows::<KERNEL_WORDS, 2>(bytes, dest, at),
         }
     }
     Ok(())
+}
+
+/// Rows of `N` words of `BYTES` bytes each, row i to `dest[at(i)..]`.
+fn put_rows<const N: usize, const BYTES: usize>(
+    bytes: &[u8],
+    dest: &mut [f64],
+    at: impl Fn(usize) -> usize,
+) {
+    for (i, row) in bytes.chunks_exact(N * BYTES).enumerate() {
+        let dest = dest[at(i)..].first_chunk_mut::<N>();
+        let dest = dest.expect("rows were counted before");
+        for (k, d) in dest.iter_mut().enumerate() {
+            *d = get_word(row, k * BYTES, BYTES).into();
+        }
+    }
 }
 
 /// A `Store` of kind STORE: lines of one output bank into segments of memory.

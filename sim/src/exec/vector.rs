@@ -1,5 +1,6 @@
 //! VECTOR mode: one input a step, 8 outputs a lane, several images as neighbouring rows.
 
+use super::array::multiply_add;
 use super::fault::Fault;
 use super::results::{bias, wrap, write_channel};
 use super::window::{gather, tap_columns, tap_rows};
@@ -23,15 +24,15 @@ pub(super) fn run(cmd: &Compute, b: &mut Buffers) -> Result<u64, Fault> {
     }
     let lanes = cmd.lanes as usize;
     let inputs = inputs(cmd, b, images)?;
-    let row_words = b.lanes * KERNEL_WORDS;
+    let row_words = b.lane_pitch() * KERNEL_WORDS;
     let rows = &b.weights[cmd.weight_row as usize * row_words..][..inputs[0].len() * row_words];
-    let lane_sums = |lane: usize| -> Vec<[i64; PLAIN_WORDS]> {
-        let mut sums = vec![[0i64; PLAIN_WORDS]; images];
+    let lane_sums = |lane: usize| -> Vec<[f64; PLAIN_WORDS]> {
+        let mut sums = vec![[0.0; PLAIN_WORDS]; images];
         for (x, sum) in inputs.iter().zip(&mut sums) {
             for (&x, row) in x.iter().zip(rows.chunks_exact(row_words)) {
                 let w = &row[lane * KERNEL_WORDS..][..PLAIN_WORDS];
                 for (s, &w) in sum.iter_mut().zip(w) {
-                    *s += i64::from(i32::from(w) * i32::from(x));
+                    *s = multiply_add(x, w, *s);
                 }
             }
         }
@@ -46,34 +47,34 @@ pub(super) fn run(cmd: &Compute, b: &mut Buffers) -> Result<u64, Fault> {
         for (i, &s) in sums.iter().flatten().enumerate() {
             let at = (lane * images + i / PLAIN_WORDS) * PLAIN_WORDS + i % PLAIN_WORDS;
             let before = if cmd.first == 1 { 0 } else { b.acc[at] };
-            b.acc[at] = wrap(before + s, 48);
+            b.acc[at] = wrap(before + s as i64, 48);
         }
     }
     if cmd.last == 0 {
         return Ok(0);
     }
-    let mut saturated = 0;
-    let acc = b.acc.clone();
     let outputs = lanes * PLAIN_WORDS;
-    let biased =
-        |n: usize, o: usize| acc[(o / PLAIN_WORDS * images + n) * PLAIN_WORDS + o % PLAIN_WORDS];
     let biases: Vec<i64> = (0..outputs).map(|o| bias(cmd, b, o)).collect();
-    saturated += write_channel(cmd, b, 0, 0, 0, images, outputs, |n, o| {
-        biased(n, o) + biases[o]
-    })?;
-    Ok(saturated)
+    let mut acc = Vec::with_capacity(images * outputs);
+    for n in 0..images {
+        acc.extend(biases.iter().enumerate().map(|(o, bias)| {
+            let at = (o / PLAIN_WORDS * images + n) * PLAIN_WORDS + o % PLAIN_WORDS;
+            b.acc[at] + bias
+        }));
+    }
+    write_channel(cmd, b, 0, 0, outputs, &acc)
 }
 
 /// Every image's inputs in step order.
-fn inputs(cmd: &Compute, b: &Buffers, images: usize) -> Result<Vec<Vec<i16>>, Fault> {
+fn inputs(cmd: &Compute, b: &Buffers, images: usize) -> Result<Vec<Vec<f64>>, Fault> {
     let mut all = vec![Vec::new(); images];
     let columns = tap_columns(cmd)?;
     for row in tap_rows(cmd)? {
         for column in &columns {
             for c in 0..cmd.c_count as usize {
                 for (n, inputs) in all.iter_mut().enumerate() {
-                    let mut v = [0];
-                    gather(b, cmd, &row, column, column.x, n, c, &mut v, 0, |v| v)?;
+                    let mut v = [0.0];
+                    gather(b, cmd, &row, column, column.x, n, c, &mut v, 0.0, f64::from)?;
                     inputs.push(v[0]);
                 }
             }

@@ -413,6 +413,7 @@ impl Machine {
     /// Brings everything derived up to date, after a register has been written.
     fn derive_all(&mut self) {
         let size = self.size();
+        self.derived.error = None;
         self.derive_load(size);
         self.derive_weight(size);
         self.derive_store(size);
@@ -429,8 +430,8 @@ impl Machine {
         let signals = load.drive(size, &mut self.requests[port::ACT]);
         self.wants = self.wants & !on(port::ACT, READ) | on(port::ACT, signals);
         self.derived.load = load.awake(size);
-        let ready = load.ready();
-        self.derive_unit(Queue::Load, ready);
+        let (ready, failed) = (load.ready(), load.burst.error());
+        self.derive_unit(Queue::Load, ready, failed);
     }
 
     fn derive_weight(&mut self, size: u64) {
@@ -441,8 +442,8 @@ impl Machine {
             self.wants = self.wants & !on(p, 0xff) | on(p, signals);
         }
         self.derived.weight = weight.awake(size);
-        let ready = weight.ready();
-        self.derive_unit(Queue::Weight, ready);
+        let (ready, failed) = (weight.ready(), weight.error());
+        self.derive_unit(Queue::Weight, ready, failed);
     }
 
     fn derive_store(&mut self, size: u64) {
@@ -450,8 +451,8 @@ impl Machine {
         let signals = store.drive(size, &mut self.requests[port::ACT]);
         self.wants = self.wants & !on(port::ACT, WRITE) | on(port::ACT, signals);
         self.derived.store = store.awake(size);
-        let ready = store.ready();
-        self.derive_unit(Queue::Store, ready);
+        let (ready, failed) = (store.ready(), store.burst.error());
+        self.derive_unit(Queue::Store, ready, failed);
     }
 
     fn derive_fetch(&mut self, size: u64) {
@@ -459,14 +460,21 @@ impl Machine {
         let signals = fetch.drive(size, &mut self.requests[port::COMMAND]);
         self.wants = self.wants & !on(port::COMMAND, 0xff) | on(port::COMMAND, signals);
         self.derived.fetch = fetch.awake(size);
-        self.derived.error = self.units.error();
+        let failed = fetch.bad.is_some() || fetch.burst.error();
+        self.derive_error(failed);
     }
 
-    fn derive_unit(&mut self, q: Queue, ready: bool) {
+    fn derive_unit(&mut self, q: Queue, ready: bool, failed: bool) {
         let before = &mut self.derived.ready[q as usize];
         self.derived.heads |= *before != ready;
         *before = ready;
-        self.derived.error = self.units.error();
+        self.derive_error(failed);
+    }
+
+    fn derive_error(&mut self, failed: bool) {
+        if failed {
+            self.derived.error = self.units.error();
+        }
     }
 
     /// Lets at most `limit` cycles pass in which only time and the beats within bursts go on.
