@@ -3,5 +3,6 @@
 pub mod buffers;
 pub mod exec;
 pub mod machine;
+pub mod timeline;
 
 pub use machine::Machine;

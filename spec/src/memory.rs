@@ -438,7 +438,7 @@ impl Memory {
         // With random stalls every cycle may change the signals.
         while passed < limit && self.model.stall_per_256 == 0 {
             let moved = wants & self.out;
-            let last = self.out / (channel::R_LAST / channel::R) & READS;
+            let last = (self.out / (channel::R_LAST / channel::R)) & READS;
             if self.out & stop | moved & (last | !READS) != 0 {
                 break;
             }

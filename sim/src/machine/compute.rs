@@ -40,6 +40,10 @@ impl Compute {
     pub(super) fn ready(&self, now: u64) -> bool {
         now >= self.free_at
     }
+    /// First cycle in which a new command may be taken.
+    pub(super) fn free_at(&self) -> u64 {
+        self.free_at
+    }
     /// First cycle at which something happens by itself.
     pub(super) fn next_event(&self, now: u64) -> Option<u64> {
         let free = (self.free_at > now).then_some(self.free_at);

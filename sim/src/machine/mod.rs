@@ -15,10 +15,11 @@ mod weight;
 
 use crate::buffers::Buffers;
 use crate::exec::{self, ExecError, Fault};
+use crate::timeline::{Recorder, Recording};
 use cnna_spec::config::{Board, port};
 use cnna_spec::engine::{Engine, EngineError};
-use cnna_spec::isa::{self, Body, Queue};
-use cnna_spec::memory::{MOST_PORTS, Memory, Request, Signals, Written, channel, on};
+use cnna_spec::isa::{self, Body, Queue, store_kind};
+use cnna_spec::memory::{MOST_PORTS, Memory, Request, Signals, Written, channel, every, on};
 use cnna_spec::regs::{self, DeviceError, Reg};
 use queue::Entry;
 use std::collections::VecDeque;
@@ -135,6 +136,7 @@ pub struct Machine {
     run: bool,
     start_pulse: bool,
     counters: Counters,
+    recorder: Option<Recorder>,
 }
 
 /// Channels of the load and store engines, which share a port.
@@ -158,6 +160,7 @@ impl Machine {
             run: false,
             start_pulse: false,
             counters: Counters::default(),
+            recorder: None,
         };
         let hash = a.hash();
         m.set(regs::ID, regs::ID_VALUE);
@@ -166,6 +169,15 @@ impl Machine {
         m.set(regs::HASH_HI, (hash >> 32) as u32);
         m.derive_all();
         m
+    }
+
+    /// A machine that writes what it does into `recording`; some three times slower.
+    pub fn recorded(board: &Board, recording: Recording) -> Self {
+        let ports = board.accelerator.ports();
+        Machine {
+            recorder: Some(Recorder::new(recording, ports)),
+            ..Machine::new(board)
+        }
     }
 
     fn get(&self, r: Reg) -> u32 {
@@ -182,6 +194,9 @@ impl Machine {
         let done = self.get(regs::START);
         self.set(regs::DONE, done);
         self.set(regs::STATUS, code << 8);
+        if let Some(r) = &mut self.recorder {
+            r.waits(None, 0, self.now);
+        }
     }
 
     /// One clock cycle.
@@ -205,9 +220,13 @@ impl Machine {
             self.count(moved, 1);
             self.counters.commands += u64::from(dealt);
         }
+        self.record_beats(moved);
         self.send_tokens(compute_event);
         if dealt {
             let c = *self.units.fetch.deal().expect("it may be dealt");
+            if let Some(r) = &mut self.recorder {
+                r.read_done(port::COMMAND, &c);
+            }
             self.units.queues[c.queue() as usize].push_back(Rc::new(c));
             self.derived.heads = true;
         }
@@ -276,7 +295,32 @@ impl Machine {
                 d.heads = true;
             }
         }
+        self.record_starts(&start);
         start
+    }
+
+    fn record_starts(&mut self, start: &[Option<Entry>; 4]) {
+        let Some(r) = &mut self.recorder else { return };
+        for e in start.iter().flatten() {
+            r.started(e, self.now);
+        }
+        let lacking = Queue::ALL
+            .into_iter()
+            .find(|q| self.derived.lack[*q as usize]);
+        let head = self.units.queues[Queue::Compute as usize].front();
+        r.waits(lacking, head.map_or(0, |e| e.tag), self.now);
+    }
+
+    fn record_beats(&mut self, moved: Signals) {
+        let Some(r) = &mut self.recorder else { return };
+        for p in 0..self.requests.len() {
+            if moved & on(p, channel::R) != 0 {
+                r.read_beat(p, self.now);
+            }
+            if moved & on(p, channel::W) != 0 {
+                r.write_beat(p, self.now);
+            }
+        }
     }
 
     /// Sends the tokens of commands that were complete before this cycle; they count from the next.
@@ -310,7 +354,11 @@ impl Machine {
             return Ok(());
         };
         let u = &mut self.units;
-        self.counters.busy += u.compute.start(self.now, e, c).steps;
+        let steps = u.compute.start(self.now, e, c).steps;
+        self.counters.busy += steps;
+        if let Some(r) = &mut self.recorder {
+            r.computes(e, self.now, u.compute.free_at(), steps);
+        }
         let saturated = exec::compute(c, &mut u.buffers);
         self.counters.saturated += saturated.map_err(|f| self.fault(e, f))?;
         Ok(())
@@ -330,6 +378,10 @@ impl Machine {
             _ => isa::Load::default(),
         });
         if let Some(e) = u.load.signal.clone() {
+            if let Some(r) = &mut self.recorder {
+                r.read_done(port::ACT, &e);
+                r.done(&e, self.now);
+            }
             if let Body::Load(l) = &e.body {
                 exec::load(l, &mut u.buffers, window).map_err(|f| self.fault(&e, f))?;
             }
@@ -358,7 +410,17 @@ impl Machine {
                 _ => isa::Weight::default(),
             },
         );
+        if let Some(r) = &mut self.recorder {
+            for p in port::WEIGHT..self.requests.len() {
+                if let Some(e) = u.weight.done(p - port::WEIGHT) {
+                    r.read_done(p, e);
+                }
+            }
+        }
         if let Some(e) = u.weight.signal.clone() {
+            if let Some(r) = &mut self.recorder {
+                r.done(&e, self.now);
+            }
             if let Body::Weight(w) = &e.body {
                 exec::weight(e.kind, w, &mut u.buffers, window).map_err(|f| self.fault(&e, f))?;
             }
@@ -383,12 +445,19 @@ impl Machine {
                 Body::Store(s) => *s,
                 _ => isa::Store::default(),
             });
-        if let Some(e) = &events.stored {
-            if let Body::Store(s) = &e.body {
+        if let Some(e) = &events.done {
+            if let Some(r) = &mut self.recorder {
+                r.write_done(port::ACT, e);
+                r.done(e, self.now);
+            }
+            if let (Body::Store(s), store_kind::STORE) = (&e.body, e.kind) {
                 exec::store(s, &u.buffers, window).map_err(|f| self.fault(e, f))?;
             }
         }
         if let Some(e) = &events.mark {
+            if let Some(r) = &mut self.recorder {
+                r.mark(e.tag, self.now);
+            }
             if let Body::Store(s) = &e.body {
                 let at = s.ddr as u32 as usize;
                 for (i, v) in before.record().iter().enumerate() {
@@ -489,11 +558,12 @@ impl Machine {
         }
         let limit = limit.min(d.compute_at - self.now);
         let mut beats = [0; MOST_PORTS];
-        let stop = on(port::ACT, self.units.load.watches())
-            | on(
-                port::COMMAND,
-                channel::R & self.wants >> (8 * port::COMMAND),
-            );
+        // Fetch looks at each beat of a command, the timeline at every beat.
+        let each = match self.recorder {
+            Some(_) => every(channel::R),
+            None => on(port::COMMAND, channel::R),
+        };
+        let stop = on(port::ACT, self.units.load.watches()) | self.wants & each;
         let cycles = self.memory.coast(self.wants, stop, limit, &mut beats);
         self.units.load.take(beats[port::ACT]);
         self.units.weight.take(&beats[port::WEIGHT..]);
@@ -592,6 +662,9 @@ impl Engine for Machine {
             self.set(regs::ERROR_INFO, 0);
             self.run = true;
             self.start_pulse = true;
+            if let Some(r) = &mut self.recorder {
+                r.begin(self.now);
+            }
         }
         self.derive_all();
     }

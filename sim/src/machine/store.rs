@@ -27,8 +27,8 @@ enum State {
 pub(super) struct Events {
     /// The counters are read for this mark.
     pub mark: Option<Entry>,
-    /// This store has left the output buffer.
-    pub stored: Option<Entry>,
+    /// This store has left the output buffer, or this mark is answered.
+    pub done: Option<Entry>,
 }
 
 /// State of the store engine.
@@ -192,8 +192,7 @@ impl Store {
             State::Data => {
                 if sent {
                     self.state = State::Idle;
-                    events.stored = self.current.take();
-                    self.signal = events.stored.as_ref().map(|e| e.signal);
+                    events.done = self.current.take();
                 }
             }
             State::MarkWait => {
@@ -219,9 +218,12 @@ impl Store {
             State::MarkAnswer => {
                 if answered {
                     self.state = State::Idle;
-                    self.signal = self.current.take().map(|e| e.signal);
+                    events.done = self.current.take();
                 }
             }
+        }
+        if let Some(e) = &events.done {
+            self.signal = Some(e.signal);
         }
         self.burst.step(size, transfer, issued, answered);
         events

@@ -13,9 +13,11 @@ const SIGNAL_DEPTH: usize = 8;
 #[derive(Debug)]
 struct Port {
     burst: Burst,
-    receive: VecDeque<u64>,
+    /// Commands whose data are on their way, and their beats on this port.
+    receive: VecDeque<(u64, Entry)>,
     taken: u64,
-    done: bool,
+    /// The command whose last beat came in the step before.
+    done: Option<Entry>,
     ahead: u32,
 }
 
@@ -33,7 +35,7 @@ impl Weight {
             burst: Burst::new(a.beat_bytes(), a.outstanding),
             receive: VecDeque::new(),
             taken: 0,
-            done: false,
+            done: None,
             ahead: 0,
         };
         Weight {
@@ -57,8 +59,13 @@ impl Weight {
     }
     /// The next clock edge changes something by itself.
     pub(super) fn awake(&self, size: u64) -> bool {
-        let stirs = |p: &Port| p.done || p.receive.front() == Some(&0) || p.burst.awake(size);
+        let empty = |p: &Port| p.receive.front().is_some_and(|&(beats, _)| beats == 0);
+        let stirs = |p: &Port| p.done.is_some() || empty(p) || p.burst.awake(size);
         self.signal.is_some() || self.all_done() || self.ports.iter().any(stirs)
+    }
+    /// The command whose last beat came on port `p` in the last step.
+    pub(super) fn done(&self, p: usize) -> Option<&Entry> {
+        self.ports[p].done.as_ref()
     }
     fn all_done(&self) -> bool {
         self.ports.iter().all(|p| p.ahead != 0)
@@ -66,7 +73,7 @@ impl Weight {
     /// Drives the read channels of port `p`; their signals.
     pub(super) fn drive(&self, size: u64, p: usize, request: &mut Request) -> u64 {
         let me = &self.ports[p];
-        let data = match me.receive.front().is_some_and(|&beats| beats != 0) {
+        let data = match me.receive.front().is_some_and(|&(beats, _)| beats != 0) {
             true => channel::R,
             false => 0,
         };
@@ -93,26 +100,25 @@ impl Weight {
         } else {
             None
         };
-        let c = start.as_ref().map(cmd);
+        let c = start.as_ref().map(|e| (e, cmd(e)));
         for (p, me) in self.ports.iter_mut().enumerate() {
-            me.ahead += u32::from(me.done);
+            me.ahead += u32::from(me.done.is_some());
             me.ahead -= u32::from(all_done);
             let (offered, moved) = (offered >> (8 * p), moved >> (8 * p));
             let take = moved & channel::R != 0;
-            me.done = false;
-            if let Some(&beats) = me.receive.front() {
+            me.done = None;
+            if let Some(&(beats, _)) = me.receive.front() {
                 me.taken += u64::from(take);
                 if me.taken == beats {
                     me.taken = 0;
-                    me.receive.pop_front();
-                    me.done = true;
+                    me.done = me.receive.pop_front().map(|(_, e)| e);
                 }
             }
-            let transfer = c.as_ref().map(|c| {
+            let transfer = c.as_ref().map(|(e, c)| {
                 let high = (p as i32) < c.split;
                 let beats = if high { c.beats_high } else { c.beats_low };
                 let beats = u64::from(beats as u32);
-                me.receive.push_back(beats);
+                me.receive.push_back((beats, Entry::clone(e)));
                 let port_stride = u64::from(c.port_stride as u32);
                 Transfer {
                     addr: (u64::from(c.ddr as u32) + p as u64 * port_stride) & 0xffff_ffff,
