@@ -1,8 +1,10 @@
 //! The one program: a thin clap door to every room.
 
 mod commands;
+mod devices;
 mod engines;
 mod failure;
+mod images;
 mod progress;
 
 use clap::Parser;

@@ -3,17 +3,14 @@
 use super::JsonArguments;
 use super::run::saturated;
 use crate::engines::Simulated;
-use crate::progress;
-use anyhow::{Result, ensure};
+use crate::{images, progress};
+use anyhow::Result;
 use cnna_host::report::RunReport;
-use cnna_host::tensor::{self, Batch};
+use cnna_host::tensor::Batch;
 use cnna_host::{Driver, HostError, Options, SharedFile, files, signals};
 use cnna_spec::golden::{self, LayerResult};
 use cnna_spec::layer::{Network, Shape};
-use cnna_spec::num::Word;
 use cnna_spec::program::{Program, ProgramMeta};
-use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -189,7 +186,7 @@ impl Check {
         let program = Program::parse(&self.program, &bytes)?;
         let meta = &program.meta;
         let network = program.network()?;
-        let batch = self.batch(meta)?;
+        let batch = images::read_or_random(self.input.as_deref(), meta, self.images, self.seed)?;
         let stop = signals::stop_flag()?;
         let spinner = progress::spinner("reference");
         let references: Vec<Vec<LayerResult>> = batch
@@ -224,27 +221,6 @@ impl Check {
             difference = cycle_difference(cycle, rtl);
         }
         Ok(report(meta, &references, &runs, difference))
-    }
-
-    fn batch(&self, meta: &ProgramMeta) -> Result<Batch> {
-        let Some(path) = &self.input else {
-            let shape = meta.input.layout.shape;
-            let count = self.images.unwrap_or(1).max(1);
-            return Ok(random_batch(
-                shape,
-                count,
-                self.seed,
-                meta.accelerator().word,
-            ));
-        };
-        let mut batch = tensor::read_input(path, meta)?;
-        if let Some(n) = self.images {
-            batch
-                .words
-                .truncate(n.max(1).saturating_mul(batch.image_len));
-        }
-        ensure!(!batch.is_empty(), "{}: no image in it", path.display());
-        Ok(batch)
     }
 
     /// Runs the batch on one engine; stops at the first image that differs.
@@ -304,23 +280,6 @@ impl Check {
         }
         bar.finish_and_clear();
         Ok((reports, difference))
-    }
-}
-
-/// Words of every kind: a quarter extremes, a quarter small, the rest anything.
-fn random_batch(shape: Shape, count: usize, seed: u64, word: Word) -> Batch {
-    let mut rng = StdRng::seed_from_u64(seed);
-    let words = (0..shape.len() * count)
-        .map(|_| match rng.random_range(0..8) {
-            0 => word.min() as i16,
-            1 => word.max() as i16,
-            2 | 3 => rng.random_range(-3..=3),
-            _ => rng.random_range(word.min()..=word.max()) as i16,
-        })
-        .collect();
-    Batch {
-        image_len: shape.len(),
-        words,
     }
 }
 

@@ -1,18 +1,16 @@
 //! `cnna run`: a program on a device, images in, results out.
 
 use super::{JsonArguments, writable};
-use crate::engines::Simulated;
-use crate::progress;
+use crate::{devices, images, progress};
 use anyhow::Result;
+use cnna_host::files;
 use cnna_host::report::{LayerReport, RunReport, Summary};
 use cnna_host::tensor::{self, Batch};
-use cnna_host::{Device, Driver, HostError, Options, device, files, signals};
 use cnna_spec::golden::{self, LayerResult};
 use cnna_spec::program::{Program, ProgramMeta};
 use rayon::prelude::*;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// Arguments of `cnna run`.
@@ -53,21 +51,10 @@ impl Run {
         writable(&self.output)?;
         let bytes = files::map_program(&self.program)?;
         let program = Program::parse(&self.program, &bytes)?;
-        let mut batch = tensor::read_input(&self.input, &program.meta)?;
-        if let Some(n) = self.images {
-            batch
-                .words
-                .truncate(n.max(1).saturating_mul(batch.image_len));
-        }
+        let batch = images::read(&self.input, &program.meta, self.images)?;
         let (words, report) = match self.device.as_str() {
             "reference" => reference(&program, &batch)?,
-            "cycle" => self.simulated(Simulated::Cycle, &program, &batch)?,
-            "rtl" => self.simulated(Simulated::Rtl, &program, &batch)?,
-            name => {
-                let stop = signals::stop_flag()?;
-                let mut device = device::open(name)?;
-                self.on(&mut *device, &program, &batch, &stop)?
-            }
+            name => devices::run_on(name, Duration::from_secs(self.timeout), &program, &batch)?,
         };
         let meta = &program.meta;
         tensor::write_output(&self.output, meta.output(), &words, self.raw)?;
@@ -81,45 +68,6 @@ impl Run {
         };
         self.json.report(&text, &summary)?;
         Ok(ExitCode::SUCCESS)
-    }
-
-    fn simulated(
-        &self,
-        engine: Simulated,
-        program: &Program<'_>,
-        batch: &Batch,
-    ) -> Result<(Vec<i16>, RunReport)> {
-        let stop = signals::stop_flag()?;
-        let meta = &program.meta;
-        engine.with_device(&meta.board, meta.window_bytes, |device| {
-            self.on(device, program, batch, &stop)
-        })
-    }
-
-    fn on(
-        &self,
-        device: &mut dyn Device,
-        program: &Program<'_>,
-        batch: &Batch,
-        stop: &AtomicBool,
-    ) -> Result<(Vec<i16>, RunReport), HostError> {
-        let bar = progress::bar(batch.len() as u64, &self.device, "images");
-        let expected = program.meta.estimated_cycles;
-        let watch = |cycles| {
-            bar.set_message(format!(
-                "{} cycle {cycles} of about {expected}",
-                self.device
-            ))
-        };
-        let options = Options {
-            timeout: Duration::from_secs(self.timeout),
-            stop: Some(stop),
-            watch: Some(&watch),
-        };
-        let mut loaded = Driver::new(device, options)?.load(program)?;
-        let result = loaded.run_batch(batch, |done| bar.set_position(done as u64))?;
-        bar.finish_and_clear();
-        Ok(result)
     }
 }
 
