@@ -20,6 +20,7 @@ use std::process::ExitCode;
   cnna compile model.onnx --board ultra96 -o model.cnna
   cnna rtl --board ultra96 -o bitstream
   cnna check model.cnna
+  cnna report model.cnna -o report.html
   cnna run model.cnna --device cycle --input x.npy -o y.npy
 
 Errors end with status 2; `cnna check` ends with 1 when engines differ."

@@ -3,9 +3,9 @@
 use super::JsonArguments;
 use anyhow::{Context, Result};
 use cnna_host::files;
-use cnna_spec::isa::{COMMAND_BYTES, COMMAND_WORDS, Head, Queue};
+use cnna_report::memory::{self, Region};
+use cnna_report::stream::traffic;
 use cnna_spec::program::{Program, ProgramMeta};
-use cnna_spec::regs::RECORD_BYTES;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -24,14 +24,6 @@ pub struct Inspect {
     json: JsonArguments,
 }
 
-/// A stretch of the memory window.
-#[derive(Serialize)]
-struct Region {
-    offset: usize,
-    bytes: usize,
-    what: String,
-}
-
 #[derive(Serialize)]
 struct Report<'a> {
     #[serde(flatten)]
@@ -48,86 +40,18 @@ impl Inspect {
         let bytes = files::map_program(&self.program)?;
         let program = Program::parse(&self.program, &bytes)?;
         let meta = &program.meta;
-        let (by_queue, by_layer) = count(&program)
-            .with_context(|| format!("{}: the command stream", self.program.display()))?;
+        let name = || self.program.display().to_string();
+        let traffic = traffic(&program).with_context(name)?;
         let report = Report {
             meta,
             config: format!("{:016x}", meta.accelerator().hash()),
-            memory: memory_map(&program),
-            commands_by_queue: by_queue,
-            commands_by_layer: by_layer,
+            memory: memory::map(&program, &traffic).with_context(name)?,
+            commands_by_layer: traffic.layers.iter().map(|l| l.commands).collect(),
+            commands_by_queue: traffic.by_queue,
         };
         self.json.report(text(&report).trim_end(), &report)?;
         Ok(ExitCode::SUCCESS)
     }
-}
-
-/// Commands of each queue, and of each layer by their tags.
-fn count(program: &Program<'_>) -> Result<(BTreeMap<&'static str, usize>, Vec<usize>)> {
-    let meta = &program.meta;
-    let end = meta.commands_offset + meta.commands * COMMAND_BYTES;
-    let stream = program
-        .image
-        .get(meta.commands_offset..end)
-        .context("leaves the image: compile the model again")?;
-    let mut by_queue = BTreeMap::from(Queue::ALL.map(|q| (queue_name(q), 0)));
-    let mut by_layer = vec![0; meta.layers.len()];
-    for command in stream.chunks_exact(COMMAND_BYTES) {
-        let mut words = [0; COMMAND_WORDS];
-        words[0] = u32::from_le_bytes([command[0], command[1], command[2], command[3]]);
-        let head = Head::decode(&words);
-        *by_queue
-            .entry(queue_name(Queue::from_bits(head.queue as u32)))
-            .or_default() += 1;
-        if let Some(n) = by_layer.get_mut(head.tag as usize) {
-            *n += 1;
-        }
-    }
-    Ok((by_queue, by_layer))
-}
-
-fn queue_name(q: Queue) -> &'static str {
-    match q {
-        Queue::Load => "load",
-        Queue::Weight => "weight",
-        Queue::Compute => "compute",
-        Queue::Store => "store",
-    }
-}
-
-fn memory_map(program: &Program<'_>) -> Vec<Region> {
-    let meta = &program.meta;
-    let region = |offset, bytes, what: String| Region {
-        offset,
-        bytes,
-        what,
-    };
-    let commands = meta.commands * COMMAND_BYTES;
-    let behind = meta.commands_offset + commands;
-    let mut map = vec![
-        region(meta.commands_offset, commands, "commands".into()),
-        region(
-            behind,
-            program.image.len().saturating_sub(behind),
-            "weights and biases".into(),
-        ),
-        region(meta.input.offset, meta.input.layout.bytes(), "input".into()),
-    ];
-    for l in &meta.layers {
-        let output = &l.output;
-        map.push(region(
-            output.offset,
-            output.layout.bytes(),
-            format!("output of {}", l.name),
-        ));
-        map.push(region(
-            l.record,
-            RECORD_BYTES,
-            format!("counters of {}", l.name),
-        ));
-    }
-    map.sort_by_key(|r| r.offset);
-    map
 }
 
 fn text(r: &Report<'_>) -> String {

@@ -6,6 +6,7 @@ mod compile;
 #[cfg(feature = "train")]
 mod demo;
 mod inspect;
+mod report;
 mod rtl;
 mod run;
 mod serve;
@@ -35,6 +36,8 @@ pub enum Command {
     Check(check::Check),
     /// Show a program's layers, formats, memory map and commands.
     Inspect(inspect::Inspect),
+    /// Write a page that shows where a program's time goes: roofline, cycles, memory, all numbers.
+    Report(report::Page),
     /// List the boards, or print one's configuration.
     Boards(boards::Boards),
     /// Serve a simulated device behind a shared file.
@@ -53,6 +56,7 @@ impl Command {
             Command::Run(c) => c.run(),
             Command::Check(c) => c.run(),
             Command::Inspect(c) => c.run(),
+            Command::Report(c) => c.run(),
             Command::Boards(c) => c.run(),
             Command::Serve(c) => c.run(),
         }

@@ -1,0 +1,72 @@
+//! `cnna report`: a program's run as one HTML page that shows where the time goes.
+
+use super::{JsonArguments, writable};
+use crate::{devices, images};
+use anyhow::{Context, Result, bail};
+use cnna_host::files;
+use cnna_report::{Report, page};
+use cnna_spec::program::Program;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Arguments of `cnna report`.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  cnna report model.cnna -o report.html
+  cnna report model.cnna --input x.npy --json report.json -o report.html
+  cnna report model.cnna --device rtl -o report.html
+
+The page needs nothing but itself: a roofline, each layer's cycles, the memory window, all numbers.")]
+pub struct Page {
+    /// A program file written by `cnna compile`.
+    program: PathBuf,
+    /// cycle, rtl, a UIO device (uio0), or the path of a file served by `cnna serve`.
+    #[arg(long, default_value = "cycle")]
+    device: String,
+    /// Images as for `cnna run`, of which the first runs; without it, random words.
+    #[arg(long)]
+    input: Option<PathBuf>,
+    /// Seed of the random image.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// The page.
+    #[arg(short, long)]
+    output: PathBuf,
+    /// Seconds without progress after which a device counts as hung.
+    #[arg(long, default_value_t = 60)]
+    timeout: u64,
+    #[command(flatten)]
+    json: JsonArguments,
+}
+
+impl Page {
+    /// Runs the program on one image and writes the page.
+    pub fn run(self) -> Result<ExitCode> {
+        writable(&self.output)?;
+        if self.device == "reference" {
+            bail!("--device reference counts no cycles: use cycle, rtl or a board's device");
+        }
+        let bytes = files::map_program(&self.program)?;
+        let program = Program::parse(&self.program, &bytes)?;
+        let batch =
+            images::read_or_random(self.input.as_deref(), &program.meta, Some(1), self.seed)?;
+        let timeout = Duration::from_secs(self.timeout);
+        let (_, counters) = devices::run_on(&self.device, timeout, &program, &batch)?;
+        let report = Report::new(&program, &counters, &self.device, &self.image())
+            .with_context(|| self.program.display().to_string())?;
+        let html = page(&report)?;
+        files::write_whole(&self.output, |w| w.write_all(html.as_bytes()))?;
+        let text = format!("{}: {}", self.output.display(), report.headline());
+        self.json.report(&text, &report)?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// The image that runs, for people.
+    fn image(&self) -> String {
+        match &self.input {
+            Some(path) => format!("the first of {}", path.display()),
+            None => format!("random words of seed {}", self.seed),
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! The map of the memory window: who lies where. All sizes in bytes, all offsets from the window's start.
+
+use crate::ReportError;
+use crate::stream::{Traffic, commands};
+use cnna_spec::program::Program;
+use cnna_spec::regs::RECORD_BYTES;
+use serde::Serialize;
+use std::ops::Range;
+
+/// What a stretch of memory is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// The command stream.
+    Commands,
+    /// One layer's weights, gaps between its streams included.
+    Weights,
+    /// One layer's biases.
+    Biases,
+    /// The input tensor.
+    Input,
+    /// One layer's output tensor.
+    Output,
+    /// One layer's record of counters.
+    Counters,
+}
+
+impl Kind {
+    /// All kinds, in the order of a legend.
+    pub const ALL: [Kind; 6] = [
+        Kind::Commands,
+        Kind::Weights,
+        Kind::Biases,
+        Kind::Input,
+        Kind::Output,
+        Kind::Counters,
+    ];
+
+    /// As people call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Commands => "commands",
+            Kind::Weights => "weights",
+            Kind::Biases => "biases",
+            Kind::Input => "input",
+            Kind::Output => "output",
+            Kind::Counters => "counters",
+        }
+    }
+}
+
+/// A stretch of the memory window.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Region {
+    /// First byte.
+    pub offset: usize,
+    /// Length.
+    pub bytes: usize,
+    /// What it is for.
+    pub kind: Kind,
+    /// The same for people, with the layer's name.
+    pub what: String,
+}
+
+/// All regions by offset. Errors: the command stream leaves the image.
+pub fn map(program: &Program<'_>, traffic: &Traffic) -> Result<Vec<Region>, ReportError> {
+    let meta = &program.meta;
+    let tensor = |t: &cnna_spec::program::TensorInfo| t.offset..t.offset + t.layout.bytes();
+    let mut regions = vec![
+        region(Kind::Commands, commands(program)?, None),
+        region(Kind::Input, tensor(&meta.input), None),
+    ];
+    for (l, t) in meta.layers.iter().zip(&traffic.layers) {
+        let name = Some(l.name.as_str());
+        let stored = [(Kind::Weights, &t.weights), (Kind::Biases, &t.biases)];
+        let stored = stored
+            .into_iter()
+            .filter_map(|(k, r)| Some((k, r.clone()?)));
+        regions.extend(stored.map(|(kind, range)| region(kind, range, name)));
+        regions.push(region(Kind::Output, tensor(&l.output), name));
+        regions.push(region(
+            Kind::Counters,
+            l.record..l.record + RECORD_BYTES,
+            name,
+        ));
+    }
+    regions.sort_by_key(|r| r.offset);
+    Ok(regions)
+}
+
+fn region(kind: Kind, range: Range<usize>, layer: Option<&str>) -> Region {
+    Region {
+        offset: range.start,
+        bytes: range.len(),
+        kind,
+        what: match layer {
+            Some(layer) => format!("{} of {layer}", kind.name()),
+            None => kind.name().into(),
+        },
+    }
+}

@@ -1,0 +1,101 @@
+//! A program's command stream, counted: commands of each queue and layer, bytes that weights cost.
+
+use crate::ReportError;
+use cnna_spec::isa::{Body, COMMAND_BYTES, COMMAND_WORDS, Command, Queue, Weight, weight_kind};
+use cnna_spec::program::Program;
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// What the commands of one layer ask of the memory, by their tags.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LayerTraffic {
+    /// Commands.
+    pub commands: usize,
+    /// Bytes of weights and biases read, as often as they are read.
+    pub weight_bytes: u64,
+    /// Where the weights lie in the window.
+    pub weights: Option<Range<usize>>,
+    /// Where the biases lie in the window.
+    pub biases: Option<Range<usize>>,
+}
+
+/// All commands of a program, counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Commands by the queue's name.
+    pub by_queue: BTreeMap<&'static str, usize>,
+    /// In order of execution.
+    pub layers: Vec<LayerTraffic>,
+}
+
+/// Bytes of the window that hold commands. Errors: not in the image.
+pub fn commands(program: &Program<'_>) -> Result<Range<usize>, ReportError> {
+    let meta = &program.meta;
+    let bytes = meta.commands.checked_mul(COMMAND_BYTES);
+    let end = bytes.and_then(|b| b.checked_add(meta.commands_offset));
+    match end {
+        Some(end) if end <= program.image.len() => Ok(meta.commands_offset..end),
+        _ => Err(ReportError::Stream),
+    }
+}
+
+/// Counts a program's commands. Errors: the stream leaves the image.
+pub fn traffic(program: &Program<'_>) -> Result<Traffic, ReportError> {
+    let meta = &program.meta;
+    let mut t = Traffic {
+        by_queue: Queue::ALL.map(|q| (queue_name(q), 0)).into(),
+        layers: vec![LayerTraffic::default(); meta.layers.len()],
+    };
+    let a = meta.accelerator();
+    for bytes in program.image[commands(program)?].chunks_exact(COMMAND_BYTES) {
+        let command = decode(bytes);
+        *t.by_queue.entry(queue_name(command.queue())).or_default() += 1;
+        let Some(layer) = t.layers.get_mut(usize::from(command.tag)) else {
+            continue;
+        };
+        layer.commands += 1;
+        if let Body::Weight(w) = command.body {
+            layer.weight(command.kind, &w, a.weight_ports, a.beat_bytes());
+        }
+    }
+    Ok(t)
+}
+
+impl LayerTraffic {
+    fn weight(&mut self, kind: i32, w: &Weight, ports: usize, beat: usize) {
+        let stride = w.port_stride as u32 as usize;
+        let part = match kind {
+            weight_kind::BIAS => &mut self.biases,
+            _ => &mut self.weights,
+        };
+        for p in 0..ports {
+            let high = p < w.split as usize;
+            let beats = if high { w.beats_high } else { w.beats_low } as u32 as usize;
+            if beats > 0 {
+                let from = w.ddr as u32 as usize + p * stride;
+                let bytes = beats * beat;
+                self.weight_bytes += bytes as u64;
+                let old = part.clone().unwrap_or(from..from);
+                *part = Some(old.start.min(from)..old.end.max(from + bytes));
+            }
+        }
+    }
+}
+
+fn decode(bytes: &[u8]) -> Command {
+    let mut words = [0; COMMAND_WORDS];
+    for (word, b) in words.iter_mut().zip(bytes.chunks_exact(4)) {
+        *word = u32::from_le_bytes([b[0], b[1], b[2], b[3]]);
+    }
+    Command::decode(&words)
+}
+
+/// A queue as people call it.
+pub fn queue_name(q: Queue) -> &'static str {
+    match q {
+        Queue::Load => "load",
+        Queue::Weight => "weight",
+        Queue::Compute => "compute",
+        Queue::Store => "store",
+    }
+}
