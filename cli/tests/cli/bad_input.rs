@@ -73,6 +73,7 @@ fn programs_that_are_damaged() {
             format!("inspect {file}"),
             format!("check {file} --engines cycle"),
             format!("run {file} --device cycle --input x.npy -o y.npy"),
+            format!("report {file} -o r.html --json r.json"),
         ] {
             w.fails(&command, &[file, part]);
         }
@@ -96,6 +97,23 @@ fn images_that_do_not_fit_and_places_that_cannot_be_written() {
         run(&on("tiny.cnna"), &["tiny.cnna", "npy"]);
         run(&on("none.npy"), &["none.npy", "No such file"]);
     }
+    let report = |rest: &str, parts: &[&str]| w.fails(&format!("report tiny.cnna {rest}"), parts);
+    for (input, part) in [
+        ("nan.npy", "NaN at index [1, 0, 6]"),
+        ("shape.npy", "(2, 8, 8)"),
+        ("type.npy", "float32"),
+        ("none.npy", "No such file"),
+    ] {
+        report(&format!("--input {input} -o r.html"), &[input, part]);
+    }
+    report("-o no/where/r.html", &["no/where", "does not exist"]);
+    report("-o .", &["folder", "name a file"]);
+    report(
+        "--device reference -o r.html",
+        &["reference", "no cycles", "use cycle"],
+    );
+    report("--device uio77 -o r.html", &["uio77", "not a device"]);
+    report("--device x.npy -o r.html", &["x.npy", "not a device"]);
     let missing = "--device cycle --input x.npy -o no/where/y.npy";
     run(missing, &["no/where", "does not exist"]);
     run(

@@ -1,8 +1,10 @@
 //! The program as its users meet it: real processes, files, exit statuses.
 
 mod bad_input;
+mod browser;
 mod commands;
 mod difference;
 mod help;
+mod report;
 mod served;
 mod workplace;

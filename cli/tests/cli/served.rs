@@ -47,6 +47,12 @@ fn a_served_device_gives_what_the_reference_gives_until_ctrl_c_removes_it() {
     w.succeeds("run tiny.cnna --device ./device --input x.npy -o served.npy --raw");
     w.succeeds("run tiny.cnna --device reference --input x.npy -o reference.npy --raw");
     assert_eq!(w.load::<i16>("served.npy"), w.load::<i16>("reference.npy"));
+    w.succeeds("report tiny.cnna --device ./device -o served.html --json served.json");
+    w.succeeds("report tiny.cnna --device cycle -o cycle.html --json cycle.json");
+    let (mut served, mut cycle) = (w.json("served.json"), w.json("cycle.json"));
+    assert_eq!(served["device"].take(), "./device");
+    assert_eq!(cycle["device"].take(), "cycle");
+    assert_eq!(served, cycle);
     assert!(server.interrupt());
     assert!(!w.path("device").exists());
 }
