@@ -2,10 +2,12 @@
 
 use crate::engines::Simulated;
 use crate::progress;
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use cnna_host::report::RunReport;
 use cnna_host::tensor::Batch;
-use cnna_host::{Device, Driver, HostError, Options, device, signals};
+use cnna_host::{Device, Driver, HostError, Options, device, serve, signals};
+use cnna_sim::Machine;
+use cnna_sim::timeline::{Recording, Timeline};
 use cnna_spec::program::Program;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -28,6 +30,26 @@ pub fn run_on(
         _ => return Ok(run(&mut *device::open(name)?)?),
     };
     simulated.with_device(&meta.board, meta.window_bytes, |device| run(device))
+}
+
+/// Runs `batch` on the cycle simulator and keeps what every queue and port did when.
+pub fn run_recorded(
+    timeout: Duration,
+    program: &Program<'_>,
+    batch: &Batch,
+) -> Result<(Vec<i16>, RunReport, Timeline)> {
+    let stop = signals::stop_flag()?;
+    let meta = &program.meta;
+    let recording = Recording::default();
+    let (words, report) = serve::with_served(
+        meta.window_bytes,
+        || Ok(Box::new(Machine::recorded(&meta.board, recording.clone()))),
+        |device| drive(device, "cycle", timeout, program, batch, &stop),
+    )?;
+    let mut recorded = recording
+        .lock()
+        .map_err(|_| anyhow!("the simulator failed while it recorded the timeline"))?;
+    Ok((words, report, std::mem::take(&mut *recorded)))
 }
 
 fn drive(

@@ -6,6 +6,7 @@ mod engines;
 mod failure;
 mod images;
 mod progress;
+mod trace;
 
 use clap::Parser;
 use std::process::ExitCode;

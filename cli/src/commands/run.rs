@@ -1,8 +1,8 @@
 //! `cnna run`: a program on a device, images in, results out.
 
 use super::{JsonArguments, writable};
-use crate::{devices, images, progress};
-use anyhow::Result;
+use crate::{devices, images, progress, trace};
+use anyhow::{Result, bail};
 use cnna_host::files;
 use cnna_host::report::{LayerReport, RunReport, Summary};
 use cnna_host::tensor::{self, Batch};
@@ -18,6 +18,7 @@ use std::time::Duration;
 #[command(after_help = "Examples:
   cnna run model.cnna --device reference --input x.npy -o y.npy
   cnna run model.cnna --device cycle --input x.npy -o y.npy --json run.json
+  cnna run model.cnna --device cycle --input x.npy --images 1 -o y.npy --trace t.json   # then open t.json in Perfetto
   cnna run model.cnna --device rtl --input x.npy --images 3 -o y.npy --raw
   cnna run model.cnna --device uio0 --input x.npy -o y.npy")]
 pub struct Run {
@@ -38,6 +39,9 @@ pub struct Run {
     /// Write the integers (int16) instead of float32.
     #[arg(long)]
     raw: bool,
+    /// Also write a timeline of all queues and AXI ports, for Perfetto (device cycle only).
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
     /// Seconds without progress after which a device counts as hung.
     #[arg(long, default_value_t = 10)]
     timeout: u64,
@@ -49,12 +53,22 @@ impl Run {
     /// Runs the batch and writes the results.
     pub fn run(self) -> Result<ExitCode> {
         writable(&self.output)?;
+        self.trace.iter().try_for_each(|t| writable(t))?;
         let bytes = files::map_program(&self.program)?;
         let program = Program::parse(&self.program, &bytes)?;
         let batch = images::read(&self.input, &program.meta, self.images)?;
-        let (words, report) = match self.device.as_str() {
-            "reference" => reference(&program, &batch)?,
-            name => devices::run_on(name, Duration::from_secs(self.timeout), &program, &batch)?,
+        let timeout = Duration::from_secs(self.timeout);
+        let (words, report) = match (self.device.as_str(), &self.trace) {
+            ("cycle", Some(path)) => {
+                let (words, report, timeline) = devices::run_recorded(timeout, &program, &batch)?;
+                trace::write(path, &timeline, &program.meta)?;
+                (words, report)
+            }
+            (name, Some(_)) => {
+                bail!("--trace needs --device cycle: {name} does not tell when its queues work")
+            }
+            ("reference", None) => reference(&program, &batch)?,
+            (name, None) => devices::run_on(name, timeout, &program, &batch)?,
         };
         let meta = &program.meta;
         tensor::write_output(&self.output, meta.output(), &words, self.raw)?;

@@ -7,4 +7,5 @@ mod difference;
 mod help;
 mod report;
 mod served;
+mod trace;
 mod workplace;
