@@ -119,7 +119,7 @@ pub struct Request {
     pub awbeats: u32,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Burst {
     addr: u64,
     beats: u32,
@@ -127,7 +127,7 @@ struct Burst {
 }
 
 /// One direction of a port.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Side {
     /// The burst whose beats move now; none when it has no beats.
     head: Burst,
@@ -166,15 +166,15 @@ impl Side {
     }
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Port {
     read: Side,
     write: Side,
     responses: VecDeque<u64>,
 }
 
-/// The memory's timing state; it holds no data. A beat's data move when its handshake happens.
-#[derive(Clone, Debug)]
+/// The memory's timing state; it holds no data. A beat's data move when its handshake happens. Serialised in checkpoints.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Memory {
     model: MemoryModel,
     beat: u64,

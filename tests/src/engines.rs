@@ -25,12 +25,33 @@ pub fn run(
     input: &[i16],
     limit: u64,
 ) -> Result<Outcome, String> {
+    let mut window = window(meta, image, input);
+    let sequence = start(engine, meta);
+    if engine
+        .advance(&mut window, limit)
+        .map_err(|e| e.to_string())?
+    {
+        return Err(format!("still busy after {limit} cycles"));
+    }
+    if engine.read(regs::DONE) != sequence {
+        return Err("idle, but not done".into());
+    }
+    Ok(outcome(engine, meta, &window))
+}
+
+/// The memory window before a run.
+pub fn window(meta: &ProgramMeta, image: &[u8], input: &[i16]) -> Vec<u8> {
     // What nobody writes must not matter.
     let mut window = vec![0x5a; meta.window_bytes];
     window[..image.len()].copy_from_slice(image);
     meta.input
         .layout
         .pack(input, &mut window[meta.input.offset..]);
+    window
+}
+
+/// Gives the engine the program's place and starts it; returns the run's sequence number.
+pub fn start(engine: &mut dyn Engine, meta: &ProgramMeta) -> u32 {
     for (reg, value) in [
         (regs::MEM_BASE_LO, 0x4000_0000),
         (regs::MEM_BASE_HI, 0x8),
@@ -42,15 +63,11 @@ pub fn run(
     }
     let sequence = engine.read(regs::DONE).wrapping_add(1);
     engine.write(regs::START, sequence);
-    if engine
-        .advance(&mut window, limit)
-        .map_err(|e| e.to_string())?
-    {
-        return Err(format!("still busy after {limit} cycles"));
-    }
-    if engine.read(regs::DONE) != sequence {
-        return Err("idle, but not done".into());
-    }
+    sequence
+}
+
+/// What a finished run left.
+pub fn outcome(engine: &mut dyn Engine, meta: &ProgramMeta, window: &[u8]) -> Outcome {
     let record = |at: usize| {
         let mut r = [0; 8];
         for (v, b) in r.iter_mut().zip(window[at..at + RECORD_BYTES].chunks(4)) {
@@ -58,7 +75,7 @@ pub fn run(
         }
         r
     };
-    Ok(Outcome {
+    Outcome {
         layers: meta
             .layers
             .iter()
@@ -67,5 +84,5 @@ pub fn run(
         records: meta.layers.iter().map(|l| record(l.record)).collect(),
         counters: regs::COUNTERS.iter().map(|r| engine.read(*r)).collect(),
         status: engine.read(regs::STATUS),
-    })
+    }
 }

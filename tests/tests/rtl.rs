@@ -3,14 +3,16 @@
 //!
 //! `CNNA_SEED=n` runs one case of each configuration, `CNNA_CASES=n` that many.
 
-use cnna_compile::{CompileError, Options, compile};
+use cnna_compile::{CompileError, Options, compile, zoo};
 use cnna_hdl::verilated::Rtl;
 use cnna_sim::Machine;
+use cnna_spec::engine::Engine;
 use cnna_spec::{Board, golden};
-use cnna_tests::engines::{Outcome, run};
+use cnna_tests::engines::{self, Outcome, run};
 use cnna_tests::random::{pick, random_network, random_words};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use std::time::Duration;
 
 /// Cycles after which a random case counts as hanging.
 const LIMIT: u64 = 20_000_000;
@@ -148,4 +150,44 @@ fn two_tiles_five_lanes_of_8_bits() {
 #[test]
 fn four_tiles_five_lanes_of_16_bits() {
     cases(4, 5, 16, 4);
+}
+
+#[test]
+fn an_interrupted_run_goes_on_from_its_checkpoint() {
+    let cache = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let board = board(1, 2, 8, 1);
+    let net = zoo::network("zoo:lenet", 1, board.accelerator.word).expect("in the zoo");
+    let program = compile(&net, &board, &Options::default()).expect("fits");
+    let meta = &program.meta;
+    let image = random_words(&mut StdRng::seed_from_u64(1), net.input.len(), net.word);
+    let mut machine = Machine::new(&board);
+    let whole = run(&mut machine, meta, &program.image, &image, LIMIT).expect("completes");
+
+    // Steps of 4,000 cycles with a checkpoint before each; the first engine is dropped on its way.
+    const STEP: u64 = 4000;
+    let engine = || Rtl::with_checkpoints(&board, cache, Duration::ZERO).expect("builds");
+    let steps = |most: usize| {
+        let mut rtl = engine();
+        let mut window = engines::window(meta, &program.image, &image);
+        engines::start(&mut rtl, meta);
+        let mut n = 0;
+        while n < most && rtl.advance(&mut window, STEP).expect("runs") {
+            n += 1;
+        }
+        (n, engines::outcome(&mut rtl, meta, &window))
+    };
+    let most = (u64::from(whole.counters[0]) / STEP / 2) as usize;
+    assert!(most >= 4, "{:?}", whole.counters);
+    steps(most);
+    let (n, resumed) = steps(usize::MAX);
+    assert_eq!(difference(&whole, &resumed), None);
+    let all = u64::from(whole.counters[0]) / STEP;
+    assert!(
+        (n as u64) < all - most as u64 + 3,
+        "{n} steps of {all} after {most}"
+    );
+    // Complete: nothing is left to go on from.
+    let (n, again) = steps(usize::MAX);
+    assert_eq!(difference(&whole, &again), None);
+    assert_eq!(n as u64, all);
 }

@@ -15,6 +15,7 @@ const FLAGS: &[&str] = &[
     "2",
     "-O3",
     "--assert",
+    "--savable",
     "--x-assign",
     "fast",
     "--x-initial",
@@ -60,14 +61,17 @@ pub fn build(board: &Board, cache: &Path) -> Result<PathBuf, HdlError> {
         let path = path.to_path_buf();
         move |source| HdlError::Io { path, source }
     };
-    let work = cache.join(format!("rtl-{key}.{}.tmp", std::process::id()));
-    std::fs::create_dir_all(&work).map_err(io(&work))?;
+    std::fs::create_dir_all(cache).map_err(io(cache))?;
+    // A folder of its own: others may build the same. It is removed when this returns.
+    let folder = tempfile::Builder::new().prefix("rtl-").tempdir_in(cache);
+    let folder = folder.map_err(io(cache))?;
+    let work = folder.path();
     for (name, text) in &files {
         std::fs::write(work.join(name), text).map_err(io(&work.join(name)))?;
     }
     let sources = files.iter().map(|(n, _)| n.as_str());
     let output = Command::new("verilator")
-        .current_dir(&work)
+        .current_dir(work)
         .args(FLAGS)
         .args(sources)
         .output()
@@ -92,8 +96,6 @@ pub fn build(board: &Board, cache: &Path) -> Result<PathBuf, HdlError> {
     std::fs::create_dir_all(&place).map_err(io(&place))?;
     let built = work.join("obj_dir").join("libcnna_rtl.so");
     std::fs::rename(&built, &done).map_err(io(&built))?;
-    // The rest of the build is only large.
-    let _ = std::fs::remove_dir_all(&work);
     Ok(done)
 }
 

@@ -1,6 +1,7 @@
 //! The shared library made by `build`: its C interface, one call a clock cycle. The structures mirror `wrapper.cpp`.
 
 use crate::error::HdlError;
+use std::ffi::{CString, c_char};
 use std::path::Path;
 
 /// Memory's signals of one port.
@@ -70,6 +71,8 @@ pub(super) struct Model {
     cycle: unsafe extern "C" fn(Handle, *const In, *mut Out),
     failed: unsafe extern "C" fn(Handle) -> i32,
     free: unsafe extern "C" fn(Handle),
+    save: unsafe extern "C" fn(Handle, *const c_char) -> i32,
+    restore: unsafe extern "C" fn(Handle, *const c_char) -> i32,
     // Unloaded last: the functions above live in it.
     _library: libloading::Library,
 }
@@ -85,7 +88,7 @@ impl Model {
             message: e.to_string(),
         };
         // SAFETY: `build` made the library from this crate's sources; its initialisers only construct Verilator's statics,
-        // and the four symbols have the types declared in wrapper.cpp.
+        // and the six symbols have the types declared in wrapper.cpp.
         unsafe {
             let library = libloading::Library::new(path).map_err(failed)?;
             let new: libloading::Symbol<unsafe extern "C" fn() -> Handle> =
@@ -96,6 +99,8 @@ impl Model {
                 cycle: *library.get(b"cnna_cycle").map_err(failed)?,
                 failed: *library.get(b"cnna_failed").map_err(failed)?,
                 free: *library.get(b"cnna_free").map_err(failed)?,
+                save: *library.get(b"cnna_save").map_err(failed)?,
+                restore: *library.get(b"cnna_restore").map_err(failed)?,
                 _library: library,
             })
         }
@@ -107,11 +112,44 @@ impl Model {
         unsafe { (self.cycle)(self.handle, input, output) }
     }
 
+    /// Writes the state to a file.
+    pub(super) fn save(&mut self, path: &Path) -> Result<(), HdlError> {
+        let name = c_path(path)?;
+        // SAFETY: the handle is live until drop, and the name is a C string that outlives the call.
+        let done = unsafe { (self.save)(self.handle, name.as_ptr()) };
+        opened(done, path)
+    }
+
+    /// Takes the state from a file that `save` of the same library wrote, whole: what else it holds ends the process.
+    pub(super) fn restore(&mut self, path: &Path) -> Result<(), HdlError> {
+        let name = c_path(path)?;
+        // SAFETY: as for `save`.
+        let done = unsafe { (self.restore)(self.handle, name.as_ptr()) };
+        opened(done, path)
+    }
+
     /// True after a failed assertion.
     pub(super) fn failed(&mut self) -> bool {
         // SAFETY: the handle is live until drop.
         unsafe { (self.failed)(self.handle) != 0 }
     }
+}
+
+fn c_path(path: &Path) -> Result<CString, HdlError> {
+    CString::new(path.as_os_str().as_encoded_bytes()).map_err(|e| HdlError::Io {
+        path: path.into(),
+        source: e.into(),
+    })
+}
+
+fn opened(done: i32, path: &Path) -> Result<(), HdlError> {
+    if done != 0 {
+        return Ok(());
+    }
+    Err(HdlError::Io {
+        path: path.into(),
+        source: std::io::Error::other("the verilated model cannot open it"),
+    })
 }
 
 impl Drop for Model {

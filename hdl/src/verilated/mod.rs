@@ -1,17 +1,22 @@
 //! The RTL itself as an engine: verilated once per configuration, driven cycle by cycle against the shared memory model.
 //!
 //! Registers are reached over the real AXI4-Lite port. While a program runs, reads return the values of the last idle
-//! moment (with the busy bit set): an access would take cycles that the memory model does not see.
+//! moment (with the busy bit set): an access would take cycles that the memory model does not see. Runs of minutes leave
+//! checkpoints, from which the same run goes on after an interruption.
 
 mod build;
+mod checkpoint;
 mod ffi;
 
 use crate::error::HdlError;
+use checkpoint::{Checkpoint, State};
 use cnna_spec::config::Board;
 use cnna_spec::engine::{Engine, EngineError};
 use cnna_spec::memory::{Memory, Request, Written, channel, on};
 use cnna_spec::regs::{self, Reg};
-use std::path::Path;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 pub use build::build;
 
@@ -25,9 +30,22 @@ pub struct Rtl {
     requests: Vec<Request>,
     written: Vec<Written>,
     base: u64,
+    /// Values written to the registers.
+    given: Vec<u32>,
     running: bool,
     idle_values: Vec<u32>,
+    library: PathBuf,
+    /// Time between checkpoints.
+    every: Duration,
+    /// Cycles since the start, and what has been written of the window since.
+    cycles: u64,
+    touched: Range<usize>,
+    /// The run's checkpoint, once its first cycle is due, and when it was last written.
+    checkpoint: Option<(Checkpoint, Instant)>,
 }
+
+/// Runs that take no longer leave no checkpoint.
+const EVERY: Duration = Duration::from_secs(30);
 
 impl Rtl {
     /// Builds (or finds in `cache`) and resets the RTL of a board.
@@ -43,8 +61,14 @@ impl Rtl {
             requests: vec![Request::default(); a.ports()],
             written: Vec::new(),
             base: 0,
+            given: vec![0; regs::ALL.len()],
             running: false,
             idle_values: vec![0; regs::ALL.len()],
+            library,
+            every: EVERY,
+            cycles: 0,
+            touched: 0..0,
+            checkpoint: None,
         };
         rtl.input.aresetn = 0;
         for _ in 0..8 {
@@ -55,6 +79,18 @@ impl Rtl {
             rtl.clock();
         }
         Ok(rtl)
+    }
+
+    /// The same, with a checkpoint each `every` of run time instead of twice a minute.
+    pub fn with_checkpoints(
+        board: &Board,
+        cache: &Path,
+        every: Duration,
+    ) -> Result<Self, HdlError> {
+        Ok(Rtl {
+            every,
+            ..Rtl::new(board, cache)?
+        })
     }
 
     fn clock(&mut self) {
@@ -143,6 +179,10 @@ impl Rtl {
         self.memory.step(wants, &self.requests, &mut self.written);
         for w in &self.written {
             let at = w.addr as usize;
+            self.touched = match self.touched.is_empty() {
+                true => at..at + beat,
+                false => self.touched.start.min(at)..self.touched.end.max(at + beat),
+            };
             let to = window
                 .get_mut(at..at + beat)
                 .ok_or_else(|| outside("write", w.addr))?;
@@ -155,6 +195,31 @@ impl Rtl {
             }
         }
         Ok(true)
+    }
+
+    /// At a run's first cycle goes on from the run's checkpoint, if an interrupted one left it; later writes it when due.
+    fn keep(&mut self, window: &mut [u8]) -> Result<(), HdlError> {
+        let Some((c, last)) = &self.checkpoint else {
+            let memory = format!("{:?}", self.board.memory);
+            let c = Checkpoint::of(&self.library, &memory, &self.given, window);
+            if let Some(state) = c.read(window, |path| self.model.restore(path))? {
+                (self.memory, self.cycles, self.touched) =
+                    (state.memory, state.cycles, state.written);
+            }
+            self.checkpoint = Some((c, Instant::now()));
+            return Ok(());
+        };
+        if last.elapsed() >= self.every {
+            let c = c.clone();
+            let state = State {
+                memory: self.memory.clone(),
+                cycles: self.cycles,
+                written: self.touched.clone(),
+            };
+            c.write(&state, window, |path| self.model.save(path))?;
+            self.checkpoint = Some((c, Instant::now()));
+        }
+        Ok(())
     }
 
     fn refresh(&mut self) {
@@ -170,10 +235,10 @@ impl Engine for Rtl {
             return self.access(reg, None);
         }
         let value = self.idle_values[reg.offset / 4];
-        if reg == regs::STATUS {
-            value | regs::STATUS_BUSY
-        } else {
-            value
+        match reg {
+            regs::STATUS => value | regs::STATUS_BUSY,
+            regs::CYCLES => self.cycles as u32,
+            _ => value,
         }
     }
 
@@ -186,10 +251,12 @@ impl Engine for Rtl {
             _ => {}
         }
         self.access(reg, Some(value));
+        self.given[reg.offset / 4] = value;
         if reg == regs::START {
             let a = &self.board.accelerator;
             self.memory = Memory::new(&self.board.memory, a.ports(), a.beat_bytes());
             self.running = true;
+            (self.cycles, self.touched, self.checkpoint) = (0, 0..0, None);
         }
         if reg == regs::MEM_BASE_HI {
             self.base &= (1 << crate::ports::ADDRESS_BITS) - 1;
@@ -197,12 +264,22 @@ impl Engine for Rtl {
     }
 
     fn advance(&mut self, window: &mut [u8], cycles: u64) -> Result<bool, EngineError> {
+        if self.running {
+            self.keep(window).map_err(|e| EngineError {
+                engine: "rtl",
+                message: format!("its checkpoint: {e}"),
+            })?;
+        }
         for _ in 0..cycles {
             if !self.running {
-                return Ok(false);
+                break;
             }
+            self.cycles += 1;
             if !self.run_cycle(window)? {
                 self.running = false;
+                if let Some((c, _)) = self.checkpoint.take() {
+                    c.remove();
+                }
             }
             if self.model.failed() {
                 return Err(EngineError {

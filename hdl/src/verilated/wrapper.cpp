@@ -3,6 +3,7 @@
 #include "Vcnna_top.h"
 #include "Vcnna_top___024root.h"
 #include "verilated.h"
+#include "verilated_save.h"
 #include <cstdint>
 #include <cstring>
 
@@ -27,6 +28,22 @@ struct Model { VerilatedContext context; Vcnna_top top{&context}; };
 extern "C" Model* cnna_new() { return new Model; }
 extern "C" void cnna_free(Model* m) { m->top.final(); delete m; }
 extern "C" int cnna_failed(Model* m) { return m->context.gotFinish() || m->context.gotError(); }
+extern "C" int cnna_save(Model* m, const char* path) {
+    VerilatedSave to;
+    to.open(path);
+    if (!to.isOpen()) return 0;
+    to << m->top;
+    to.close();
+    return 1;
+}
+extern "C" int cnna_restore(Model* m, const char* path) {
+    VerilatedRestore from;
+    from.open(path);
+    if (!from.isOpen()) return 0;
+    from >> m->top;
+    from.close();
+    return 1;
+}
 extern "C" void cnna_cycle(Model* m, const In* in, Out* out) {
     Vcnna_top& t = m->top;
     t.aclk = 0;
