@@ -80,12 +80,33 @@ pub fn random_conv(r: &mut StdRng, i: Shape, window: Window, oc: usize, word: Wo
     }
 }
 
+/// Multiply-accumulates of one random layer, at most: the RTL runs it in seconds.
+const MOST_MACS: usize = 20_000_000;
+
+/// Channels: mostly few, up to 600.
+fn random_channels(r: &mut StdRng) -> usize {
+    match r.random_range(0..6) {
+        0 => r.random_range(1..=600),
+        _ => r.random_range(1..=40),
+    }
+}
+
+/// Output channels for a window of `i`, few enough for [`MOST_MACS`].
+fn random_outputs(r: &mut StdRng, i: Shape, w: &Window) -> usize {
+    let [oh, ow] = w.output(i.h, i.w).expect("windows are chosen to fit");
+    let each = oh * ow * i.c * w.kernel[0] * w.kernel[1];
+    random_channels(r).min((MOST_MACS / each).max(1))
+}
+
 /// A convolution, a fully connected layer or a pooling of `i`.
 pub fn random_layer(r: &mut StdRng, n: usize, i: Shape, word: Word) -> Layer {
     let kind = r.random_range(0..8);
-    let channels = r.random_range(1..=40);
     let op = match kind {
-        0 => Op::Conv(random_conv(r, i, Window::plain(i.h, i.w), channels, word)),
+        0 => {
+            let w = Window::plain(i.h, i.w);
+            let channels = random_outputs(r, i, &w);
+            Op::Conv(random_conv(r, i, w, channels, word))
+        }
         1 => Op::MaxPool(random_window(r, i, 4)),
         2 if i.h >= 2 && i.w >= 2 => Op::MaxPool(Window {
             stride: [2, 2],
@@ -93,6 +114,7 @@ pub fn random_layer(r: &mut StdRng, n: usize, i: Shape, word: Word) -> Layer {
         }),
         _ => {
             let w = random_window(r, i, 7);
+            let channels = random_outputs(r, i, &w);
             Op::Conv(random_conv(r, i, w, channels, word))
         }
     };
@@ -110,11 +132,12 @@ pub fn random_layer(r: &mut StdRng, n: usize, i: Shape, word: Word) -> Layer {
     }
 }
 
-/// One to three layers on up to 40 x 40 x 40 inputs.
+/// One to three layers on inputs of up to 600 channels and 64 x 64 pixels, not both at once.
 pub fn random_network(r: &mut StdRng, word: Word) -> Network {
-    let side = pick(r, &[1, 4, 9, 16, 40]);
+    let c = random_channels(r);
+    let side = pick(r, &[1, 4, 9, 16, 40, 64]).min((65_536 / c).isqrt());
     let input = Shape {
-        c: r.random_range(1..=40),
+        c,
         h: r.random_range(1..=side),
         w: r.random_range(1..=side),
     };

@@ -18,14 +18,14 @@ use rand::{Rng, SeedableRng};
 
 fn random_board(r: &mut StdRng) -> Board {
     let depths = [16, 24, 40, 64, 128, 256, 1024, 8192];
-    let lanes = pick(r, &[1, 2, 5, 11, 13]);
+    let lanes = pick(r, &[1, 2, 5, 11, 13, 22]);
     let set = [
         ("tiles", pick(r, &[1, 2, 4])),
         ("lanes", lanes),
         ("word", pick(r, &[8, 16])),
         ("act_depth", pick(r, &depths)),
         ("weight_depth", pick(r, &[4, 8, 16, 48, 128, 1024])),
-        ("bias_depth", pick(r, &[4 * lanes, 4 * lanes + 3, 64])),
+        ("bias_depth", pick(r, &[4 * lanes, 4 * lanes + 3, 96])),
         ("out_depth", pick(r, &depths)),
         ("weight_ports", pick(r, &[1, 2, 3, 4]).min(lanes)),
     ]

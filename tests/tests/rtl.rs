@@ -143,6 +143,11 @@ fn one_tile_thirteen_lanes_of_16_bits() {
 }
 
 #[test]
+fn one_tile_twenty_two_lanes_of_16_bits() {
+    cases(1, 22, 16, 3);
+}
+
+#[test]
 fn two_tiles_five_lanes_of_8_bits() {
     cases(2, 5, 8, 2);
 }
