@@ -112,6 +112,8 @@ module post import cnna_pkg::*; #(
         en   = 2'b11;
         mask = (T == 2) ? (vquarter[1] ? 4'b1100 : 4'b0011) : 4'b0001 << vquarter;
       end
+      // Images that the command does not have write nothing: the lines behind the last belong to other results.
+      if (slice_q[1] & (pass.rows <= 3'(ImageTiles))) en = 2'b00;
     end else if (pass.pool) begin
       row_high = 1'b0;
       en   = (slice_q == 2'd1) ? 2'b01 : (slice_q == 2'd3) ? 2'b10 : 2'b00;
