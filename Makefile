@@ -34,11 +34,12 @@ test: setup
 fit: setup
 	$(CARGO) test --release -p cnna-hdl --test fit -- --nocapture
 
-# VGG16 whole, 224 x 224: reference, cycle simulator and RTL; minutes.
+# VGG16 whole, 224 x 224: one image by reference, cycle simulator and RTL, then a batch without the RTL; minutes.
 bench-vgg16: build
 	mkdir -p build/bench
 	target/release/cnna compile zoo:vgg16 --seed 1 --board ultra96 -o build/bench/vgg16.cnna
-	target/release/cnna check build/bench/vgg16.cnna
+	target/release/cnna check build/bench/vgg16.cnna --images 1
+	target/release/cnna check build/bench/vgg16.cnna --images 4 --engines reference,cycle
 
 lint: setup
 	$(CARGO) fmt --all --check

@@ -61,8 +61,7 @@ fn drive(
     stop: &AtomicBool,
 ) -> Result<(Vec<i16>, RunReport), HostError> {
     let bar = progress::bar(batch.len() as u64, name, "images");
-    let expected = program.meta.estimated_cycles;
-    let watch = |cycles| bar.set_message(format!("{name} cycle {cycles} of about {expected}"));
+    let watch = |cycles| bar.set_message(format!("{name} cycle {cycles}"));
     let options = Options {
         timeout,
         stop: Some(stop),

@@ -21,18 +21,19 @@ pub fn read(path: &Path, meta: &ProgramMeta, images: Option<usize>) -> Result<Ba
     Ok(batch)
 }
 
-/// Those of a file, or random ones where there is none: `images`, or one.
+/// Those of a file, or random ones where there is none: `images`, or as many as `otherwise`.
 pub fn read_or_random(
     input: Option<&Path>,
     meta: &ProgramMeta,
     images: Option<usize>,
+    otherwise: usize,
     seed: u64,
 ) -> Result<Batch> {
     match input {
         Some(path) => read(path, meta, images),
         None => Ok(random(
             meta.input.layout.shape,
-            images.unwrap_or(1).max(1),
+            images.unwrap_or(otherwise).max(1),
             seed,
             meta.accelerator().word,
         )),

@@ -11,7 +11,7 @@
 use crate::error::CompileError;
 use crate::fill::Fill;
 use crate::jobs::{Jobs, address, field};
-use crate::passes::Build;
+use crate::lower::Build;
 use crate::stage::Stage;
 use crate::weights::{Chunk, Form, Weights, groups};
 use cnna_spec::Accelerator;
@@ -207,8 +207,8 @@ pub fn capacity_error(s: &Stage, conv: &Conv, a: &Accelerator) -> CompileError {
     }
 }
 
-/// Appends the stage's jobs.
-pub fn schedule<'a>(s: &Stage, conv: &'a Conv, t: &Tiling, b: &mut Build<'a>) {
+/// Places the stage's weights in memory.
+pub fn place<'a>(s: &Stage, conv: &'a Conv, t: &Tiling, b: &mut Build<'a>) -> Weights {
     let input = s.input.layout.shape;
     let form = if t.winograd {
         Form::Kernel
@@ -229,7 +229,7 @@ pub fn schedule<'a>(s: &Stage, conv: &'a Conv, t: &Tiling, b: &mut Build<'a>) {
         w: conv.window.kernel[1],
     };
     let a = b.accelerator;
-    let weights = Weights::place(
+    Weights::place(
         conv,
         dims,
         form,
@@ -238,7 +238,19 @@ pub fn schedule<'a>(s: &Stage, conv: &'a Conv, t: &Tiling, b: &mut Build<'a>) {
         a,
         &mut b.arena,
         &mut b.blocks,
-    );
+    )
+}
+
+/// Appends the jobs of one image. `weights` knows what images before it left in the buffers.
+pub fn schedule(
+    s: &Stage,
+    conv: &Conv,
+    t: &Tiling,
+    weights: &mut Weights,
+    a: &Accelerator,
+    jobs: &mut Jobs,
+) {
+    let input = s.input.layout.shape;
     let mut work = Conversion {
         s,
         conv,
@@ -256,7 +268,7 @@ pub fn schedule<'a>(s: &Stage, conv: &'a Conv, t: &Tiling, b: &mut Build<'a>) {
                 for tile_row in stripe.clone() {
                     for part in spans(block.len(), t.width) {
                         let part = block.start + part.start..block.start + part.end;
-                        work.part(&mut fill, group, tile_row * rows, part, &mut b.jobs);
+                        work.part(&mut fill, group, tile_row * rows, part, jobs);
                     }
                 }
             }
@@ -264,15 +276,15 @@ pub fn schedule<'a>(s: &Stage, conv: &'a Conv, t: &Tiling, b: &mut Build<'a>) {
     }
 }
 
-struct Conversion<'s, 'a> {
+struct Conversion<'s> {
     s: &'s Stage<'s>,
-    conv: &'a Conv,
+    conv: &'s Conv,
     t: &'s Tiling,
     a: &'s Accelerator,
-    weights: Weights,
+    weights: &'s mut Weights,
 }
 
-impl Conversion<'_, '_> {
+impl Conversion<'_> {
     /// One tile row of some columns and one group: its compute commands and stores.
     fn part(&mut self, fill: &mut Fill, group: usize, o: usize, x: Range<usize>, jobs: &mut Jobs) {
         let (s, t, a) = (self.s, self.t, self.a);

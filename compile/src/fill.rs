@@ -2,6 +2,7 @@
 
 use crate::jobs::{Jobs, address, field};
 use crate::stage::Stage;
+use crate::vector::Images;
 use cnna_spec::Accelerator;
 use cnna_spec::config::BEAT_WORDS;
 use cnna_spec::isa::{Compute, Load};
@@ -27,9 +28,9 @@ pub struct Fill {
     pub row_pitch: usize,
     /// Slots of the ring; set by [`Fill::open`].
     pub slots: usize,
-    /// Each row is its own slot's first: vector mode's virtual rows.
-    pub virtual_rows: bool,
-    /// (row, load item), ascending.
+    /// Vector mode: each row of the map has a slot of its own, which these images share as virtual rows.
+    pub images: Option<Images>,
+    /// (row, first load item), ascending.
     listed: Vec<(usize, usize)>,
 }
 
@@ -60,7 +61,7 @@ impl Fill {
             plane_y_pitch,
             row_pitch: planes[0] * plane_y_pitch,
             slots: 1,
-            virtual_rows: false,
+            images: None,
             listed: Vec::new(),
         }
     }
@@ -99,8 +100,9 @@ impl Fill {
         let first = self.listed.last().map_or(rows.start, |(y, _)| y + 1);
         for y in first.max(rows.start)..rows.end {
             if self.row_is_used(y, s) {
-                let item = self.list(y, jobs);
-                self.listed.push((y, item));
+                self.listed.push((y, jobs.loads.len()));
+                let images = self.images.map_or(1, |i| i.count);
+                (0..images).for_each(|n| self.list(y, n, jobs));
             }
         }
         let at = |y: usize| {
@@ -122,10 +124,13 @@ impl Fill {
         })
     }
 
-    fn list(&self, y: usize, jobs: &mut Jobs) -> usize {
+    fn list(&self, y: usize, image: usize, jobs: &mut Jobs) {
         let layout = &self.source.layout;
         let (row, py) = (y / self.planes[0], y % self.planes[0]);
-        let row = if self.virtual_rows { 4 * row } else { row };
+        let (row, pitch) = match self.images {
+            Some(images) => (4 * row + image, images.pitch),
+            None => (row, 0),
+        };
         let line = row / 4 % self.slots * self.row_pitch + py * self.plane_y_pitch;
         let whole = self.beats * BEAT_WORDS == layout.padded_w;
         let (seg_count, seg_beats) = match whole {
@@ -133,6 +138,7 @@ impl Fill {
             false => (self.channels.len(), self.beats),
         };
         let ddr = self.source.offset
+            + image * pitch
             + y * layout.row_bytes()
             + self.channels.start * layout.channel_bytes()
             + self.columns.start * layout.word_bytes;
@@ -147,7 +153,7 @@ impl Fill {
             channel_beats: field(self.beats),
             plane_pitch: field(self.plane_pitch),
         };
-        jobs.load(load, line..line + self.plane_y_pitch)
+        jobs.load(load, line..line + self.plane_y_pitch);
     }
 
     /// A compute command's view of the fill: channels from `c0` on, first tap at map position (y, x).
@@ -158,21 +164,21 @@ impl Fill {
         let x = x - self.columns.start as i64;
         let (plane_y, py) = (y.div_euclid(sy), y.rem_euclid(sy) as usize);
         let (plane_x, px) = (x.div_euclid(sx), x.rem_euclid(sx) as usize);
-        let plane_y = if self.virtual_rows {
+        let plane_y = if self.images.is_some() {
             4 * plane_y
         } else {
             plane_y
         };
         // Between planes a position moves by one; `dilation` counts only where the phase always carries.
         let [mut dy, dx] = s.window.dilation;
-        if self.virtual_rows {
+        if self.images.is_some() {
             dy = 4;
         }
         let channel_line = (c0 - self.channels.start) * self.c_pitch;
         let slot_line = |slot: i64| slot.rem_euclid(self.slots as i64) as usize * self.row_pitch;
         let (h, w) = (self.source.layout.shape.h, self.columns.len());
         let [sy, sx] = self.planes;
-        let h_full = if self.virtual_rows { 4 * h } else { h / sy };
+        let h_full = if self.images.is_some() { 4 * h } else { h / sy };
         Compute {
             ring_lines: field(self.slots * self.row_pitch),
             // The ring is seen from the first channel used, so all of it moves up by that channel's lines.

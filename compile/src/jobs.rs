@@ -91,8 +91,8 @@ impl Jobs {
         }
     }
 
-    /// Appends a load and returns its index.
-    pub fn load(&mut self, load: Load, lines: Range<usize>) -> usize {
+    /// Appends a load.
+    pub fn load(&mut self, load: Load, lines: Range<usize>) {
         self.loads.push(Item {
             body: Body::Load(load),
             kind: 0,
@@ -100,7 +100,6 @@ impl Jobs {
             rows: (Space::Act(load.row_bank as usize), lines),
             after: self.mark,
         });
-        self.loads.len() - 1
     }
 
     /// Appends a weight or bias transfer and returns its index.

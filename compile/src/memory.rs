@@ -25,9 +25,9 @@ impl Arena {
         self.next = at + bytes;
         at
     }
-    /// Bytes handed out.
+    /// Bytes handed out, up to where another block may begin.
     pub fn bytes(&self) -> usize {
-        self.next
+        self.next.next_multiple_of(self.align)
     }
 }
 
@@ -57,9 +57,5 @@ impl Ring {
         if self.next + rows > self.depth {
             self.next = 0;
         }
-    }
-    /// Rows of the buffer.
-    pub fn depth(&self) -> usize {
-        self.depth
     }
 }

@@ -8,8 +8,7 @@
 use crate::conv::row_stores;
 use crate::error::CompileError;
 use crate::fill::Fill;
-use crate::jobs::field;
-use crate::passes::Build;
+use crate::jobs::{Jobs, field};
 use crate::stage::Stage;
 use crate::weights::groups;
 use cnna_spec::Accelerator;
@@ -80,21 +79,19 @@ fn tiling(s: &Stage, a: &Accelerator) -> Result<Tiling, CompileError> {
     })
 }
 
-/// Appends the stage's jobs. Errors: not even one channel of the narrowest block fits.
-pub fn schedule(s: &Stage, b: &mut Build) -> Result<(), CompileError> {
-    let a = b.accelerator;
+/// Appends the jobs of one image. Errors: not even one channel of the narrowest block fits.
+pub fn schedule(s: &Stage, a: &Accelerator, jobs: &mut Jobs) -> Result<(), CompileError> {
     let t = tiling(s, a)?;
     for x in groups(s.ow, t.block) {
         for channels in groups(s.input.layout.shape.c, t.channels) {
-            column(s, x.clone(), channels, b);
+            column(s, x.clone(), channels, a, jobs);
         }
     }
     Ok(())
 }
 
 /// All rows of some columns and channels.
-fn column(s: &Stage, x: Range<usize>, channels: Range<usize>, b: &mut Build) {
-    let a = b.accelerator;
+fn column(s: &Stage, x: Range<usize>, channels: Range<usize>, a: &Accelerator, jobs: &mut Jobs) {
     let mut fill = Fill::for_columns(s, x.clone(), channels.clone(), a);
     fill.open(fill.slots_for(&(0..s.input.layout.shape.h)), a);
     let rows = rows_of_use(s);
@@ -106,8 +103,8 @@ fn column(s: &Stage, x: Range<usize>, channels: Range<usize>, b: &mut Build) {
     };
     for o in (0..s.oh).step_by(rows) {
         let valid = rows.min(s.oh - o);
-        let region = b.jobs.out_ring.take(count * pitch * (ROWS / 2));
-        let loads = fill.rows(s.input_rows(o, valid), s, &mut b.jobs);
+        let region = jobs.out_ring.take(count * pitch * (ROWS / 2));
+        let loads = fill.rows(s.input_rows(o, valid), s, jobs);
         let cmd = Compute {
             mode: mode::POOL,
             first: 1,
@@ -127,6 +124,6 @@ fn column(s: &Stage, x: Range<usize>, channels: Range<usize>, b: &mut Build) {
         };
         let column = s.stored(x.start, a);
         let stores = row_stores(s, o, valid, &channels, column, pitch, region.start, a);
-        b.jobs.compute(cmd, loads, [None; 2], &region, stores);
+        jobs.compute(cmd, loads, [None; 2], &region, stores);
     }
 }

@@ -75,6 +75,14 @@ impl<'a> Stage<'a> {
         }
     }
 
+    /// The same stage on tensors that lie `bytes` further on: those of another image.
+    pub fn moved(&self, bytes: usize) -> Self {
+        let mut stage = self.clone();
+        stage.input.offset += bytes;
+        stage.output.offset += bytes;
+        stage
+    }
+
     /// Row and column planes of the input in the buffer.
     pub fn planes(&self) -> [usize; 2] {
         if self.spread {

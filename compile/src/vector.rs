@@ -1,10 +1,11 @@
-//! Fully connected layers in VECTOR mode: one input a step, 8 outputs a lane, bound by the weights' way from memory.
+//! Fully connected layers in VECTOR mode: one input a step, 8 outputs a lane, bound by the weights' way from memory. The
+//! images of a run share the weights: row y of image n is virtual row `4 * y + n`.
 //!
 //! The output is flat: one row of one channel, so that the next such layer reads it as columns.
 
 use crate::fill::Fill;
-use crate::jobs::{address, field};
-use crate::passes::Build;
+use crate::jobs::{Jobs, address, field};
+use crate::lower::Build;
 use crate::stage::Stage;
 use crate::weights::{Chunk, Form, Weights, groups};
 use cnna_spec::Accelerator;
@@ -18,11 +19,19 @@ fn parts(n: usize, most: usize) -> Vec<Range<usize>> {
     groups(n, n.div_ceil(n.div_ceil(most)))
 }
 
-/// Every row in the ring at once?
+/// The images of a run: how many, and bytes from a tensor of one to that of the next.
+#[derive(Clone, Copy, Debug)]
+pub struct Images {
+    /// Images of a run.
+    pub count: usize,
+    /// Bytes between their tensors.
+    pub pitch: usize,
+}
+
+/// The fill for all rows of the input, where the ring holds them at once.
 fn whole_fill(s: &Stage, a: &Accelerator) -> Option<Fill> {
     let i = s.input.layout.shape;
     let mut fill = Fill::new(&s.input, [1, 1], 0..i.c, 0..i.w, a);
-    fill.virtual_rows = true;
     fill.slots = i.h;
     (i.h * fill.row_pitch <= a.act_depth).then_some(fill)
 }
@@ -75,43 +84,59 @@ fn boxes(i: Shape, cap: usize, whole: bool, a: &Accelerator) -> Vec<Chunk> {
     all
 }
 
-/// Appends the stage's jobs.
-pub fn schedule<'a>(s: &Stage, conv: &'a Conv, b: &mut Build<'a>) {
+/// Lines of one image's results.
+fn lines(lanes: usize, a: &Accelerator) -> usize {
+    (lanes * PLAIN_WORDS).div_ceil(a.line_words())
+}
+
+/// Places the stage's weights in memory.
+pub fn place<'a>(s: &Stage, conv: &'a Conv, b: &mut Build<'a>) -> Weights {
     let a = b.accelerator;
     let input = s.input.layout.shape;
-    let lines = |lanes: usize| (lanes * PLAIN_WORDS).div_ceil(a.line_words());
     let lanes = (1..=a.lanes.min(conv.oc.div_ceil(PLAIN_WORDS)))
         .rev()
-        .find(|&l| lines(l) <= a.out_depth / 2)
+        .find(|&l| lines(l, a) <= a.out_depth / 2)
         .unwrap_or(1);
-    let mut whole = whole_fill(s, a);
-    let chunks = boxes(input, a.weight_depth / 2, whole.is_some(), a);
-    let form = Form::Vector;
-    let mut weights = Weights::place(
+    let whole = whole_fill(s, a).is_some();
+    Weights::place(
         conv,
         input,
-        form,
+        Form::Vector,
         lanes,
-        chunks.clone(),
+        boxes(input, a.weight_depth / 2, whole, a),
         a,
         &mut b.arena,
         &mut b.blocks,
-    );
-    let jobs = &mut b.jobs;
+    )
+}
+
+/// Appends the jobs of all images.
+pub fn schedule(
+    s: &Stage,
+    conv: &Conv,
+    weights: &mut Weights,
+    images: Images,
+    a: &Accelerator,
+    jobs: &mut Jobs,
+) {
+    let mut whole = whole_fill(s, a);
+    let chunks = weights.chunks.clone();
     for group in 0..weights.groups.len() {
         let outputs = weights.groups[group].clone();
         let lanes = outputs.len().div_ceil(PLAIN_WORDS);
-        let region = jobs.out_ring.take(lines(lanes));
+        // Two row banks: the results of two images share each line.
+        let pitch = lines(lanes, a);
+        let region = jobs.out_ring.take(pitch * images.count.div_ceil(2));
         for (k, chunk) in chunks.iter().enumerate() {
             let mut own;
             let fill = match &mut whole {
                 Some(fill) => fill,
                 None => {
                     own = Fill::new(&s.input, [1, 1], chunk.c.clone(), chunk.kx.clone(), a);
-                    own.virtual_rows = true;
                     &mut own
                 }
             };
+            fill.images = Some(images);
             let loads = fill.rows(chunk.ky.clone(), s, jobs);
             let (item, weight_row) = weights.need(group, k, jobs);
             let (bias_item, bias_row) = weights.bias(group, jobs);
@@ -122,7 +147,7 @@ pub fn schedule<'a>(s: &Stage, conv: &'a Conv, b: &mut Build<'a>) {
                 first: i32::from(k == 0),
                 last: i32::from(last),
                 relu: i32::from(s.relu()),
-                rows: 1,
+                rows: field(images.count),
                 shift: conv.shift,
                 bias_row: field(bias_row),
                 tiles: 1,
@@ -133,13 +158,12 @@ pub fn schedule<'a>(s: &Stage, conv: &'a Conv, b: &mut Build<'a>) {
                 weight_row: field(weight_row),
                 x_step: field(a.line_words()),
                 out_line: field(region.start),
-                out_row_pitch: field(region.len()),
-                out_c_pitch: field(region.len()),
+                out_row_pitch: field(pitch),
                 out_width: field(outputs.len()),
                 ..fill.view(s, chunk.c.start, y, x)
             };
             let stores = if last {
-                store(s, &outputs, &region)
+                stores(s, &outputs, region.start, pitch, images)
             } else {
                 Vec::new()
             };
@@ -149,16 +173,25 @@ pub fn schedule<'a>(s: &Stage, conv: &'a Conv, b: &mut Build<'a>) {
     }
 }
 
-/// One beat a lane: 8 outputs.
-fn store(s: &Stage, outputs: &Range<usize>, region: &Range<usize>) -> Vec<Store> {
-    vec![Store {
-        ddr: address(s.output.offset + outputs.start * s.output.layout.word_bytes),
-        seg_beats: field(outputs.len().div_ceil(PLAIN_WORDS)),
-        seg_count: 1,
-        seg_stride: 0,
-        line: field(region.start),
-        bank: 0,
-    }]
+/// One for each image; one beat a lane: 8 outputs.
+fn stores(
+    s: &Stage,
+    outputs: &Range<usize>,
+    line: usize,
+    pitch: usize,
+    images: Images,
+) -> Vec<Store> {
+    let first = s.output.offset + outputs.start * s.output.layout.word_bytes;
+    (0..images.count)
+        .map(|n| Store {
+            ddr: address(first + n * images.pitch),
+            seg_beats: field(outputs.len().div_ceil(PLAIN_WORDS)),
+            seg_count: 1,
+            seg_stride: 0,
+            line: field(line + n / 2 * pitch),
+            bank: field(n % 2),
+        })
+        .collect()
 }
 
 /// The shape of a flat output.

@@ -1,10 +1,12 @@
 //! What the scheduler refuses, and how it says so; and the programs it makes.
 
-use cnna_compile::{CompileError, Options, compile, zoo};
+use cnna_compile::{CompileError, CompiledProgram, Options, compile, zoo};
 use cnna_spec::Board;
 use cnna_spec::isa::{Body, COMMAND_BYTES, Command, Queue, TOKEN_PATHS, store_kind};
 use cnna_spec::layer::{Network, Op};
 use cnna_spec::num::Word;
+use cnna_spec::program::Stream;
+use std::collections::BTreeMap;
 
 fn board(set: &[(&str, &str)]) -> Board {
     let set: Vec<_> = set
@@ -16,6 +18,18 @@ fn board(set: &[(&str, &str)]) -> Board {
 
 fn small() -> Network {
     zoo::network("zoo:conv3x3@8x8x4-4", 1, Word::W16).expect("in the zoo")
+}
+
+fn commands(program: &CompiledProgram, stream: &Stream) -> Vec<Command> {
+    program.image[stream.commands_offset..]
+        .chunks_exact(COMMAND_BYTES)
+        .take(stream.commands)
+        .map(|c| {
+            Command::decode(&std::array::from_fn(|i| {
+                u32::from_le_bytes(c[4 * i..4 * i + 4].try_into().expect("four bytes"))
+            }))
+        })
+        .collect()
 }
 
 fn refusal(net: &Network, set: &[(&str, &str)]) -> CompileError {
@@ -103,26 +117,20 @@ fn layers_that_contradict_each_other_are_refused_by_name() {
 fn tokens_use_only_paths_that_exist_and_the_stream_ends_once() {
     let net = zoo::network("zoo:lenet", 1, Word::W16).expect("in the zoo");
     let program = compile(&net, &board(&[]), &Options::default()).expect("fits");
-    let commands: Vec<Command> = program
-        .image
-        .chunks_exact(COMMAND_BYTES)
-        .take(program.meta.commands)
-        .map(|c| {
-            Command::decode(&std::array::from_fn(|i| {
-                u32::from_le_bytes(c[4 * i..4 * i + 4].try_into().expect("four bytes"))
-            }))
-        })
-        .collect();
-    for c in &commands {
-        for q in Queue::ALL {
-            let path = |from, to| TOKEN_PATHS.contains(&(from, to));
-            assert!(c.wait & q.bit() == 0 || path(q, c.queue()), "{c:?}");
-            assert!(c.signal & q.bit() == 0 || path(c.queue(), q), "{c:?}");
+    assert_eq!(program.meta.streams.len(), 2);
+    for stream in &program.meta.streams {
+        let commands = commands(&program, stream);
+        for c in &commands {
+            for q in Queue::ALL {
+                let path = |from, to| TOKEN_PATHS.contains(&(from, to));
+                assert!(c.wait & q.bit() == 0 || path(q, c.queue()), "{c:?}");
+                assert!(c.signal & q.bit() == 0 || path(c.queue(), q), "{c:?}");
+            }
         }
+        let end = |c: &Command| matches!(c.body, Body::Store(_)) && c.kind == store_kind::END;
+        assert_eq!(commands.iter().filter(|c| end(c)).count(), 1);
+        assert!(end(commands.last().expect("not empty")));
     }
-    let end = |c: &Command| matches!(c.body, Body::Store(_)) && c.kind == store_kind::END;
-    assert_eq!(commands.iter().filter(|c| end(c)).count(), 1);
-    assert!(end(commands.last().expect("not empty")));
 }
 
 #[test]
@@ -138,4 +146,94 @@ fn pooling_rides_on_a_convolution_only_when_asked_to() {
     };
     assert_eq!(layers(false), net.layers.len());
     assert!(layers(true) < net.layers.len());
+}
+
+/// How often each block of weights is read, by layer and address.
+fn weight_reads(program: &CompiledProgram, stream: &Stream) -> BTreeMap<(u16, i32), usize> {
+    let mut reads = BTreeMap::new();
+    for c in commands(program, stream) {
+        if let Body::Weight(w) = c.body {
+            *reads.entry((c.tag, w.ddr)).or_default() += 1;
+        }
+    }
+    reads
+}
+
+#[test]
+fn a_batch_reads_the_same_weights_and_those_of_fully_connected_layers_only_once() {
+    let net = zoo::network("zoo:vgg16@56", 1, Word::W16).expect("in the zoo");
+    for (name, images) in [("ultra96", 4), ("pynq-z2", 2)] {
+        let board = Board::load(name, &[]).expect("built in");
+        let program = compile(&net, &board, &Options::default()).expect("fits");
+        let [alone, batch] = &*program.meta.streams else {
+            panic!("{:?}", program.meta.streams)
+        };
+        assert_eq!((alone.images, batch.images), (1, images));
+        let [alone, batch] = [alone, batch].map(|s| weight_reads(&program, s));
+        assert_eq!(
+            alone.keys().collect::<Vec<_>>(),
+            batch.keys().collect::<Vec<_>>()
+        );
+        for (key, n) in &batch {
+            let mode = &program.meta.layers[key.0 as usize].mode;
+            let most = if mode == "vector" {
+                alone[key]
+            } else {
+                images * alone[key]
+            };
+            assert!(
+                *n <= most,
+                "{mode} {key:?}: {n} times, alone {}",
+                alone[key]
+            );
+        }
+        // The first layer's stay in the buffer from the first image to the last.
+        assert!(
+            batch
+                .iter()
+                .filter(|(key, _)| key.0 == 0)
+                .all(|(_, n)| *n == 1)
+        );
+    }
+}
+
+#[test]
+fn a_batch_is_as_large_as_machine_user_and_memory_let_it_be() {
+    let batch = |name: &str, batch: usize, set: &[(&str, &str)]| {
+        let net = zoo::network(name, 1, Word::W16).expect("in the zoo");
+        let options = Options {
+            batch,
+            ..Options::default()
+        };
+        let p = compile(&net, &board(set), &options).expect("fits");
+        (p.meta.batch(), p.batch_wanted, p.meta.window_bytes)
+    };
+    let all = usize::MAX;
+    let (four, wanted, bytes) = batch("zoo:lenet", all, &[]);
+    assert_eq!((four, wanted), (4, 4));
+    assert_eq!(batch("zoo:lenet", all, &[("tiles", "1")]).0, 2);
+    assert_eq!(
+        batch("zoo:lenet", all, &[("tiles", "4"), ("lanes", "5")]).0,
+        4
+    );
+    for n in [0, 1, 2, 3] {
+        assert_eq!(batch("zoo:lenet", n, &[]).0, n.max(1));
+    }
+    assert_eq!(
+        batch("zoo:conv3x3@8x8x4-4", all, &[]).0,
+        1,
+        "nothing to share"
+    );
+    let reserved = |bytes: usize| {
+        batch(
+            "zoo:lenet",
+            all,
+            &[("platform.dma_bytes", &bytes.to_string())],
+        )
+    };
+    assert_eq!(reserved(bytes).0, 4);
+    let (three, wanted, smaller) = reserved(bytes - 1);
+    assert_eq!((three, wanted), (3, 4));
+    assert!(smaller < bytes);
+    assert_eq!(reserved(4096).0, 1);
 }

@@ -120,8 +120,6 @@ impl<'a> Driver<'a> {
             (regs::MEM_BASE_LO, base as u32),
             (regs::MEM_BASE_HI, (base >> 32) as u32),
             (regs::MEM_SIZE, narrow(meta.window_bytes)),
-            (regs::PROG_OFFSET, narrow(meta.commands_offset)),
-            (regs::PROG_COUNT, narrow(meta.commands)),
         ] {
             self.device.write(reg, value)?;
         }
@@ -177,22 +175,34 @@ pub struct Loaded<'a, 'p> {
 }
 
 impl Loaded<'_, '_> {
-    /// Runs the program on one image, [channel][row][column] words, and reports what the counters say.
+    /// Runs the program once, on one image or on as many as its other stream takes, and reports what the counters say.
     ///
-    /// Errors: timeout (with the registers), the device's own error, interruption (device reset), the server is gone.
-    /// Panics when the image's length is not the program's input; [`crate::tensor::read_input`] checks it.
-    pub fn run(&mut self, image: &[i16]) -> Result<RunReport, HostError> {
+    /// `images` are [channel][row][column] words, one image behind the other. Errors: a number of images that no stream
+    /// takes, timeout (with the registers), the device's own error, interruption (device reset), the server is gone.
+    /// Panics on a part of an image; [`crate::tensor::read_input`] gives whole ones.
+    pub fn run(&mut self, images: &[i16]) -> Result<RunReport, HostError> {
         let input = &self.meta.input;
-        let mut bytes = vec![0; input.layout.bytes()];
-        input.layout.pack(image, &mut bytes);
+        let image_len = input.layout.shape.len();
+        assert_eq!(images.len() % image_len, 0, "whole images");
+        let count = images.len() / image_len;
+        let stream = self.meta.stream(count).ok_or(HostError::NoStream {
+            images: count,
+            batch: self.meta.batch(),
+        })?;
         if self.driver.stop_requested() {
             return Err(HostError::Interrupted);
         }
         let device = &mut self.driver.device;
-        device.copy_in(input.offset, &bytes)?;
+        let mut bytes = vec![0; input.layout.bytes()];
+        for (n, image) in images.chunks_exact(image_len).enumerate() {
+            input.layout.pack(image, &mut bytes);
+            device.copy_in(self.meta.offset(input, n), &bytes)?;
+        }
+        device.write(regs::PROG_OFFSET, narrow(stream.commands_offset))?;
+        device.write(regs::PROG_COUNT, narrow(stream.commands))?;
         let sequence = device.read(regs::DONE).wrapping_add(1);
         device.write(regs::START, sequence)?;
-        self.driver.wait(sequence, self.meta.estimated_cycles)?;
+        self.driver.wait(sequence, stream.estimated_cycles)?;
         self.check_error()?;
         let device = &self.driver.device;
         let mut records = Vec::with_capacity(self.meta.layers.len());
@@ -207,27 +217,30 @@ impl Loaded<'_, '_> {
         }
         Ok(RunReport::new(
             &self.meta.layers,
+            count as u64,
             &records,
             device.read(regs::CYCLES),
             device.read(regs::SATURATED),
         ))
     }
 
-    /// The last run's result, in the order of the output tensor's shape.
-    pub fn output(&self) -> Result<Vec<i16>, HostError> {
-        self.tensor(self.meta.output())
+    /// The last run's result for its image number `image`, in the order of the output tensor's shape.
+    pub fn output(&self, image: usize) -> Result<Vec<i16>, HostError> {
+        self.tensor(self.meta.output(), image)
     }
 
     /// Any tensor of the last run, [channel][row][column]. It is whole as long as no later layer reuses its memory.
-    pub fn tensor(&self, info: &TensorInfo) -> Result<Vec<i16>, HostError> {
+    pub fn tensor(&self, info: &TensorInfo, image: usize) -> Result<Vec<i16>, HostError> {
         let mut bytes = vec![0; info.layout.bytes()];
-        self.driver.device.copy_out(info.offset, &mut bytes)?;
+        let at = self.meta.offset(info, image);
+        self.driver.device.copy_out(at, &mut bytes)?;
         Ok(info.layout.unpack(&bytes))
     }
 
-    /// Runs a whole batch, image by image. Returns the results, one behind the other, and the counters' sums.
+    /// Runs a whole batch, as many images at once as the program takes, the rest one by one. Returns the results, one
+    /// behind the other, and the counters' sums.
     ///
-    /// `progress` is told after each image how many are done. Errors: those of [`Loaded::run`], at the first image that fails.
+    /// `progress` is told after each run how many images are done. Errors: those of [`Loaded::run`], at the first that fails.
     pub fn run_batch(
         &mut self,
         batch: &Batch,
@@ -235,10 +248,12 @@ impl Loaded<'_, '_> {
     ) -> Result<(Vec<i16>, RunReport), HostError> {
         let mut total = RunReport::default();
         let mut words = Vec::with_capacity(batch.len() * self.meta.output().layout.shape.len());
-        for (i, image) in batch.images().enumerate() {
-            total.add(&self.run(image)?);
-            words.extend(self.output()?);
-            progress(i + 1);
+        for run in self.meta.runs(batch.len()) {
+            total.add(&self.run(batch.range(&run))?);
+            for image in 0..run.len() {
+                words.extend(self.output(image)?);
+            }
+            progress(run.end);
         }
         Ok((words, total))
     }

@@ -87,6 +87,16 @@ pub enum HostError {
         /// Board the program was compiled for.
         board: String,
     },
+    /// A run of more or fewer images than any stream takes.
+    #[error(
+        "a run of {images} images: this program runs 1 or {batch} at once, run them in such parts"
+    )]
+    NoStream {
+        /// Images asked for.
+        images: usize,
+        /// Images of the program's largest stream.
+        batch: usize,
+    },
     /// The device's memory is too small for the program.
     #[error("the program needs a memory window of {need} bytes, the device has {have}: {remedy}")]
     WindowTooSmall {

@@ -47,9 +47,10 @@ pub struct RunReport {
 }
 
 impl RunReport {
-    /// From the counters at the end and each layer's record (`regs::COUNTERS` order), for one image.
+    /// From the counters at the end and each layer's record (`regs::COUNTERS` order), for one run of `images` images.
     pub fn new(
         layers: &[LayerInfo],
+        images: u64,
         records: &[[u32; regs::COUNTERS.len()]],
         cycles: u32,
         saturated: u32,
@@ -64,7 +65,7 @@ impl RunReport {
                 let report = LayerReport {
                     name: layer.name.clone(),
                     mode: layer.mode.clone(),
-                    macs: layer.macs,
+                    macs: layer.macs * images,
                     cycles: d(0),
                     saturated: d(1),
                     busy: d(2),
@@ -79,7 +80,7 @@ impl RunReport {
             })
             .collect();
         RunReport {
-            images: 1,
+            images,
             cycles: cycles.into(),
             saturated: saturated.into(),
             layers,
@@ -122,6 +123,8 @@ pub struct Summary<'a> {
     pub clock_mhz: f64,
     /// `cycles` at that clock.
     pub milliseconds: f64,
+    /// `cycles` over `images`: less where images shared a run.
+    pub cycles_per_image: f64,
     /// The counters.
     #[serde(flatten)]
     pub report: &'a RunReport,
@@ -136,6 +139,7 @@ impl<'a> Summary<'a> {
             device,
             clock_mhz: board.clock_mhz,
             milliseconds: report.cycles as f64 / (board.clock_mhz * 1e3),
+            cycles_per_image: report.cycles as f64 / report.images.max(1) as f64,
             report,
         }
     }
@@ -191,8 +195,14 @@ impl<'a> Summary<'a> {
         );
         let _ = write!(
             s,
-            "{} image(s), {} cycles = {:.3} ms at {} MHz (planned clock of {}), {} results saturated",
-            r.images, r.cycles, self.milliseconds, self.clock_mhz, self.board, r.saturated
+            "{} image(s), {} cycles = {:.3} ms at {} MHz (planned clock of {}), {:.0} cycles an image, {} results saturated",
+            r.images,
+            r.cycles,
+            self.milliseconds,
+            self.clock_mhz,
+            self.board,
+            self.cycles_per_image,
+            r.saturated
         );
         s
     }

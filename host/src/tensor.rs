@@ -7,6 +7,7 @@ use cnna_spec::num::{Word, dequantise, quantise};
 use cnna_spec::program::{ProgramMeta, TensorInfo};
 use npyz::{DType, NpyFile, Order, TypeChar, WriterBuilder};
 use std::io::BufReader;
+use std::ops::Range;
 use std::path::Path;
 
 /// A batch of images, each [channel][row][column] words.
@@ -26,6 +27,10 @@ impl Batch {
     /// True without an image.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+    /// Some images, one behind the other.
+    pub fn range(&self, images: &Range<usize>) -> &[i16] {
+        &self.words[images.start * self.image_len..images.end * self.image_len]
     }
     /// One image after the other.
     pub fn images(&self) -> impl Iterator<Item = &[i16]> {

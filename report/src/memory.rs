@@ -11,7 +11,7 @@ use std::ops::Range;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
-    /// The command stream.
+    /// A command stream.
     Commands,
     /// One layer's weights, gaps between its streams included.
     Weights,
@@ -21,18 +21,21 @@ pub enum Kind {
     Input,
     /// One layer's output tensor.
     Output,
+    /// The tensors of a batch's further images.
+    Images,
     /// One layer's record of counters.
     Counters,
 }
 
 impl Kind {
     /// All kinds, in the order of a legend.
-    pub const ALL: [Kind; 6] = [
+    pub const ALL: [Kind; 7] = [
         Kind::Commands,
         Kind::Weights,
         Kind::Biases,
         Kind::Input,
         Kind::Output,
+        Kind::Images,
         Kind::Counters,
     ];
 
@@ -44,6 +47,7 @@ impl Kind {
             Kind::Biases => "biases",
             Kind::Input => "input",
             Kind::Output => "output",
+            Kind::Images => "more images",
             Kind::Counters => "counters",
         }
     }
@@ -62,14 +66,26 @@ pub struct Region {
     pub what: String,
 }
 
-/// All regions by offset. Errors: the command stream leaves the image.
+/// All regions by offset; `traffic` is any stream's, for they share weights and biases. Errors: a stream leaves the image.
 pub fn map(program: &Program<'_>, traffic: &Traffic) -> Result<Vec<Region>, ReportError> {
     let meta = &program.meta;
     let tensor = |t: &cnna_spec::program::TensorInfo| t.offset..t.offset + t.layout.bytes();
-    let mut regions = vec![
-        region(Kind::Commands, commands(program)?, None),
-        region(Kind::Input, tensor(&meta.input), None),
-    ];
+    let mut regions = vec![region(Kind::Input, tensor(&meta.input), None)];
+    for s in &meta.streams {
+        regions.push(Region {
+            what: format!("commands for {} image(s)", s.images),
+            ..region(Kind::Commands, commands(program, s)?, None)
+        });
+    }
+    if meta.batch() > 1 {
+        let tensors = std::iter::once(&meta.input).chain(meta.layers.iter().map(|l| &l.output));
+        let first = tensors.map(|t| t.offset).min().unwrap_or(0) + meta.image_pitch;
+        let others = meta.batch() - 1;
+        regions.push(Region {
+            what: format!("the same tensors of {others} more image(s)"),
+            ..region(Kind::Images, first..first + others * meta.image_pitch, None)
+        });
+    }
     for (l, t) in meta.layers.iter().zip(&traffic.layers) {
         let name = Some(l.name.as_str());
         let stored = [(Kind::Weights, &t.weights), (Kind::Biases, &t.biases)];

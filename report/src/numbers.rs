@@ -221,7 +221,9 @@ impl Report {
                 found: run.layers.len(),
             });
         }
-        let traffic = traffic(program)?;
+        // The page is about one image; a program's first stream is for one.
+        let stream = &meta.streams[0];
+        let traffic = traffic(program, stream)?;
         let rows = meta.layers.iter().zip(&run.layers).zip(&traffic.layers);
         let layers: Vec<Layer> = rows
             .map(|((info, counters), t)| Layer::new(info, counters, t, board))
@@ -243,7 +245,7 @@ impl Report {
             image: image.into(),
             clock_mhz: board.clock_mhz,
             cycles: run.cycles,
-            estimated_cycles: meta.estimated_cycles,
+            estimated_cycles: stream.estimated_cycles,
             milliseconds: run.cycles as f64 / (board.clock_mhz * 1e3),
             macs,
             mac_per_dsp_per_cycle: ratio(macs, run.cycles) / a.dsps() as f64,

@@ -54,6 +54,7 @@ pub fn kind(kind: Kind) -> &'static str {
         Kind::Biases => "orange",
         Kind::Input => "green",
         Kind::Output => "blue",
+        Kind::Images => "grey",
         Kind::Counters => "rose",
     }
 }

@@ -1,8 +1,8 @@
-//! A program's command stream, counted: commands of each queue and layer, bytes that weights cost.
+//! A command stream of a program, counted: commands of each queue and layer, bytes that weights cost.
 
 use crate::ReportError;
 use cnna_spec::isa::{Body, COMMAND_BYTES, COMMAND_WORDS, Command, Queue, Weight, weight_kind};
-use cnna_spec::program::Program;
+use cnna_spec::program::{Program, Stream};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -19,7 +19,7 @@ pub struct LayerTraffic {
     pub biases: Option<Range<usize>>,
 }
 
-/// All commands of a program, counted.
+/// All commands of a stream, counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
     /// Commands by the queue's name.
@@ -28,26 +28,25 @@ pub struct Traffic {
     pub layers: Vec<LayerTraffic>,
 }
 
-/// Bytes of the window that hold commands. Errors: not in the image.
-pub fn commands(program: &Program<'_>) -> Result<Range<usize>, ReportError> {
-    let meta = &program.meta;
-    let bytes = meta.commands.checked_mul(COMMAND_BYTES);
-    let end = bytes.and_then(|b| b.checked_add(meta.commands_offset));
+/// Bytes of the window that hold a stream's commands. Errors: not in the image.
+pub fn commands(program: &Program<'_>, stream: &Stream) -> Result<Range<usize>, ReportError> {
+    let bytes = stream.commands.checked_mul(COMMAND_BYTES);
+    let end = bytes.and_then(|b| b.checked_add(stream.commands_offset));
     match end {
-        Some(end) if end <= program.image.len() => Ok(meta.commands_offset..end),
+        Some(end) if end <= program.image.len() => Ok(stream.commands_offset..end),
         _ => Err(ReportError::Stream),
     }
 }
 
-/// Counts a program's commands. Errors: the stream leaves the image.
-pub fn traffic(program: &Program<'_>) -> Result<Traffic, ReportError> {
+/// Counts a stream's commands. Errors: it leaves the image.
+pub fn traffic(program: &Program<'_>, stream: &Stream) -> Result<Traffic, ReportError> {
     let meta = &program.meta;
     let mut t = Traffic {
         by_queue: Queue::ALL.map(|q| (queue_name(q), 0)).into(),
         layers: vec![LayerTraffic::default(); meta.layers.len()],
     };
     let a = meta.accelerator();
-    for bytes in program.image[commands(program)?].chunks_exact(COMMAND_BYTES) {
+    for bytes in program.image[commands(program, stream)?].chunks_exact(COMMAND_BYTES) {
         let command = decode(bytes);
         *t.by_queue.entry(queue_name(command.queue())).or_default() += 1;
         let Some(layer) = t.layers.get_mut(usize::from(command.tag)) else {

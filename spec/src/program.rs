@@ -6,18 +6,21 @@
 //!       ... CRC-32 of everything before it
 //! 4096k sections: META (TOML), IMAGE (first bytes of the memory window), REFERENCE (structure TOML), WEIGHTS, BIASES
 //! ```
-//! All little endian. The window is position-independent: every offset counts from its start.
+//! All little endian. The window is position-independent: every offset counts from its start. A program has a stream of
+//! commands for one image and may have another for several, over the same weights; every tensor has room for that many images.
 
 use crate::config::{Accelerator, Board};
 use crate::error::SpecError;
+use crate::isa::COMMAND_BYTES;
 use crate::layer::{Network, Op, Shape};
 use crate::layout::TensorLayout;
 use serde::{Deserialize, Serialize};
 use std::io::{Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::path::Path;
 
 const MAGIC: &[u8; 8] = b"CNNAPROG";
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const ALIGN: u64 = 4096;
 const SECTIONS: usize = 5;
 const HEADER: usize = 32 + SECTIONS * 24 + 4;
@@ -25,9 +28,9 @@ const HEADER: usize = 32 + SECTIONS * 24 + 4;
 /// A tensor in the window.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TensorInfo {
-    /// Byte offset in the window.
+    /// Byte offset of the first image's in the window; see [`ProgramMeta::offset`] for the others.
     pub offset: usize,
-    /// Shape and strides.
+    /// Shape and strides of one image's.
     pub layout: TensorLayout,
     /// Fraction bits.
     pub frac: i32,
@@ -42,14 +45,27 @@ pub struct LayerInfo {
     pub network_layer: usize,
     /// How it runs, for people: "winograd", "direct", "vector", "pool".
     pub mode: String,
-    /// Multiply-accumulates.
+    /// Multiply-accumulates of one image.
     pub macs: u64,
     /// Shape of its input.
     pub input: Shape,
     /// Its result in the window.
     pub output: TensorInfo,
-    /// Byte offset of its mark's record in the window.
+    /// Byte offset of its mark's record in the window, whichever stream runs.
     pub record: usize,
+}
+
+/// Commands that run the whole network on some images, layer after layer, each layer for all of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stream {
+    /// Images of a run.
+    pub images: usize,
+    /// Byte offset of its commands in the window.
+    pub commands_offset: usize,
+    /// Commands.
+    pub commands: usize,
+    /// Cost estimate of the compiler in cycles for the whole run, 0 when it gave none.
+    pub estimated_cycles: u64,
 }
 
 /// Everything about a program except its bytes.
@@ -57,14 +73,12 @@ pub struct LayerInfo {
 pub struct ProgramMeta {
     /// The network's name.
     pub name: String,
-    /// Cost estimate of the compiler in cycles, 0 when it gave none.
-    pub estimated_cycles: u64,
-    /// Byte offset of the command stream.
-    pub commands_offset: usize,
-    /// Commands.
-    pub commands: usize,
     /// Bytes of the whole window.
     pub window_bytes: usize,
+    /// Bytes from a tensor of one image to the same tensor of the next.
+    pub image_pitch: usize,
+    /// One for a single image, then, where the program has it, one for several.
+    pub streams: Vec<Stream>,
     /// Input tensor.
     pub input: TensorInfo,
     /// In order of execution.
@@ -81,6 +95,76 @@ impl ProgramMeta {
     /// The network's result: the last layer's output.
     pub fn output(&self) -> &TensorInfo {
         &self.layers.last().expect("a program has a layer").output
+    }
+    /// Most images of one run.
+    pub fn batch(&self) -> usize {
+        self.streams.last().expect("a program has a stream").images
+    }
+    /// The stream that runs `images` images.
+    pub fn stream(&self, images: usize) -> Option<&Stream> {
+        self.streams.iter().find(|s| s.images == images)
+    }
+    /// How `images` images are run: as many at once as a stream takes, the rest one by one.
+    pub fn runs(&self, images: usize) -> impl Iterator<Item = Range<usize>> + use<> {
+        let batch = self.batch();
+        let whole = images / batch * batch;
+        let size = move |from: usize| if from < whole { batch } else { 1 };
+        (0..whole)
+            .step_by(batch)
+            .chain(whole..images)
+            .map(move |from| from..from + size(from))
+    }
+    /// Byte offset of a tensor of image `image` of a run.
+    pub fn offset(&self, tensor: &TensorInfo, image: usize) -> usize {
+        tensor.offset + image * self.image_pitch
+    }
+
+    /// True when every tensor of every image, every record and every command lies in the window.
+    fn is_inside(&self, image_bytes: usize) -> bool {
+        let ends = |offset: usize, bytes: Option<usize>, limit: usize| {
+            bytes
+                .and_then(|b| offset.checked_add(b))
+                .is_some_and(|end| end <= limit)
+        };
+        let others = self.image_pitch.checked_mul(self.batch() - 1);
+        let tensor = |t: &TensorInfo| {
+            let bytes = others.and_then(|o| o.checked_add(t.layout.bytes()));
+            ends(t.offset, bytes, self.window_bytes)
+        };
+        let record = |at| ends(at, Some(crate::regs::RECORD_BYTES), self.window_bytes);
+        let commands = |s: &Stream| {
+            let bytes = s.commands.checked_mul(COMMAND_BYTES);
+            ends(s.commands_offset, bytes, image_bytes)
+        };
+        image_bytes <= self.window_bytes
+            && tensor(&self.input)
+            && self
+                .layers
+                .iter()
+                .all(|l| tensor(&l.output) && record(l.record))
+            && self.streams.iter().all(commands)
+    }
+
+    /// What is missing or contradicts itself.
+    fn flaw(&self, image_bytes: usize) -> Option<&'static str> {
+        let most = self.accelerator().vector_images();
+        let sizes: Vec<usize> = self.streams.iter().map(|s| s.images).collect();
+        let sized = match *sizes {
+            [1] => true,
+            [1, n] => (2..=most).contains(&n),
+            _ => false,
+        };
+        if self.layers.is_empty() {
+            Some("it has no layer")
+        } else if !sized {
+            Some(
+                "its streams are not one for a single image and at most one for as many as the machine takes",
+            )
+        } else if !self.is_inside(image_bytes) {
+            Some("its memory map leaves its window")
+        } else {
+            None
+        }
     }
 }
 
@@ -258,14 +342,8 @@ impl<'a> Program<'a> {
                     .into(),
             ));
         }
-        let inside = meta.layers.iter().all(|l| {
-            l.output.offset + l.output.layout.bytes() <= meta.window_bytes
-                && l.record + crate::regs::RECORD_BYTES <= meta.window_bytes
-        }) && meta.input.offset + meta.input.layout.bytes() <= meta.window_bytes
-            && sections[1].len() <= meta.window_bytes
-            && !meta.layers.is_empty();
-        if !inside {
-            return Err(bad("its memory map leaves its window".into()));
+        if let Some(flaw) = meta.flaw(sections[1].len()) {
+            return Err(bad(format!("{flaw}: compile the model again")));
         }
         Ok(Program {
             meta,

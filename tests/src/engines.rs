@@ -1,14 +1,14 @@
-//! Runs a program on any engine through its registers, and compares what two engines did.
+//! Runs a stream of a program on any engine through its registers, and compares what two engines did.
 
 use cnna_spec::engine::Engine;
-use cnna_spec::program::ProgramMeta;
+use cnna_spec::program::{ProgramMeta, Stream};
 use cnna_spec::regs::{self, RECORD_BYTES};
 
-/// What an engine made of a program and an image.
+/// What an engine made of a stream and its images.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// Each layer's stored words, [channel][row][column].
-    pub layers: Vec<Vec<i16>>,
+    /// Each image's stored words of each layer, [image][layer], [channel][row][column].
+    pub images: Vec<Vec<Vec<i16>>>,
     /// Each layer's mark, as `regs::COUNTERS`.
     pub records: Vec<[u32; 8]>,
     /// The counters at the end.
@@ -17,16 +17,39 @@ pub struct Outcome {
     pub status: u32,
 }
 
-/// Loads the window, starts the engine and waits at most `limit` cycles.
+/// A window with a program's image and inputs in it, and `filler` in every other byte.
+pub fn window(meta: &ProgramMeta, image: &[u8], inputs: &[Vec<i16>], filler: u8) -> Vec<u8> {
+    let mut window = vec![filler; meta.window_bytes];
+    window[..image.len()].copy_from_slice(image);
+    for (n, input) in inputs.iter().enumerate() {
+        let at = meta.offset(&meta.input, n);
+        meta.input.layout.pack(input, &mut window[at..]);
+    }
+    window
+}
+
+/// The words of every layer of every image, [image][layer].
+pub fn layers(meta: &ProgramMeta, window: &[u8], images: usize) -> Vec<Vec<Vec<i16>>> {
+    let outputs = || meta.layers.iter().map(|l| &l.output);
+    let image = |n| {
+        let tensor = |t| meta.offset(t, n);
+        outputs()
+            .map(|t| t.layout.unpack(&window[tensor(t)..]))
+            .collect()
+    };
+    (0..images).map(image).collect()
+}
+
+/// Loads the window, starts the engine on the stream for as many images as `inputs`, and waits at most `limit` cycles.
 pub fn run(
     engine: &mut dyn Engine,
     meta: &ProgramMeta,
     image: &[u8],
-    input: &[i16],
+    inputs: &[Vec<i16>],
     limit: u64,
 ) -> Result<Outcome, String> {
-    let mut window = window(meta, image, input);
-    let sequence = start(engine, meta);
+    let mut window = window(meta, image, inputs, 0x5a);
+    let sequence = start(engine, meta, inputs.len()).ok_or("no such stream")?;
     if engine
         .advance(&mut window, limit)
         .map_err(|e| e.to_string())?
@@ -36,38 +59,33 @@ pub fn run(
     if engine.read(regs::DONE) != sequence {
         return Err("idle, but not done".into());
     }
-    Ok(outcome(engine, meta, &window))
+    Ok(outcome(engine, meta, &window, inputs.len()))
 }
 
-/// The memory window before a run.
-pub fn window(meta: &ProgramMeta, image: &[u8], input: &[i16]) -> Vec<u8> {
-    // What nobody writes must not matter.
-    let mut window = vec![0x5a; meta.window_bytes];
-    window[..image.len()].copy_from_slice(image);
-    meta.input
-        .layout
-        .pack(input, &mut window[meta.input.offset..]);
-    window
-}
-
-/// Gives the engine the program's place and starts it; returns the run's sequence number.
-pub fn start(engine: &mut dyn Engine, meta: &ProgramMeta) -> u32 {
+/// Gives the engine the stream for so many images and starts it; returns the run's sequence number.
+pub fn start(engine: &mut dyn Engine, meta: &ProgramMeta, images: usize) -> Option<u32> {
+    let stream: &Stream = meta.stream(images)?;
     for (reg, value) in [
         (regs::MEM_BASE_LO, 0x4000_0000),
         (regs::MEM_BASE_HI, 0x8),
         (regs::MEM_SIZE, meta.window_bytes as u32),
-        (regs::PROG_OFFSET, meta.commands_offset as u32),
-        (regs::PROG_COUNT, meta.commands as u32),
+        (regs::PROG_OFFSET, stream.commands_offset as u32),
+        (regs::PROG_COUNT, stream.commands as u32),
     ] {
         engine.write(reg, value);
     }
     let sequence = engine.read(regs::DONE).wrapping_add(1);
     engine.write(regs::START, sequence);
-    sequence
+    Some(sequence)
 }
 
 /// What a finished run left.
-pub fn outcome(engine: &mut dyn Engine, meta: &ProgramMeta, window: &[u8]) -> Outcome {
+pub fn outcome(
+    engine: &mut dyn Engine,
+    meta: &ProgramMeta,
+    window: &[u8],
+    images: usize,
+) -> Outcome {
     let record = |at: usize| {
         let mut r = [0; 8];
         for (v, b) in r.iter_mut().zip(window[at..at + RECORD_BYTES].chunks(4)) {
@@ -76,11 +94,7 @@ pub fn outcome(engine: &mut dyn Engine, meta: &ProgramMeta, window: &[u8]) -> Ou
         r
     };
     Outcome {
-        layers: meta
-            .layers
-            .iter()
-            .map(|l| l.output.layout.unpack(&window[l.output.offset..]))
-            .collect(),
+        images: layers(meta, window, images),
         records: meta.layers.iter().map(|l| record(l.record)).collect(),
         counters: regs::COUNTERS.iter().map(|r| engine.read(*r)).collect(),
         status: engine.read(regs::STATUS),

@@ -118,13 +118,17 @@ pub fn random_layer(r: &mut StdRng, n: usize, i: Shape, word: Word) -> Layer {
             Op::Conv(random_conv(r, i, w, channels, word))
         }
     };
+    layer(format!("layer{n}"), op, i)
+}
+
+fn layer(name: String, op: Op, i: Shape) -> Layer {
     let (w, c) = match &op {
         Op::Conv(c) => (c.window, c.oc),
         Op::MaxPool(w) => (*w, i.c),
     };
     let [oh, ow] = w.output(i.h, i.w).expect("windows are chosen to fit");
     Layer {
-        name: format!("layer{n}"),
+        name,
         op,
         input: i,
         output: Shape { c, h: oh, w: ow },
@@ -146,6 +150,41 @@ pub fn random_network(r: &mut StdRng, word: Word) -> Network {
         let i = layers.last().map_or(input, |l| l.output);
         layers.push(random_layer(r, n, i, word));
     }
+    network(input, word, layers)
+}
+
+/// Up to one other layer, then one to three fully connected ones: a network whose weights a batch shares.
+pub fn random_vector_network(r: &mut StdRng, word: Word) -> Network {
+    let side = pick(r, &[1, 2, 5, 9]);
+    let input = Shape {
+        c: r.random_range(1..=40),
+        h: r.random_range(1..=side),
+        w: r.random_range(1..=side),
+    };
+    let mut layers: Vec<Layer> = Vec::new();
+    if r.random() {
+        layers.push(random_layer(r, 0, input, word));
+    }
+    let outputs: Vec<usize> = (0..r.random_range(1..=3))
+        .map(|_| r.random_range(1..=250))
+        .collect();
+    let from = layers.last().map_or(input, |l| l.output);
+    layers.extend(fully_connected(r, from, &outputs, word).layers);
+    network(input, word, layers)
+}
+
+/// Fully connected layers with so many outputs each.
+pub fn fully_connected(r: &mut StdRng, input: Shape, outputs: &[usize], word: Word) -> Network {
+    let mut layers: Vec<Layer> = Vec::new();
+    for (n, &outputs) in outputs.iter().enumerate() {
+        let i = layers.last().map_or(input, |l| l.output);
+        let conv = random_conv(r, i, Window::plain(i.h, i.w), outputs, word);
+        layers.push(layer(format!("fc{n}"), Op::Conv(conv), i));
+    }
+    network(input, word, layers)
+}
+
+fn network(input: Shape, word: Word, layers: Vec<Layer>) -> Network {
     Network {
         name: "random".into(),
         word,

@@ -2,17 +2,18 @@
 //!
 //! `CNNA_SEED=n` runs one case, `CNNA_CASES=n` that many from the first on.
 
-use cnna_compile::{CompileError, Options, compile};
+use cnna_compile::{CompileError, CompiledProgram, Options, compile};
 use cnna_sim::buffers::Buffers;
 use cnna_sim::exec::{self, run_in_order};
 use cnna_spec::golden;
 use cnna_spec::isa::{Body, COMMAND_BYTES, COMMAND_WORDS, Command, Queue, store_kind};
 use cnna_spec::layer::{Layer, Network, Op, Padding, Shape, Window};
 use cnna_spec::num::Word;
-use cnna_spec::program::ProgramMeta;
+use cnna_spec::program::Stream;
 use cnna_spec::regs::{COUNTERS, SATURATED};
 use cnna_spec::{Accelerator, Board};
-use cnna_tests::random::{pick, random_conv, random_network, random_words};
+use cnna_tests::engines;
+use cnna_tests::random::{pick, random_conv, random_network, random_vector_network, random_words};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -33,10 +34,10 @@ fn random_board(r: &mut StdRng) -> Board {
     Board::load("ultra96", &set).expect("all within range")
 }
 
-fn commands(meta: &ProgramMeta, image: &[u8]) -> Vec<Command> {
-    image[meta.commands_offset..]
+fn commands(stream: &Stream, image: &[u8]) -> Vec<Command> {
+    image[stream.commands_offset..]
         .chunks_exact(COMMAND_BYTES)
-        .take(meta.commands)
+        .take(stream.commands)
         .map(|c| {
             let words: [u32; COMMAND_WORDS] = std::array::from_fn(|i| {
                 u32::from_le_bytes(c[4 * i..4 * i + 4].try_into().expect("four bytes"))
@@ -106,60 +107,60 @@ fn saturation_counter(window: &[u8], record: usize) -> u64 {
     ))
 }
 
-/// Compiles and runs one image; compares every stored layer and its saturation count with the reference model.
-fn check(net: &Network, board: &Board, options: &Options, image: &[i16]) -> Result<(), String> {
+/// What ran: images at most in one run.
+type Checked = Result<usize, String>;
+
+/// Compiles and runs every stream on the first of `images`; compares every stored layer of every image, and its
+/// saturation count, with the reference model.
+fn check(net: &Network, board: &Board, options: &Options, images: &[Vec<i16>]) -> Checked {
     let program = match compile(net, board, options) {
         Ok(p) => p,
         Err(e @ CompileError::Capacity { .. }) => return Err(format!("refused: {e}")),
         Err(e) => return Err(format!("compile: {e}")),
     };
-    let meta = &program.meta;
-    let a: &Accelerator = &board.accelerator;
+    for stream in &program.meta.streams {
+        let images = &images[..stream.images];
+        let compared = check_stream(net, &program, stream, images);
+        compared.map_err(|e| format!("{} image(s): {e}", stream.images))?;
+    }
+    Ok(program.meta.batch())
+}
+
+fn check_stream(
+    net: &Network,
+    program: &CompiledProgram,
+    stream: &Stream,
+    images: &[Vec<i16>],
+) -> Result<(), String> {
+    let (meta, image) = (&program.meta, &program.image);
+    let a = meta.accelerator();
+    let commands = commands(stream, image);
     // What nobody writes must not matter.
-    let mut window = vec![0x5a; meta.window_bytes];
-    window[..program.image.len()].copy_from_slice(&program.image);
-    let input = &mut window[meta.input.offset..];
-    meta.input.layout.pack(image, input);
-    run_in_order(&commands(meta, &program.image), a, &mut window).map_err(|e| e.to_string())?;
+    let mut window = engines::window(meta, image, images, 0x5a);
+    run_in_order(&commands, a, &mut window).map_err(|e| e.to_string())?;
+    let values = engines::layers(meta, &window, images.len());
     for order in ORDERS {
-        let mut apart = vec![0xa5; meta.window_bytes];
-        apart[..program.image.len()].copy_from_slice(&program.image);
-        meta.input
-            .layout
-            .pack(image, &mut apart[meta.input.offset..]);
-        run_apart(&commands(meta, &program.image), a, order, &mut apart)?;
-        for l in &meta.layers {
-            let values = |w: &[u8]| l.output.layout.unpack(&w[l.output.offset..]);
-            if values(&apart) != values(&window) {
+        let mut apart = engines::window(meta, image, images, 0xa5);
+        run_apart(&commands, a, order, &mut apart)?;
+        if engines::layers(meta, &apart, images.len()) != values {
+            return Err(format!("tokens permit a wrong order: {order:?}"));
+        }
+    }
+    let expected: Vec<_> = images.iter().map(|i| golden::run(net, i)).collect();
+    let (mut layer, mut saturated) = (0, 0);
+    for (k, info) in meta.layers.iter().enumerate() {
+        for (n, (values, expected)) in values.iter().zip(&expected).enumerate() {
+            let want = &expected[info.network_layer].values;
+            let s = net.layers[info.network_layer].output;
+            if let Some(difference) = first_difference(&values[k], want, s) {
                 return Err(format!(
-                    "{}: tokens permit a wrong order: {order:?}",
-                    l.name
+                    "{} ({}), image {n}, {difference}",
+                    info.name, info.mode
                 ));
             }
         }
-    }
-    let expected = golden::run(net, image);
-    let (mut layer, mut saturated) = (0, 0);
-    for info in &meta.layers {
-        let got = info.output.layout.unpack(&window[info.output.offset..]);
-        let want = &expected[info.network_layer];
-        if let Some(i) = (0..got.len()).find(|&i| got[i] != want.values[i]) {
-            let s = net.layers[info.network_layer].output;
-            let (c, y, x) = (i / (s.h * s.w), i / s.w % s.h, i % s.w);
-            let wrong = (0..got.len()).filter(|&i| got[i] != want.values[i]).count();
-            return Err(format!(
-                "{} ({}), channel {c}, row {y}, column {x}: {} instead of {}; {wrong} of {} differ",
-                info.name,
-                info.mode,
-                got[i],
-                want.values[i],
-                got.len()
-            ));
-        }
-        let count: u64 = expected[layer..=info.network_layer]
-            .iter()
-            .map(|r| r.saturated)
-            .sum();
+        let of_layer = expected.iter().flat_map(|e| &e[layer..=info.network_layer]);
+        let count: u64 = of_layer.map(|r| r.saturated).sum();
         let counter = saturation_counter(&window, info.record);
         if counter - saturated != count {
             return Err(format!(
@@ -174,16 +175,32 @@ fn check(net: &Network, board: &Board, options: &Options, image: &[i16]) -> Resu
     Ok(())
 }
 
-fn case(seed: u64) -> Result<(), String> {
+fn first_difference(got: &[i16], want: &[i16], s: Shape) -> Option<String> {
+    let i = (0..got.len()).find(|&i| got[i] != want[i])?;
+    let wrong = (0..got.len()).filter(|&i| got[i] != want[i]).count();
+    let (c, y, x) = (i / (s.h * s.w), i / s.w % s.h, i % s.w);
+    Some(format!(
+        "channel {c}, row {y}, column {x}: {} instead of {}; {wrong} of {} differ",
+        got[i],
+        want[i],
+        got.len()
+    ))
+}
+
+fn case(seed: u64, network: fn(&mut StdRng, Word) -> Network) -> Checked {
     let mut r = StdRng::seed_from_u64(seed);
     let board = random_board(&mut r);
-    let net = random_network(&mut r, board.accelerator.word);
-    let image = random_words(&mut r, net.input.len(), net.word);
+    let net = network(&mut r, board.accelerator.word);
+    let most = board.accelerator.vector_images();
+    let images: Vec<_> = (0..most)
+        .map(|_| random_words(&mut r, net.input.len(), net.word))
+        .collect();
     let options = Options {
         winograd: r.random_ratio(3, 4),
         fuse: r.random_ratio(3, 4),
+        batch: pick(&mut r, &[2, 3, 4]),
     };
-    check(&net, &board, &options, &image).map_err(|e| {
+    check(&net, &board, &options, &images).map_err(|e| {
         let mut text = format!("seed {seed}: {e}\n  {:?}\n  {options:?}", board.accelerator);
         for l in &net.layers {
             let w = match &l.op {
@@ -202,21 +219,21 @@ fn env(name: &str) -> Option<u64> {
         .map(|v| v.parse().expect("a number"))
 }
 
-#[test]
-fn random_networks_equal_the_reference_in_every_layer() {
+/// Runs `cases` seeds; returns how many of them ran several images at once.
+fn all_equal(cases: u64, network: fn(&mut StdRng, Word) -> Network) -> u64 {
     if let Some(seed) = env("CNNA_SEED") {
-        return case(seed).unwrap_or_else(|e| panic!("{e}"));
+        return case(seed, network).unwrap_or_else(|e| panic!("{e}")) as u64;
     }
-    let cases = env("CNNA_CASES").unwrap_or(400);
-    let (mut refused, mut wrong) = (0, Vec::new());
+    let cases = env("CNNA_CASES").unwrap_or(cases);
+    let (mut refused, mut batches, mut wrong) = (0, 0, Vec::new());
     for seed in 1..=cases {
-        match case(seed) {
+        match case(seed, network) {
             Err(e) if e.contains("refused") => {
                 refused += 1;
                 println!("{e}");
             }
             Err(e) => wrong.push(e),
-            Ok(()) => {}
+            Ok(images) => batches += u64::from(images > 1),
         }
     }
     let first = wrong.iter().take(3).map(String::as_str);
@@ -226,8 +243,20 @@ fn random_networks_equal_the_reference_in_every_layer() {
         "{} of {cases} cases:\n{first}",
         wrong.len()
     );
-    println!("{cases} cases, {refused} refused for their buffers");
+    println!("{cases} cases, {refused} refused for their buffers, {batches} with several images");
     assert!(refused * 10 <= cases, "{refused} of {cases} refused");
+    batches
+}
+
+#[test]
+fn random_networks_equal_the_reference_in_every_layer() {
+    all_equal(400, random_network);
+}
+
+#[test]
+fn fully_connected_layers_equal_the_reference_for_every_image_of_a_batch() {
+    let batches = all_equal(200, random_vector_network);
+    assert!(batches > 0, "no case ran several images");
 }
 
 #[test]
@@ -260,12 +289,12 @@ fn a_plain_3x3_convolution_equals_the_reference() {
             output_frac: 8,
         }],
     };
-    let image = random_words(&mut r, input.len(), Word::W16);
+    let images = [random_words(&mut r, input.len(), Word::W16)];
     for winograd in [false, true] {
         let options = Options {
             winograd,
-            fuse: true,
+            ..Options::default()
         };
-        check(&net, &board, &options, &image).unwrap_or_else(|e| panic!("{e}"));
+        check(&net, &board, &options, &images).unwrap_or_else(|e| panic!("{e}"));
     }
 }

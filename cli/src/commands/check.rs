@@ -7,13 +7,13 @@ use crate::{images, progress};
 use anyhow::Result;
 use cnna_host::report::RunReport;
 use cnna_host::tensor::Batch;
-use cnna_host::{Driver, HostError, Options, SharedFile, files, signals};
+use cnna_host::{Driver, HostError, Loaded, Options, SharedFile, files, signals};
 use cnna_spec::golden::{self, LayerResult};
 use cnna_spec::layer::{Network, Shape};
 use cnna_spec::program::{Program, ProgramMeta};
 use serde::Serialize;
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
@@ -36,7 +36,7 @@ pub struct Check {
     /// Seed of the random images.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Random images, or only the first images of the input.
+    /// Random images (default: enough for every stream of the program), or only the first images of the input.
     #[arg(long, value_name = "N")]
     images: Option<usize>,
     /// What to compare with the reference.
@@ -76,13 +76,13 @@ pub enum Difference {
     },
     Saturated {
         engine: &'static str,
-        image: usize,
+        images: Range<usize>,
         layer: String,
         reference: u64,
         found: u64,
     },
     Cycles {
-        image: usize,
+        images: Range<usize>,
         layer: String,
         cycle: u64,
         rtl: u64,
@@ -107,24 +107,52 @@ impl std::fmt::Display for Difference {
             ),
             Difference::Saturated {
                 engine,
-                image,
+                images,
                 layer,
                 reference,
                 found,
             } => write!(
                 f,
-                "image {image}, layer {layer}, saturated results: reference {reference}, {engine} {found}"
+                "{}, layer {layer}, saturated results: reference {reference}, {engine} {found}",
+                run_name(images)
             ),
             Difference::Cycles {
-                image,
+                images,
                 layer,
                 cycle,
                 rtl,
             } => write!(
                 f,
-                "image {image}, layer {layer}, cycles: cycle {cycle}, rtl {rtl}"
+                "{}, layer {layer}, cycles: cycle {cycle}, rtl {rtl}",
+                run_name(images)
             ),
         }
+    }
+}
+
+fn run_name(images: &Range<usize>) -> String {
+    match images.len() {
+        1 => format!("image {}", images.start),
+        _ => format!("images {} to {} in one run", images.start, images.end - 1),
+    }
+}
+
+/// Cycles on one engine in runs of one size.
+#[derive(Serialize)]
+pub struct Cycles {
+    /// Who ran.
+    pub engine: &'static str,
+    /// Images of each run.
+    pub run_images: usize,
+    /// Images of all these runs.
+    pub images: usize,
+    /// All these runs together.
+    pub cycles: u64,
+}
+
+impl Cycles {
+    fn per_image(&self) -> u64 {
+        (self.cycles + self.images as u64 / 2) / self.images.max(1) as u64
     }
 }
 
@@ -137,8 +165,8 @@ pub struct Row {
     pub mode: String,
     /// Results that saturation changed.
     pub saturated: u64,
-    /// By engine, summed over the images.
-    pub cycles: BTreeMap<&'static str, u64>,
+    /// By engine and size of the run.
+    pub cycles: Vec<Cycles>,
 }
 
 /// What a comparison found.
@@ -154,6 +182,8 @@ pub struct Report {
     pub values_compared: usize,
     /// In order of execution.
     pub layers: Vec<Row>,
+    /// From start to done, by engine and size of the run.
+    pub whole: Vec<Cycles>,
     /// The first one found.
     pub difference: Option<Difference>,
 }
@@ -186,7 +216,14 @@ impl Check {
         let program = Program::parse(&self.program, &bytes)?;
         let meta = &program.meta;
         let network = program.network()?;
-        let batch = images::read_or_random(self.input.as_deref(), meta, self.images, self.seed)?;
+        let every_stream = meta.streams.iter().map(|s| s.images).sum();
+        let batch = images::read_or_random(
+            self.input.as_deref(),
+            meta,
+            self.images,
+            every_stream,
+            self.seed,
+        )?;
         let stop = signals::stop_flag()?;
         let spinner = progress::spinner("reference");
         let references: Vec<Vec<LayerResult>> = batch
@@ -223,7 +260,7 @@ impl Check {
         Ok(report(meta, &references, &runs, difference))
     }
 
-    /// Runs the batch on one engine; stops at the first image that differs.
+    /// Runs the batch on one engine; stops at the first run that differs.
     #[allow(clippy::too_many_arguments)]
     fn compare(
         &self,
@@ -236,11 +273,9 @@ impl Check {
         stop: &AtomicBool,
     ) -> Result<(Vec<RunReport>, Option<Difference>), HostError> {
         let meta = &program.meta;
-        let bar = progress::bar(
-            meta.estimated_cycles * batch.len() as u64,
-            engine.name(),
-            "cycles",
-        );
+        let estimate = |run: Range<usize>| meta.stream(run.len()).map_or(0, |s| s.estimated_cycles);
+        let expected = meta.runs(batch.len()).map(estimate).sum();
+        let bar = progress::bar(expected, engine.name(), "cycles");
         let before = std::cell::Cell::new(0);
         let watch = |cycles| bar.set_position(before.get() + cycles);
         let options = Options {
@@ -251,28 +286,10 @@ impl Check {
         let mut loaded = Driver::new(device, options)?.load(program)?;
         let mut reports = Vec::new();
         let mut difference = None;
-        for (i, (image, reference)) in batch.images().zip(references).enumerate() {
-            let report = loaded.run(image)?;
+        for run in meta.runs(batch.len()) {
+            let report = loaded.run(batch.range(&run))?;
             before.set(before.get() + report.cycles);
-            let counts = saturated(meta, reference);
-            for (k, layer) in meta.layers.iter().enumerate() {
-                let want = &reference[layer.network_layer].values;
-                let got = loaded.tensor(&layer.output)?;
-                let shape = network.layers[layer.network_layer].output;
-                difference = value_difference(engine, i, &layer.name, shape, want, &got);
-                if difference.is_none() && report.layers[k].saturated != counts[k] {
-                    difference = Some(Difference::Saturated {
-                        engine: engine.name(),
-                        image: i,
-                        layer: layer.name.clone(),
-                        reference: counts[k],
-                        found: report.layers[k].saturated,
-                    });
-                }
-                if difference.is_some() {
-                    break;
-                }
-            }
+            difference = compare_run(engine, &loaded, meta, network, &run, references, &report)?;
             reports.push(report);
             if difference.is_some() {
                 break;
@@ -281,6 +298,44 @@ impl Check {
         bar.finish_and_clear();
         Ok((reports, difference))
     }
+}
+
+/// Every layer of every image of a run, and each layer's saturated results in the whole run.
+fn compare_run(
+    engine: Simulated,
+    loaded: &Loaded,
+    meta: &ProgramMeta,
+    network: &Network,
+    run: &Range<usize>,
+    references: &[Vec<LayerResult>],
+    report: &RunReport,
+) -> Result<Option<Difference>, HostError> {
+    let counts: Vec<Vec<u64>> = references[run.clone()]
+        .iter()
+        .map(|r| saturated(meta, r))
+        .collect();
+    for (k, layer) in meta.layers.iter().enumerate() {
+        let shape = network.layers[layer.network_layer].output;
+        for image in run.clone() {
+            let want = &references[image][layer.network_layer].values;
+            let got = loaded.tensor(&layer.output, image - run.start)?;
+            let found = value_difference(engine, image, &layer.name, shape, want, &got);
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        let wanted = counts.iter().map(|c| c[k]).sum();
+        if report.layers[k].saturated != wanted {
+            return Ok(Some(Difference::Saturated {
+                engine: engine.name(),
+                images: run.clone(),
+                layer: layer.name.clone(),
+                reference: wanted,
+                found: report.layers[k].saturated,
+            }));
+        }
+    }
+    Ok(None)
 }
 
 /// `shape` is the network's, which names a flat result's elements channels.
@@ -307,10 +362,13 @@ fn value_difference(
 }
 
 fn cycle_difference(cycle: &[RunReport], rtl: &[RunReport]) -> Option<Difference> {
-    for (image, (c, r)) in cycle.iter().zip(rtl).enumerate() {
+    let mut first = 0;
+    for (c, r) in cycle.iter().zip(rtl) {
+        let images = first..first + c.images as usize;
+        first = images.end;
         let differ = |layer: &str, cycle: u64, rtl: u64| {
             (cycle != rtl).then(|| Difference::Cycles {
-                image,
+                images: images.clone(),
                 layer: layer.into(),
                 cycle,
                 rtl,
@@ -339,10 +397,7 @@ fn report(
         name: l.name.clone(),
         mode: l.mode.clone(),
         saturated: counts.iter().map(|c| c[k]).sum(),
-        cycles: runs
-            .iter()
-            .map(|(e, reports)| (e.name(), reports.iter().map(|r| r.layers[k].cycles).sum()))
-            .collect(),
+        cycles: cycles(meta, runs, |r| r.layers[k].cycles),
     };
     let mut engines = vec!["reference"];
     engines.extend(runs.iter().map(|(e, _)| e.name()));
@@ -353,8 +408,30 @@ fn report(
         images: references.len(),
         values_compared: values.sum::<usize>() * references.len(),
         layers: meta.layers.iter().enumerate().map(row).collect(),
+        whole: cycles(meta, runs, |r| r.cycles),
         difference,
     }
+}
+
+/// Something's cycles, for each engine and each size of run that happened.
+fn cycles(
+    meta: &ProgramMeta,
+    runs: &[(Simulated, Vec<RunReport>)],
+    of: impl Fn(&RunReport) -> u64,
+) -> Vec<Cycles> {
+    let sizes = meta.streams.iter().map(|s| s.images);
+    let each = sizes.flat_map(|size| runs.iter().map(move |(engine, all)| (size, engine, all)));
+    each.map(|(size, engine, all)| {
+        let such: Vec<_> = all.iter().filter(|r| r.images == size as u64).collect();
+        Cycles {
+            engine: engine.name(),
+            run_images: size,
+            images: size * such.len(),
+            cycles: such.iter().map(|r| of(r)).sum(),
+        }
+    })
+    .filter(|c| c.images > 0)
+    .collect()
 }
 
 fn text(r: &Report) -> String {
@@ -368,18 +445,28 @@ fn text(r: &Report) -> String {
         .max(5);
     // Writing to a String cannot fail.
     let _ = write!(s, "{:<width$}  {:<8}  {:>10}", "layer", "mode", "saturated");
-    for e in &r.engines[1..] {
-        let _ = write!(s, "  {:>14}", format!("{e} cycles"));
+    let batches = r.whole.iter().any(|c| c.run_images > 1);
+    for c in &r.whole {
+        let of = match c.run_images {
+            1 if batches => ", alone".into(),
+            1 => " cycles".into(),
+            n => format!(", {n} a run"),
+        };
+        let _ = write!(s, "  {:>14}", format!("{}{of}", c.engine));
     }
-    for l in &r.layers {
-        let _ = write!(
-            s,
-            "\n{:<width$}  {:<8}  {:>10}",
-            l.name, l.mode, l.saturated
-        );
-        for e in &r.engines[1..] {
-            let _ = write!(s, "  {:>14}", l.cycles.get(e).copied().unwrap_or(0));
+    let mut row = |name: &str, mode: &str, saturated: u64, cycles: &[Cycles]| {
+        let _ = write!(s, "\n{name:<width$}  {mode:<8}  {saturated:>10}");
+        for c in cycles {
+            let _ = write!(s, "  {:>14}", c.per_image());
         }
+    };
+    for l in &r.layers {
+        row(&l.name, &l.mode, l.saturated, &l.cycles);
+    }
+    let saturated = r.layers.iter().map(|l| l.saturated).sum();
+    row("all", "", saturated, &r.whole);
+    if !r.whole.is_empty() {
+        s.push_str("\ncycles are those of one image");
     }
     match &r.difference {
         Some(d) => {

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use cnna_compile::{Options, import, zoo};
 use cnna_spec::layer::Network;
 use cnna_spec::num::Word;
-use cnna_spec::program;
+use cnna_spec::program::{self, Stream};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -16,6 +16,7 @@ use std::process::ExitCode;
 #[command(after_help = "Examples:
   cnna compile model.onnx --board ultra96 -o model.cnna
   cnna compile zoo:vgg16 --seed 1 --board ultra96 -o vgg16.cnna
+  cnna compile zoo:vgg16 --board ultra96 --batch 1 -o vgg16.cnna
   cnna compile model.onnx --board pynq-z2 --set memory.latency=20 --no-winograd -o model.cnna")]
 pub struct Compile {
     /// An ONNX file with QuantizeLinear/DequantizeLinear, or zoo:NAME (`zoo:` lists the names).
@@ -34,6 +35,9 @@ pub struct Compile {
     /// Run every pooling by itself, for comparison.
     #[arg(long)]
     no_fuse: bool,
+    /// Most images that share the weights of fully connected layers, as far as machine and memory let them [default: all].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    batch: Option<u64>,
     #[command(flatten)]
     json: JsonArguments,
 }
@@ -45,11 +49,9 @@ struct Report<'a> {
     board: &'a str,
     config: String,
     layers: usize,
-    commands: usize,
+    streams: &'a [Stream],
     image_bytes: usize,
     window_bytes: usize,
-    estimated_cycles: u64,
-    estimated_milliseconds: f64,
 }
 
 impl Compile {
@@ -62,6 +64,7 @@ impl Compile {
         let options = Options {
             winograd: !self.no_winograd,
             fuse: !self.no_fuse,
+            batch: self.batch.map_or(usize::MAX, |n| n as usize),
         };
         let compiled = cnna_compile::compile(&network, &board, &options)
             .with_context(|| format!("{} for {}", self.model, board.name))?;
@@ -74,25 +77,37 @@ impl Compile {
             board: &board.name,
             config: format!("{:016x}", board.accelerator.hash()),
             layers: meta.layers.len(),
-            commands: meta.commands,
+            streams: &meta.streams,
             image_bytes: image.len(),
             window_bytes: meta.window_bytes,
-            estimated_cycles: meta.estimated_cycles,
-            estimated_milliseconds: meta.estimated_cycles as f64 / (board.clock_mhz * 1e3),
         };
         let mut text = format!(
-            "{}: {} for {}, {} layers, {} commands, {:.1} MB to load, window of {:.1} MB, estimate {} cycles = {:.3} ms",
+            "{}: {} for {}, {} layers, {:.1} MB to load, window of {:.1} MB",
             self.output.display(),
             report.network,
             report.board,
             report.layers,
-            report.commands,
             image.len() as f64 / 1e6,
             meta.window_bytes as f64 / 1e6,
-            report.estimated_cycles,
-            report.estimated_milliseconds
         );
+        for s in &meta.streams {
+            text += &format!(
+                "\n{} image(s) a run: {} commands, estimate {} cycles = {:.3} ms",
+                s.images,
+                s.commands,
+                s.estimated_cycles,
+                s.estimated_cycles as f64 / (board.clock_mhz * 1e3)
+            );
+        }
         let reserved = board.platform.dma_bytes;
+        if meta.batch() < compiled.batch_wanted {
+            text += &format!(
+                "\nnote: {} image(s) a run instead of {}: the {reserved} bytes that {} reserves have room for no more, raise platform.dma_bytes",
+                meta.batch(),
+                compiled.batch_wanted,
+                board.name
+            );
+        }
         if meta.window_bytes as u64 > reserved {
             text += &format!(
                 "\nnote: {} reserves {reserved} bytes for the window, less than this program needs: raise platform.dma_bytes to run it there",

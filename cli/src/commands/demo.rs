@@ -87,7 +87,12 @@ impl Demo {
             self.model.display(),
             board.name,
             compiled.meta.layers.len(),
-            compiled.meta.commands,
+            compiled
+                .meta
+                .streams
+                .iter()
+                .map(|s| s.commands)
+                .sum::<usize>(),
             program_path.display()
         );
         let sources = self.output.join("bitstream");
@@ -123,7 +128,10 @@ impl Demo {
             .iter()
             .zip(&compiled.meta.layers)
             .map(|(l, info)| {
-                let of = |e: &str| l.cycles.get(e).copied().unwrap_or(0) / images;
+                let of = |engine: &str| {
+                    let such = l.cycles.iter().filter(|c| c.engine == engine);
+                    such.map(|c| c.cycles).sum::<u64>() / images
+                };
                 Row {
                     name: l.name.clone(),
                     mode: l.mode.clone(),

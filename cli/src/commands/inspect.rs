@@ -4,8 +4,8 @@ use super::JsonArguments;
 use anyhow::{Context, Result};
 use cnna_host::files;
 use cnna_report::memory::{self, Region};
-use cnna_report::stream::traffic;
-use cnna_spec::program::{Program, ProgramMeta};
+use cnna_report::stream::{self, Traffic};
+use cnna_spec::program::{Program, ProgramMeta, Stream};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -30,8 +30,15 @@ struct Report<'a> {
     meta: &'a ProgramMeta,
     config: String,
     memory: Vec<Region>,
-    commands_by_queue: BTreeMap<&'static str, usize>,
-    commands_by_layer: Vec<usize>,
+    commands: Vec<Commands>,
+}
+
+/// Commands of one stream.
+#[derive(Serialize)]
+struct Commands {
+    images: usize,
+    by_queue: BTreeMap<&'static str, usize>,
+    by_layer: Vec<usize>,
 }
 
 impl Inspect {
@@ -41,16 +48,25 @@ impl Inspect {
         let program = Program::parse(&self.program, &bytes)?;
         let meta = &program.meta;
         let name = || self.program.display().to_string();
-        let traffic = traffic(&program).with_context(name)?;
+        let streams = meta.streams.iter().map(|s| stream::traffic(&program, s));
+        let streams: Vec<Traffic> = streams.collect::<Result<_, _>>().with_context(name)?;
         let report = Report {
             meta,
             config: format!("{:016x}", meta.accelerator().hash()),
-            memory: memory::map(&program, &traffic).with_context(name)?,
-            commands_by_layer: traffic.layers.iter().map(|l| l.commands).collect(),
-            commands_by_queue: traffic.by_queue,
+            memory: memory::map(&program, &streams[0]).with_context(name)?,
+            commands: meta.streams.iter().zip(&streams).map(count).collect(),
         };
         self.json.report(text(&report).trim_end(), &report)?;
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Commands of each queue, and of each layer.
+fn count((stream, traffic): (&Stream, &Traffic)) -> Commands {
+    Commands {
+        images: stream.images,
+        by_queue: traffic.by_queue.clone(),
+        by_layer: traffic.layers.iter().map(|l| l.commands).collect(),
     }
 }
 
@@ -70,9 +86,16 @@ fn text(r: &Report<'_>) -> String {
     );
     let _ = writeln!(
         s,
-        "input {} with {} fraction bits; window of {} bytes; estimate {} cycles",
-        m.input.layout.shape, m.input.frac, m.window_bytes, m.estimated_cycles
+        "input {} with {} fraction bits; window of {} bytes",
+        m.input.layout.shape, m.input.frac, m.window_bytes
     );
+    for stream in &m.streams {
+        let _ = writeln!(
+            s,
+            "{} image(s) a run: {} commands, estimate {} cycles",
+            stream.images, stream.commands, stream.estimated_cycles
+        );
+    }
     let width = m
         .layers
         .iter()
@@ -85,7 +108,9 @@ fn text(r: &Report<'_>) -> String {
         "\n{:<width$}  {:<8}  {:>14}  {:>14}  {:>4}  {:>14}  {:>8}",
         "layer", "mode", "input", "output", "frac", "macs", "commands"
     );
-    for (l, n) in m.layers.iter().zip(&r.commands_by_layer) {
+    for (i, l) in m.layers.iter().enumerate() {
+        let counts = r.commands.iter().map(|c| c.by_layer[i].to_string());
+        let n = counts.collect::<Vec<_>>().join(" + ");
         let _ = writeln!(
             s,
             "{:<width$}  {:<8}  {:>14}  {:>14}  {:>4}  {:>14}  {n:>8}",
@@ -105,9 +130,11 @@ fn text(r: &Report<'_>) -> String {
             region.offset, region.bytes, region.what
         );
     }
-    let _ = write!(s, "\n{} commands:", m.commands);
-    for (queue, n) in &r.commands_by_queue {
-        let _ = write!(s, " {queue} {n}");
+    for c in &r.commands {
+        let _ = write!(s, "\ncommands for {} image(s):", c.images);
+        for (queue, n) in &c.by_queue {
+            let _ = write!(s, " {queue} {n}");
+        }
     }
     s
 }

@@ -50,7 +50,7 @@ impl Page {
         let bytes = files::map_program(&self.program)?;
         let program = Program::parse(&self.program, &bytes)?;
         let batch =
-            images::read_or_random(self.input.as_deref(), &program.meta, Some(1), self.seed)?;
+            images::read_or_random(self.input.as_deref(), &program.meta, Some(1), 1, self.seed)?;
         let timeout = Duration::from_secs(self.timeout);
         let (_, counters) = devices::run_on(&self.device, timeout, &program, &batch)?;
         let report = Report::new(&program, &counters, &self.device, &self.image())

@@ -76,6 +76,41 @@ fn check_finds_reference_and_cycle_equal_on_random_and_given_images() {
     assert_eq!(json["equal"], true);
     assert_eq!(json["difference"], serde_json::Value::Null);
     assert_eq!(json["layers"].as_array().unwrap().len(), 3);
+    // Without a number of images, enough for every stream.
+    assert_eq!(json["images"], 5);
+    let sizes = json["whole"].as_array().unwrap().iter();
+    let sizes: Vec<_> = sizes.map(|c| [&c["run_images"], &c["images"]]).collect();
+    assert_eq!(sizes, [[1, 1], [4, 4]]);
+}
+
+#[test]
+fn a_batch_gives_what_single_images_give_in_fewer_cycles() {
+    let w = Workplace::with_program(9);
+    let text = w.succeeds("compile zoo:tiny --board ultra96 --batch 1 -o single.cnna");
+    assert!(!text.contains("4 image(s) a run"), "{text}");
+    for program in ["tiny", "single"] {
+        w.succeeds(&format!(
+            "run {program}.cnna --device cycle --input x.npy -o {program}.npy --raw --json {program}.json"
+        ));
+    }
+    assert_eq!(w.load::<i16>("tiny.npy"), w.load::<i16>("single.npy"));
+    let (batch, single) = (w.json("tiny.json"), w.json("single.json"));
+    assert_eq!(
+        (&batch["images"], &single["images"]),
+        (&9.into(), &9.into())
+    );
+    assert_eq!(batch["layers"][2]["macs"], single["layers"][2]["macs"]);
+    let of = |json: &serde_json::Value| json["cycles_per_image"].as_f64().unwrap();
+    assert!(of(&batch) < of(&single), "{} {}", of(&batch), of(&single));
+}
+
+#[test]
+fn a_batch_that_the_board_has_no_room_for_is_made_smaller_with_a_note() {
+    let w = Workplace::new();
+    let text =
+        w.succeeds("compile zoo:tiny --board ultra96 --set platform.dma_bytes=30000 -o tiny.cnna");
+    assert!(text.contains("image(s) a run instead of 4"), "{text}");
+    assert!(text.contains("raise platform.dma_bytes"), "{text}");
 }
 
 #[test]
@@ -88,16 +123,20 @@ fn inspect_shows_layers_memory_and_commands() {
         "vector",
         "2x8x8",
         "output of conv2",
-        "commands:",
+        "commands for 4 image(s):",
     ] {
         assert!(text.contains(part), "{part} in {text}");
     }
     w.succeeds("inspect tiny.cnna --json i.json");
     let json = w.json("i.json");
-    let queues = json["commands_by_queue"].as_object().unwrap();
-    let sum: u64 = queues.values().map(|v| v.as_u64().unwrap()).sum();
-    assert_eq!(json["commands"], sum);
-    assert!(queues.values().all(|v| v.as_u64().unwrap() > 0));
+    for (n, images) in [1, 4].into_iter().enumerate() {
+        let counts = &json["commands"][n];
+        let queues = counts["by_queue"].as_object().unwrap();
+        let sum: u64 = queues.values().map(|v| v.as_u64().unwrap()).sum();
+        assert_eq!(json["streams"][n]["commands"], sum);
+        assert!(queues.values().all(|v| v.as_u64().unwrap() > 0));
+        assert_eq!(counts["images"], images);
+    }
     // Nothing overlaps, nothing leaves the window.
     let mut end = 0;
     for region in json["memory"].as_array().unwrap() {

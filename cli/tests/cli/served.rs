@@ -68,7 +68,7 @@ fn another_machine_or_too_small_a_window_is_refused() {
     );
     assert!(server.interrupt());
     let server = Server::start(&w, "--board ultra96 --window 4K");
-    w.fails(run, &["window of 16384 bytes", "--window 16384"]);
+    w.fails(run, &["window of 36864 bytes", "--window 36864"]);
     assert!(server.interrupt());
     w.fails(run, &["./device", "No such file"]);
 }

@@ -1,6 +1,8 @@
 //! A device that works: results, reports, repeated runs, identity.
 
-use crate::fake::{Fake, RECORDS, Start, WINDOW, image, meta, with_device, write_program};
+use crate::fake::{BATCH, Fake, RECORDS, Start, WINDOW, image, meta, with_device, write_program};
+use cnna_host::report::Summary;
+use cnna_host::tensor::Batch;
 use cnna_host::{Device, Driver, HostError, Options, files};
 use cnna_spec::program::Program;
 use cnna_spec::regs;
@@ -15,7 +17,7 @@ fn outputs_and_counters_come_back_for_every_image() {
         let mut loaded = driver.load(&program).unwrap();
         for seed in 0..5 {
             let report = loaded.run(&image(seed)).unwrap();
-            assert_eq!(loaded.output().unwrap(), image(seed));
+            assert_eq!(loaded.output(0).unwrap(), image(seed));
             assert_eq!(
                 (report.cycles, report.saturated, report.images),
                 (360, 4, 1)
@@ -37,6 +39,52 @@ fn outputs_and_counters_come_back_for_every_image() {
                 ];
                 assert_eq!(got, std::array::from_fn(d), "layer {i}");
             }
+        }
+    });
+}
+
+#[test]
+fn a_batch_is_cut_into_runs_of_as_many_images_as_a_stream_takes() {
+    with_device(Fake::new(&[Start::After(10)]), |device, path| {
+        let bytes = files::map_program(path).unwrap();
+        let program = Program::parse(path, &bytes).unwrap();
+        let driver = Driver::new(device, Options::default()).unwrap();
+        let mut loaded = driver.load(&program).unwrap();
+        let words: Vec<i16> = (0..7).flat_map(image).collect();
+        let batch = Batch {
+            image_len: image(0).len(),
+            words,
+        };
+        let mut told = Vec::new();
+        let (results, report) = loaded.run_batch(&batch, |n| told.push(n)).unwrap();
+        assert_eq!(results, batch.words);
+        assert_eq!(told, [BATCH, 2 * BATCH, 7]);
+        // Two runs of three images and one of one.
+        assert_eq!((report.images, report.cycles), (7, 3 * 360));
+        assert_eq!(report.layers[1].macs, 7 * 1000);
+        assert_eq!(report.layers[1].cycles, 3 * 250);
+        let board = &program.meta.board;
+        let summary = Summary::new("identity", board, "fake", &report);
+        assert_eq!(summary.cycles_per_image, 3.0 * 360.0 / 7.0);
+        assert!(summary.table(1).contains(" 154 cycles an image"));
+    });
+}
+
+#[test]
+fn a_run_of_another_number_of_images_is_refused() {
+    with_device(Fake::new(&[Start::After(10)]), |device, path| {
+        let bytes = files::map_program(path).unwrap();
+        let program = Program::parse(path, &bytes).unwrap();
+        let driver = Driver::new(device, Options::default()).unwrap();
+        let mut loaded = driver.load(&program).unwrap();
+        for images in [0, 2, 4] {
+            let words: Vec<i16> = (0..images).flat_map(image).collect();
+            let text = loaded.run(&words).unwrap_err().to_string();
+            assert!(
+                text.contains(&format!("a run of {images} images")),
+                "{text}"
+            );
+            assert!(text.contains("1 or 3 at once"), "{text}");
         }
     });
 }

@@ -18,7 +18,7 @@ fn run_once(
     let program = Program::parse(path, &bytes)?;
     let mut loaded = Driver::new(device, options)?.load(&program)?;
     loaded.run(&image(1))?;
-    assert_eq!(loaded.output()?, image(1));
+    assert_eq!(loaded.output(0)?, image(1));
     Ok(())
 }
 
@@ -155,8 +155,8 @@ fn a_host_that_died_in_the_middle_is_cleaned_up_by_the_next() {
             let m = meta();
             for (reg, value) in [
                 (regs::MEM_SIZE, m.window_bytes),
-                (regs::PROG_OFFSET, m.commands_offset),
-                (regs::PROG_COUNT, m.commands),
+                (regs::PROG_OFFSET, m.streams[0].commands_offset),
+                (regs::PROG_COUNT, m.streams[0].commands),
                 (regs::START, 41),
             ] {
                 dead.write(reg, value as u32).unwrap();

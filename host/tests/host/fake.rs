@@ -6,7 +6,7 @@ use cnna_spec::config::Board;
 use cnna_spec::engine::{Engine, EngineError};
 use cnna_spec::layer::{Layer, Network, Op, Shape, Window};
 use cnna_spec::layout::TensorLayout;
-use cnna_spec::program::{self, LayerInfo, ProgramMeta, TensorInfo};
+use cnna_spec::program::{self, LayerInfo, ProgramMeta, Stream, TensorInfo};
 use cnna_spec::regs::{self, Reg};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -105,15 +105,14 @@ impl Engine for Fake {
             return Ok(false);
         }
         let program = [regs::MEM_SIZE, regs::PROG_OFFSET, regs::PROG_COUNT].map(|r| self.read(r));
-        assert_eq!(
-            program.map(|v| v as usize),
-            [
-                self.meta.window_bytes,
-                self.meta.commands_offset,
-                self.meta.commands
-            ],
-            "registers at the start"
-        );
+        let [size, offset, count] = program.map(|v| v as usize);
+        assert_eq!(size, self.meta.window_bytes, "registers at the start");
+        let streams = self.meta.streams.iter();
+        let images = streams
+            .filter(|s| (s.commands_offset, s.commands) == (offset, count))
+            .map(|s| s.images)
+            .next()
+            .expect("the commands at the start are those of a stream");
         self.set(regs::STATUS, regs::STATUS_BUSY);
         let after = match self.script[0] {
             Start::Hang => {
@@ -151,15 +150,16 @@ impl Engine for Fake {
             self.left = Some(left - cycles);
             return Ok(true);
         }
-        let input = self.meta.input.clone();
-        let words = input.layout.unpack(&window[input.offset..]);
-        for (layer, record) in self.meta.layers.clone().iter().zip(RECORDS) {
+        let meta = &self.meta;
+        for (layer, record) in meta.layers.iter().zip(RECORDS) {
             let bytes: Vec<u8> = record.iter().flat_map(|v| v.to_le_bytes()).collect();
             window[layer.record..][..bytes.len()].copy_from_slice(&bytes);
-            layer
-                .output
-                .layout
-                .pack(&words, &mut window[layer.output.offset..]);
+            for n in 0..images {
+                let input = &window[meta.offset(&meta.input, n)..];
+                let words = meta.input.layout.unpack(input);
+                let output = &mut window[meta.offset(&layer.output, n)..];
+                layer.output.layout.pack(&words, output);
+            }
         }
         self.set(regs::CYCLES, 360);
         self.set(regs::SATURATED, 4);
@@ -171,6 +171,9 @@ impl Engine for Fake {
 fn board() -> Board {
     Board::load("ultra96", &[]).unwrap()
 }
+
+/// Images that the program's second stream runs.
+pub const BATCH: usize = 3;
 
 /// Two layers that pass their input on.
 pub fn meta() -> ProgramMeta {
@@ -189,12 +192,17 @@ pub fn meta() -> ProgramMeta {
         output: tensor(8192 + i * 4096, 8),
         record: 2048 + i * 64,
     };
+    let stream = |images, commands_offset| Stream {
+        images,
+        commands_offset,
+        commands: 7,
+        estimated_cycles: 0,
+    };
     ProgramMeta {
         name: "identity".into(),
-        estimated_cycles: 0,
-        commands_offset: 64,
-        commands: 7,
-        window_bytes: 32 * 1024,
+        window_bytes: 48 * 1024,
+        image_pitch: 12 * 1024,
+        streams: vec![stream(1, 64), stream(BATCH, 128)],
         input: tensor(4096, 8),
         layers: vec![layer(0), layer(1)],
         board: board.clone(),

@@ -4,7 +4,7 @@ use crate::fake::{Fake, Start, WINDOW, meta, write_program};
 use cnna_host::files::{map_program, write_whole};
 use cnna_host::serve::Server;
 use cnna_host::{HostError, SharedFile};
-use cnna_spec::program::Program;
+use cnna_spec::program::{Program, ProgramMeta};
 
 #[test]
 fn a_program_cut_short_anywhere_is_refused() {
@@ -51,6 +51,57 @@ fn a_program_with_any_bit_flipped_is_refused_unless_the_bit_is_padding() {
         .count();
     // Header, meta, image and network at the least.
     assert!(refused > 1500 / 7, "{refused} of {}", whole.len());
+}
+
+#[test]
+fn a_program_is_read_as_it_was_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = write_program(folder.path(), &meta());
+    let bytes = map_program(&path).unwrap();
+    let program = Program::parse(&path, &bytes).unwrap();
+    assert_eq!(program.meta, meta());
+    let image: Vec<u8> = (0..600).map(|i| i as u8).collect();
+    assert_eq!(program.image, image);
+    assert_eq!(program.network().unwrap().layers.len(), 2);
+}
+
+#[test]
+fn a_program_of_the_format_before_is_refused_with_the_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = write_program(folder.path(), &meta());
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[8..12].copy_from_slice(&1u32.to_le_bytes());
+    let text = Program::parse(&path, &bytes).unwrap_err().to_string();
+    for part in [
+        "format version 1, this build reads 2",
+        "compile the model again",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
+}
+
+#[test]
+fn streams_and_tensors_that_do_not_fit_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = |part: &str, change: &dyn Fn(&mut ProgramMeta)| {
+        let mut meta = meta();
+        change(&mut meta);
+        let path = write_program(folder.path(), &meta);
+        let bytes = map_program(&path).unwrap();
+        let text = Program::parse(&path, &bytes).unwrap_err().to_string();
+        assert!(text.contains(part), "{text}");
+    };
+    let window = "memory map leaves its window";
+    refused(window, &|m| m.image_pitch = 30 * 1024);
+    refused(window, &|m| m.image_pitch = usize::MAX / 4);
+    refused(window, &|m| m.layers[1].output.offset = 60_000);
+    refused(window, &|m| m.streams[1].commands_offset = 600 - 6 * 64);
+    refused(window, &|m| m.streams[0].commands = usize::MAX / 4);
+    let streams = "its streams are not";
+    refused(streams, &|m| m.streams.clear());
+    refused(streams, &|m| m.streams.swap(0, 1));
+    refused(streams, &|m| m.streams[1].images = 5);
+    refused("no layer", &|m| m.layers.clear());
 }
 
 #[test]

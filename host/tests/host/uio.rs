@@ -32,7 +32,7 @@ fn a_program_runs_through_the_maps_that_sysfs_describes() {
         let driver = Driver::new(&mut device, Options::default()).unwrap();
         let mut loaded = driver.load(&program).unwrap();
         loaded.run(&image(2)).unwrap();
-        assert_eq!(loaded.output().unwrap(), image(2));
+        assert_eq!(loaded.output(0).unwrap(), image(2));
         assert_eq!(device.read(regs::MEM_BASE_LO), 0x6000_0000);
         assert_eq!(device.read(regs::MEM_BASE_HI), 0);
         let text = device.window_remedy(WINDOW + 1);
