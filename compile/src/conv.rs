@@ -208,7 +208,7 @@ pub fn capacity_error(s: &Stage, conv: &Conv, a: &Accelerator) -> CompileError {
 }
 
 /// Places the stage's weights in memory.
-pub fn place<'a>(s: &Stage, conv: &'a Conv, t: &Tiling, b: &mut Build<'a>) -> Weights {
+pub fn place<'a>(s: &Stage, conv: &'a Conv, t: &Tiling, b: &mut Build<'_, 'a>) -> Weights {
     let input = s.input.layout.shape;
     let form = if t.winograd {
         Form::Kernel

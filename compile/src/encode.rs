@@ -7,6 +7,7 @@ use crate::weights::Block;
 use cnna_spec::isa::{Body, COMMAND_BYTES, Command, store_kind};
 use cnna_spec::program::ProgramMeta;
 use rayon::prelude::*;
+use std::borrow::Cow;
 
 /// Sections of the window begin on pages.
 const PAGE: usize = 4096;
@@ -28,7 +29,7 @@ pub struct Map {
     /// Streams.
     pub streams: Vec<usize>,
     weights: usize,
-    weights_end: usize,
+    weight_bytes: usize,
     records: usize,
     tensors: usize,
     /// Bytes of the window.
@@ -55,7 +56,7 @@ impl Map {
         Map {
             streams,
             weights,
-            weights_end: weights + s.weights,
+            weight_bytes: s.weights,
             records,
             tensors,
             bytes: next.next_multiple_of(PAGE),
@@ -80,13 +81,54 @@ impl Map {
     }
 }
 
-/// Moves every offset to its place in the window and writes the image.
-pub fn program(
+/// Blocks that are written at the same time, by all threads; some 10 MB.
+const TOGETHER: usize = 64;
+
+/// The first bytes of the window. The weights are brought into their order only when asked for: they are large.
+#[derive(Clone, Debug)]
+pub struct Image<'a> {
+    commands: Vec<u8>,
+    blocks: Vec<Block<'a>>,
+    weights: usize,
+}
+
+impl Image<'_> {
+    /// Bytes of all parts.
+    #[allow(clippy::len_without_is_empty)] // A program has at least one command.
+    pub fn len(&self) -> usize {
+        self.commands.len() + self.weights
+    }
+
+    /// The image in parts, one behind the other.
+    pub fn parts(&self) -> impl Iterator<Item = Cow<'_, [u8]>> {
+        let first = std::iter::once(Cow::from(&self.commands));
+        let weights = (0..self.blocks.len()).step_by(TOGETHER).map(|i| {
+            let begin = |i: usize| self.blocks.get(i).map_or(self.weights, Block::offset);
+            let next = i + TOGETHER;
+            let base = if i == 0 { 0 } else { begin(i) };
+            let blocks = &self.blocks[i..next.min(self.blocks.len())];
+            let mut part = vec![0; begin(next) - base];
+            write_blocks(blocks, base, &mut part);
+            Cow::from(part)
+        });
+        first.chain(weights)
+    }
+
+    /// The whole image.
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.len());
+        self.parts().for_each(|p| bytes.extend_from_slice(&p));
+        bytes
+    }
+}
+
+/// Moves every offset to its place in the window and encodes the commands.
+pub fn program<'a>(
     mut meta: ProgramMeta,
     streams: &[Vec<Entry>],
-    blocks: &[Block],
+    blocks: Vec<Block<'a>>,
     map: &Map,
-) -> Result<(ProgramMeta, Vec<u8>), CompileError> {
+) -> Result<(ProgramMeta, Image<'a>), CompileError> {
     if map.bytes > u32::MAX as usize {
         return Err(CompileError::Window { bytes: map.bytes });
     }
@@ -95,12 +137,10 @@ pub fn program(
         l.output.offset += map.tensors;
         l.record += map.records;
     }
-    let mut image = vec![0; map.weights_end];
+    let mut commands = vec![0; map.weights];
     for (stream, &at) in streams.iter().zip(&map.streams) {
-        for (e, bytes) in stream
-            .iter()
-            .zip(image[at..].chunks_exact_mut(COMMAND_BYTES))
-        {
+        let places = commands[at..].chunks_exact_mut(COMMAND_BYTES);
+        for (e, bytes) in stream.iter().zip(places) {
             let words = map.place(e.command).encode().map_err(|error| {
                 let layer = &meta.layers[e.command.tag as usize];
                 CompileError::Unsupported {
@@ -113,19 +153,23 @@ pub fn program(
             }
         }
     }
-    write_blocks(blocks, &mut image[map.weights..]);
+    let image = Image {
+        commands,
+        blocks,
+        weights: map.weight_bytes,
+    };
     Ok((meta, image))
 }
 
-/// Blocks lie one after another, so each gets its own part of the image.
-fn write_blocks(blocks: &[Block], mut image: &mut [u8]) {
+/// Blocks lie one after another, so each gets its own part of the bytes from offset `base` on.
+fn write_blocks(blocks: &[Block], base: usize, mut bytes: &mut [u8]) {
     let mut parts = Vec::with_capacity(blocks.len());
-    let mut at = 0;
+    let mut at = base;
     for (i, b) in blocks.iter().enumerate() {
-        let end = blocks.get(i + 1).map_or(at + image.len(), Block::offset);
-        let (part, rest) = image.split_at_mut(end - at);
+        let end = blocks.get(i + 1).map_or(at + bytes.len(), Block::offset);
+        let (part, rest) = bytes.split_at_mut(end - at);
         parts.push((b, &mut part[b.offset() - at..]));
-        (at, image) = (end, rest);
+        (at, bytes) = (end, rest);
     }
     parts.into_par_iter().for_each(|(b, part)| b.write(part));
 }

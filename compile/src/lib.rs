@@ -21,5 +21,6 @@ mod vector;
 mod weights;
 pub mod zoo;
 
+pub use encode::Image;
 pub use error::CompileError;
 pub use passes::{CompiledProgram, Options, compile};

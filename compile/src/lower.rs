@@ -21,11 +21,11 @@ use cnna_spec::{Accelerator, Board};
 
 /// What lowering builds up. Offsets in each arena count from where its section of the window will begin.
 #[derive(Debug)]
-pub struct Build<'a> {
+pub struct Build<'b, 'a> {
     /// The machine.
-    pub accelerator: &'a Accelerator,
+    pub accelerator: &'b Accelerator,
     /// The machine's board, for the cost of a form.
-    board: &'a Board,
+    board: &'b Board,
     options: Options,
     word: Word,
     /// What runs, in order.
@@ -40,9 +40,9 @@ pub struct Build<'a> {
     pub tensors: Arena,
 }
 
-impl<'a> Build<'a> {
+impl<'b, 'a> Build<'b, 'a> {
     /// Nothing yet, for a network of such words.
-    pub fn new(board: &'a Board, options: &Options, word: Word) -> Self {
+    pub fn new(board: &'b Board, options: &Options, word: Word) -> Self {
         let accelerator = &board.accelerator;
         Build {
             accelerator,

@@ -9,6 +9,7 @@
 //! 6. place: commands, weights and tensors in one window (`memory.rs`)
 //! 7. encode: the image (`encode.rs`)
 
+use crate::encode::Image;
 use crate::error::CompileError;
 use crate::lower::Build;
 use crate::stream::Entry;
@@ -40,11 +41,11 @@ impl Default for Options {
 
 /// A program without its file.
 #[derive(Clone, Debug)]
-pub struct CompiledProgram {
+pub struct CompiledProgram<'a> {
     /// Everything but the bytes.
     pub meta: ProgramMeta,
     /// The first bytes of the window: commands, weights, biases.
-    pub image: Vec<u8>,
+    pub image: Image<'a>,
     /// Images that a run would take if the board reserved memory enough; `meta.batch()` is what it takes.
     pub batch_wanted: usize,
 }
@@ -52,11 +53,11 @@ pub struct CompiledProgram {
 /// Compiles a network for a board.
 ///
 /// Errors: a network that contradicts itself, sums that could overflow, buffers too small for a layer, a window beyond 4 GiB.
-pub fn compile(
-    net: &Network,
+pub fn compile<'a>(
+    net: &'a Network,
     board: &Board,
     options: &Options,
-) -> Result<CompiledProgram, CompileError> {
+) -> Result<CompiledProgram<'a>, CompileError> {
     check::network(net, &board.accelerator)?;
     let mut b = Build::new(board, options, net.word);
     let input = b.tensor(net.input, net.input_frac);
@@ -99,7 +100,7 @@ pub fn compile(
         board: board.clone(),
     };
     let streams: Vec<Vec<Entry>> = streams.into_iter().map(|(_, s)| s).collect();
-    let (meta, image) = encode::program(meta, &streams, &b.blocks, &map)?;
+    let (meta, image) = encode::program(meta, &streams, b.blocks, &map)?;
     Ok(CompiledProgram {
         meta,
         image,

@@ -90,7 +90,7 @@ fn lines(lanes: usize, a: &Accelerator) -> usize {
 }
 
 /// Places the stage's weights in memory.
-pub fn place<'a>(s: &Stage, conv: &'a Conv, b: &mut Build<'a>) -> Weights {
+pub fn place<'a>(s: &Stage, conv: &'a Conv, b: &mut Build<'_, 'a>) -> Weights {
     let a = b.accelerator;
     let input = s.input.layout.shape;
     let lanes = (1..=a.lanes.min(conv.oc.div_ceil(PLAIN_WORDS)))

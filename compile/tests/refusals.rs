@@ -21,7 +21,7 @@ fn small() -> Network {
 }
 
 fn commands(program: &CompiledProgram, stream: &Stream) -> Vec<Command> {
-    program.image[stream.commands_offset..]
+    program.image.bytes()[stream.commands_offset..]
         .chunks_exact(COMMAND_BYTES)
         .take(stream.commands)
         .map(|c| {

@@ -15,6 +15,7 @@ use crate::isa::COMMAND_BYTES;
 use crate::layer::{Network, Op, Shape};
 use crate::layout::TensorLayout;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::io::{Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::Path;
@@ -193,6 +194,16 @@ pub fn write(
     image: &[u8],
     network: &Network,
 ) -> Result<(), SpecError> {
+    write_parts(path, meta, &mut std::iter::once(image.into()), network)
+}
+
+/// The same for an image that comes in parts, one behind the other, so that it is never whole in memory.
+pub fn write_parts(
+    path: &Path,
+    meta: &ProgramMeta,
+    image: &mut dyn Iterator<Item = Cow<'_, [u8]>>,
+    network: &Network,
+) -> Result<(), SpecError> {
     let io = io_error(path);
     let to_toml = |what: &str, r: Result<String, toml::ser::Error>| {
         r.map_err(|e| SpecError::Program {
@@ -210,24 +221,23 @@ pub fn write(
         f.write_all(&[0; HEADER])?;
         let mut table = Vec::new();
         let mut at = HEADER as u64;
-        let mut section = |kind: u32,
-                           parts: &mut dyn Iterator<Item = std::borrow::Cow<[u8]>>|
-         -> std::io::Result<()> {
-            let start = at.next_multiple_of(ALIGN);
-            f.write_all(&vec![0; (start - at) as usize])?;
-            let mut crc = crc32fast::Hasher::new();
-            let mut len = 0;
-            for p in parts {
-                crc.update(&p);
-                f.write_all(&p)?;
-                len += p.len() as u64;
-            }
-            at = start + len;
-            table.push((kind, crc.finalize(), start, len));
-            Ok(())
-        };
+        let mut section =
+            |kind: u32, parts: &mut dyn Iterator<Item = Cow<'_, [u8]>>| -> std::io::Result<()> {
+                let start = at.next_multiple_of(ALIGN);
+                f.write_all(&vec![0; (start - at) as usize])?;
+                let mut crc = crc32fast::Hasher::new();
+                let mut len = 0;
+                for p in parts {
+                    crc.update(&p);
+                    f.write_all(&p)?;
+                    len += p.len() as u64;
+                }
+                at = start + len;
+                table.push((kind, crc.finalize(), start, len));
+                Ok(())
+            };
         section(0, &mut std::iter::once(meta_text.as_bytes().into()))?;
-        section(1, &mut std::iter::once(image.into()))?;
+        section(1, image)?;
         section(2, &mut std::iter::once(net_text.as_bytes().into()))?;
         let convs = || {
             network.layers.iter().filter_map(|l| match &l.op {

@@ -28,7 +28,7 @@ fn cycles(name: &str, board: &str, options: &Options) -> (f64, f64) {
     let done = run(
         &mut machine,
         &program.meta,
-        &program.image,
+        &program.image.bytes(),
         &images,
         u64::MAX / 2,
     )

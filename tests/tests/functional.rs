@@ -132,7 +132,7 @@ fn check_stream(
     stream: &Stream,
     images: &[Vec<i16>],
 ) -> Result<(), String> {
-    let (meta, image) = (&program.meta, &program.image);
+    let (meta, image) = (&program.meta, &program.image.bytes());
     let a = meta.accelerator();
     let commands = commands(stream, image);
     // What nobody writes must not matter.

@@ -110,7 +110,7 @@ fn stream_case(
     images: &[Vec<i16>],
     cache: &Path,
 ) -> Result<bool, String> {
-    let (meta, image) = (&program.meta, &program.image);
+    let (meta, image) = (&program.meta, &program.image.bytes());
     let mut machine = Machine::new(board);
     let cycle = run(&mut machine, meta, image, images, LIMIT).map_err(|e| format!("cycle: {e}"))?;
     for (n, (image, got)) in images.iter().zip(&cycle.images).enumerate() {

@@ -69,7 +69,7 @@ impl Compile {
         let compiled = cnna_compile::compile(&network, &board, &options)
             .with_context(|| format!("{} for {}", self.model, board.name))?;
         let (meta, image) = (&compiled.meta, &compiled.image);
-        program::write(&self.output, meta, image, &network)?;
+        program::write_parts(&self.output, meta, &mut image.parts(), &network)?;
         spinner.finish_and_clear();
         let report = Report {
             program: &self.output,

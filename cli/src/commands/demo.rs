@@ -80,19 +80,18 @@ impl Demo {
 
         // Program and sources.
         let program_path = self.output.join("program.cnna");
-        let compiled = compile(&network, &board, &Options::default())?;
-        program::write(&program_path, &compiled.meta, &compiled.image, &network)?;
+        let meta = {
+            let compiled = compile(&network, &board, &Options::default())?;
+            let parts = &mut compiled.image.parts();
+            program::write_parts(&program_path, &compiled.meta, parts, &network)?;
+            compiled.meta
+        };
         println!(
             "compiled  {} for {}: {} layers, {} commands -> {}",
             self.model.display(),
             board.name,
-            compiled.meta.layers.len(),
-            compiled
-                .meta
-                .streams
-                .iter()
-                .map(|s| s.commands)
-                .sum::<usize>(),
+            meta.layers.len(),
+            meta.streams.iter().map(|s| s.commands).sum::<usize>(),
             program_path.display()
         );
         let sources = self.output.join("bitstream");
@@ -126,7 +125,7 @@ impl Demo {
         let layers: Vec<Row> = rtl
             .layers
             .iter()
-            .zip(&compiled.meta.layers)
+            .zip(&meta.layers)
             .map(|(l, info)| {
                 let of = |engine: &str| {
                     let such = l.cycles.iter().filter(|c| c.engine == engine);
