@@ -1,14 +1,17 @@
 # The two commands of the README, and what they are made of.
 #   make demo          train (TRAIN=1) or take the shipped model, compile, emit RTL, simulate, compare
 #   make test          everything that must hold
+#   make bench         every bar of speed
 CARGO ?= cargo
 # Yosys for the tests that count DSPs, LUTs and block RAMs (scripts/setup puts it there).
 export PYTHONPATH := $(CURDIR)/build/python
 export CNNA_YOSYS ?= python3
 OUT   ?= build/demo
 SEED  ?= 1
+BOARD ?= ultra96
+ONLY  ?=
 
-.PHONY: demo test fit lint setup build bench-vgg16
+.PHONY: demo test fit lint setup build bench bench-vgg16
 
 setup:
 	@./scripts/setup
@@ -34,12 +37,17 @@ test: setup
 fit: setup
 	$(CARGO) test --release -p cnna-hdl --test fit -- --nocapture
 
-# VGG16 whole, 224 x 224: one image by reference, cycle simulator and RTL, then a batch without the RTL; minutes.
+# VGG16 whole, 224 x 224: one image by reference, cycle simulator and RTL, then a batch without the RTL; minutes. Interrupted,
+# the RTL goes on from its last checkpoint when started again.
 bench-vgg16: build
 	mkdir -p build/bench
-	target/release/cnna compile zoo:vgg16 --seed 1 --board ultra96 -o build/bench/vgg16.cnna
+	target/release/cnna compile zoo:vgg16 --seed 1 --board $(BOARD) -o build/bench/vgg16.cnna
 	target/release/cnna check build/bench/vgg16.cnna --images 1
 	target/release/cnna check build/bench/vgg16.cnna --images 4 --engines reference,cycle
+
+# Every bar of speed of the README's table: measured, printed, failed when missed; minutes. ONLY=growth runs a part.
+bench: build
+	CNNA=$(CURDIR)/target/release/cnna $(CARGO) bench -p cnna-tests --bench bars -- $(ONLY)
 
 lint: setup
 	$(CARGO) fmt --all --check

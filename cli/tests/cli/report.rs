@@ -45,7 +45,7 @@ fn a_hundred_layers_with_hostile_names_stay_legible() {
     program::write(
         &w.path("deep.cnna"),
         &compiled.meta,
-        &compiled.image,
+        &compiled.image.bytes(),
         &network,
     )
     .unwrap();

@@ -266,6 +266,11 @@ impl Machine {
         Ok(())
     }
 
+    /// A program runs, or its transfers are not all answered.
+    fn is_active(&self) -> bool {
+        self.run || self.units.in_flight()
+    }
+
     fn size(&self) -> u64 {
         u64::from(self.get(regs::MEM_SIZE))
     }
@@ -681,13 +686,15 @@ impl Engine for Machine {
             });
         }
         let end = self.now + cycles;
-        while self.now < end && (self.run || self.units.in_flight()) {
+        while self.now < end && self.is_active() {
             self.cycle(window).map_err(|e| EngineError {
                 engine: "cycle simulator",
                 message: e.to_string(),
             })?;
-            self.coast(end.saturating_sub(self.now));
+            if self.is_active() {
+                self.coast(end - self.now);
+            }
         }
-        Ok(self.run || self.units.in_flight())
+        Ok(self.is_active())
     }
 }
