@@ -425,21 +425,25 @@ impl Memory {
     }
 
     /// Lets at most `limit` cycles pass, the masters' signals staying `wants`, as long as nothing moves but read beats that do not
-    /// end their burst, and none of the signals `stop` is on offer. Returns the cycles, and adds each port's beats to `beats`.
+    /// end their burst, and none of the signals `stop` is on offer. Returns the cycles, and takes each port's beats from `room`:
+    /// a port without room keeps its next beat from moving.
     pub fn coast(
         &mut self,
         wants: Signals,
         stop: Signals,
         limit: u64,
-        beats: &mut [u64; MOST_PORTS],
+        room: &mut [u64; MOST_PORTS],
     ) -> u64 {
         const READS: Signals = every(channel::R);
         let mut passed = 0;
+        let mut full = (0..self.ports.len())
+            .filter(|&p| room[p] == 0)
+            .fold(0, |f, p| f | on(p, channel::R));
         // With random stalls every cycle may change the signals.
         while passed < limit && self.model.stall_per_256 == 0 {
             let moved = wants & self.out;
             let last = (self.out / (channel::R_LAST / channel::R)) & READS;
-            if self.out & stop | moved & (last | !READS) != 0 {
+            if self.out & stop | moved & (last | full | !READS) != 0 {
                 break;
             }
             if moved == 0 {
@@ -454,7 +458,10 @@ impl Memory {
             while ports != 0 {
                 let p = ports.trailing_zeros() as usize / 8;
                 ports &= ports - 1;
-                beats[p] += 1;
+                room[p] -= 1;
+                if room[p] == 0 {
+                    full |= on(p, channel::R);
+                }
                 // Not the burst's last, so the next beat waits.
                 self.ports[p].read.take_beat(self.beat);
                 self.waiting |= 1 << (2 * p);
@@ -605,10 +612,12 @@ mod tests {
             let mut t = 0;
             let mut coasted = 0;
             while t < 3000 {
-                let mut beats = [0; MOST_PORTS];
+                let room: [u64; MOST_PORTS] = std::array::from_fn(|p| [5, u64::MAX][p % 2]);
+                let mut left = room;
                 let limit = 50 - t % 50;
                 let from = t;
-                let n = fast.coast(wants(t), on(2, channel::R_LAST), limit, &mut beats);
+                let n = fast.coast(wants(t), on(2, channel::R_LAST), limit, &mut left);
+                let beats: [u64; MOST_PORTS] = std::array::from_fn(|p| room[p] - left[p]);
                 let counted = |p: usize| {
                     let moved = (from..from + n)
                         .filter(|&t| log[t as usize] & wants(t) & on(p, channel::R) != 0);

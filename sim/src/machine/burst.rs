@@ -16,6 +16,8 @@ pub(super) struct Transfer {
 #[derive(Clone, Debug)]
 pub(super) struct Burst {
     beat: u64,
+    /// Its logarithm.
+    shift: u32,
     outstanding: usize,
     active: bool,
     error: bool,
@@ -29,6 +31,7 @@ impl Burst {
     pub(super) fn new(beat_bytes: usize, outstanding: usize) -> Self {
         Burst {
             beat: beat_bytes as u64,
+            shift: beat_bytes.trailing_zeros(),
             outstanding,
             active: false,
             error: false,
@@ -53,7 +56,8 @@ impl Burst {
         self.active && !self.fits(size)
     }
     fn beats(&self) -> u64 {
-        let room = BURST_BEATS as u64 - self.now.addr / self.beat % BURST_BEATS as u64;
+        // Beats are powers of two, and a division is slow.
+        let room = BURST_BEATS as u64 - (self.now.addr >> self.shift) % BURST_BEATS as u64;
         room.min(self.left)
     }
     fn fits(&self, size: u64) -> bool {

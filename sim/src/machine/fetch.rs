@@ -56,6 +56,14 @@ impl Fetch {
         };
         self.burst.drive_read(size, request) | data
     }
+    /// Beats that may come before the one that completes the command.
+    pub(super) fn room(&self) -> u64 {
+        (self.beats - self.got - 1) as u64
+    }
+    /// Takes beats that do not complete the command.
+    pub(super) fn take(&mut self, beats: u64) {
+        self.got += beats as usize;
+    }
     /// The clock edge: `offered` are the memory's signals on the port, `moved` the handshakes; `dealt` when the waiting command went to its queue.
     pub(super) fn step(
         &mut self,

@@ -19,7 +19,7 @@ use crate::timeline::{Recorder, Recording};
 use cnna_spec::config::{Board, port};
 use cnna_spec::engine::{Engine, EngineError};
 use cnna_spec::isa::{self, Body, Queue, store_kind};
-use cnna_spec::memory::{MOST_PORTS, Memory, Request, Signals, Written, channel, every, on};
+use cnna_spec::memory::{MOST_PORTS, Memory, Request, Signals, Written, channel, on};
 use cnna_spec::regs::{self, DeviceError, Reg};
 use queue::Entry;
 use std::collections::VecDeque;
@@ -104,17 +104,14 @@ impl Units {
 /// What follows from the units' state, kept so that a cycle looks only at what changed.
 #[derive(Debug, Default)]
 struct Derived {
-    /// Units whose next clock edge changes something by itself.
-    load: bool,
-    weight: bool,
-    store: bool,
-    fetch: bool,
+    /// Units whose next clock edge changes something by itself, as bits: one load instead of four just stored.
+    awake: u8,
     /// Queues whose engine could take a command; compute's follows from the time.
     ready: [bool; 4],
     /// A head, a token, or an engine's readiness has changed.
     heads: bool,
-    /// Tokens, by sender, for which the head of the compute queue keeps a free array waiting.
-    lack: [bool; 4],
+    /// Whose token keeps a free array waiting: load's before weight's before store's.
+    lack: Option<Queue>,
     /// Next cycle in which the array does something by itself: ends, or sends tokens.
     compute_at: u64,
     error: Option<DeviceError>,
@@ -139,9 +136,26 @@ pub struct Machine {
     recorder: Option<Recorder>,
 }
 
+/// Bits of [`Derived::awake`].
+mod awake {
+    pub const LOAD: u8 = 1;
+    pub const WEIGHT: u8 = 2;
+    pub const STORE: u8 = 4;
+    pub const FETCH: u8 = 8;
+}
+
 /// Channels of the load and store engines, which share a port.
 const READ: u64 = channel::AR | channel::R;
 const WRITE: u64 = channel::AW | channel::W | channel::B;
+
+impl Derived {
+    fn wake(&mut self, unit: u8, awake: bool) {
+        self.awake = match awake {
+            true => self.awake | unit,
+            false => self.awake & !unit,
+        };
+    }
+}
 
 impl Machine {
     /// An idle machine of a board's configuration and memory model.
@@ -207,8 +221,10 @@ impl Machine {
         let stop = self.run && (self.units.store.end || self.derived.error.is_some());
         let error = self.derived.error;
         let bad_head = self.units.fetch.bad.unwrap_or(0);
+        let awake = self.derived.awake;
         // A mark reads the counters as they stand before its cycle.
-        let before = self.counters;
+        let marks = awake & awake::STORE != 0 && self.units.store.mark_goes();
+        let before = marks.then_some(self.counters);
 
         let dealt = self.units.may_deal(self.board.accelerator.queue_depth);
         let compute_event = now == self.derived.compute_at;
@@ -243,20 +259,20 @@ impl Machine {
             self.derived.compute_at = self.units.compute.next_event(now).unwrap_or(u64::MAX);
         }
         let on_act = |word: Signals| word >> (8 * port::ACT) & 0xff;
-        if self.derived.load
+        if awake & awake::LOAD != 0
             || s_load.is_some()
             || on_act(offered & on(port::ACT, channel::R) | moved) & READ != 0
         {
             self.load(size, s_load, on_act(offered), on_act(moved), window)?;
         }
-        if self.derived.weight || s_weight.is_some() || moved >> (8 * port::WEIGHT) != 0 {
+        if awake & awake::WEIGHT != 0 || s_weight.is_some() || moved >> (8 * port::WEIGHT) != 0 {
             self.weight(size, s_weight, offered, moved, window)?;
         }
-        if self.derived.store || s_store.is_some() || on_act(moved) & WRITE != 0 {
-            self.store(size, s_store, on_act(moved), &before, window)?;
+        if awake & awake::STORE != 0 || s_store.is_some() || on_act(moved) & WRITE != 0 {
+            self.store(size, s_store, on_act(moved), before, window)?;
         }
         let on_command = |word: Signals| word >> (8 * port::COMMAND) & 0xff;
-        if self.derived.fetch || self.start_pulse || dealt || on_command(moved) != 0 {
+        if awake & awake::FETCH != 0 || self.start_pulse || dealt || on_command(moved) != 0 {
             self.fetch(size, dealt, on_command(offered), on_command(moved), window);
         }
         if stop {
@@ -281,7 +297,7 @@ impl Machine {
         let d = &mut self.derived;
         d.ready[Queue::Compute as usize] = u.compute.ready(self.now);
         d.heads = false;
-        d.lack = [false; 4];
+        d.lack = None;
         let mut start: [Option<Entry>; 4] = Default::default();
         for q in Queue::ALL {
             let Some(head) = u.queues[q as usize].front() else {
@@ -289,7 +305,7 @@ impl Machine {
             };
             let missing = u.missing(head, q);
             if q == Queue::Compute && d.ready[q as usize] {
-                d.lack = missing;
+                d.lack = Queue::ALL.into_iter().find(|q| missing[*q as usize]);
             }
             if self.run && d.ready[q as usize] && missing == [false; 4] {
                 let wait = head.wait;
@@ -309,9 +325,7 @@ impl Machine {
         for e in start.iter().flatten() {
             r.started(e, self.now);
         }
-        let lacking = Queue::ALL
-            .into_iter()
-            .find(|q| self.derived.lack[*q as usize]);
+        let lacking = self.derived.lack;
         let head = self.units.queues[Queue::Compute as usize].front();
         r.waits(lacking, head.map_or(0, |e| e.tag), self.now);
     }
@@ -405,23 +419,20 @@ impl Machine {
     ) -> Result<(), ExecError> {
         let u = &mut self.units;
         let shift = 8 * port::WEIGHT;
-        u.weight.step(
-            size,
-            start,
-            offered >> shift,
-            moved >> shift,
-            |e| match &e.body {
+        let (offered, moved) = (offered >> shift, moved >> shift);
+        if start.is_none() && self.derived.awake & awake::WEIGHT == 0 {
+            u.weight.step_moved(size, offered, moved);
+            self.record_weights();
+            self.derive_weight(size, moved);
+            return Ok(());
+        }
+        u.weight
+            .step(size, start, offered, moved, |e| match &e.body {
                 Body::Weight(w) => *w,
                 _ => isa::Weight::default(),
-            },
-        );
-        if let Some(r) = &mut self.recorder {
-            for p in port::WEIGHT..self.requests.len() {
-                if let Some(e) = u.weight.done(p - port::WEIGHT) {
-                    r.read_done(p, e);
-                }
-            }
-        }
+            });
+        self.record_weights();
+        let u = &mut self.units;
         if let Some(e) = u.weight.signal.clone() {
             if let Some(r) = &mut self.recorder {
                 r.done(&e, self.now);
@@ -430,8 +441,17 @@ impl Machine {
                 exec::weight(e.kind, w, &mut u.buffers, window).map_err(|f| self.fault(&e, f))?;
             }
         }
-        self.derive_weight(size);
+        self.derive_weight(size, Signals::MAX);
         Ok(())
+    }
+
+    fn record_weights(&mut self) {
+        let Some(r) = &mut self.recorder else { return };
+        for p in port::WEIGHT..self.requests.len() {
+            if let Some(e) = self.units.weight.done(p - port::WEIGHT) {
+                r.read_done(p, e);
+            }
+        }
     }
 
     fn store(
@@ -439,7 +459,7 @@ impl Machine {
         size: u64,
         start: Option<Entry>,
         moved: u64,
-        before: &Counters,
+        before: Option<Counters>,
         window: &mut [u8],
     ) -> Result<(), ExecError> {
         let u = &mut self.units;
@@ -459,7 +479,7 @@ impl Machine {
                 exec::store(s, &u.buffers, window).map_err(|f| self.fault(e, f))?;
             }
         }
-        if let Some(e) = &events.mark {
+        if let (Some(e), Some(before)) = (&events.mark, before) {
             if let Some(r) = &mut self.recorder {
                 r.mark(e.tag, self.now);
             }
@@ -489,7 +509,7 @@ impl Machine {
         let size = self.size();
         self.derived.error = None;
         self.derive_load(size);
-        self.derive_weight(size);
+        self.derive_weight(size, Signals::MAX);
         self.derive_store(size);
         self.derive_fetch(size);
         self.derived.heads = true;
@@ -503,19 +523,25 @@ impl Machine {
         let load = &self.units.load;
         let signals = load.drive(size, &mut self.requests[port::ACT]);
         self.wants = self.wants & !on(port::ACT, READ) | on(port::ACT, signals);
-        self.derived.load = load.awake(size);
+        let stirs = load.awake(size);
+        self.derived.wake(awake::LOAD, stirs);
         let (ready, failed) = (load.ready(), load.burst.error());
         self.derive_unit(Queue::Load, ready, failed);
     }
 
-    fn derive_weight(&mut self, size: u64) {
+    /// `changed`: signals of the weight ports, of which any that is set tells that its port has changed.
+    fn derive_weight(&mut self, size: u64, changed: Signals) {
         let weight = &self.units.weight;
         for (i, request) in self.requests[port::WEIGHT..].iter_mut().enumerate() {
+            if changed >> (8 * i) & 0xff == 0 {
+                continue;
+            }
             let signals = weight.drive(size, i, request);
             let p = port::WEIGHT + i;
             self.wants = self.wants & !on(p, 0xff) | on(p, signals);
         }
-        self.derived.weight = weight.awake(size);
+        let stirs = weight.awake(size);
+        self.derived.wake(awake::WEIGHT, stirs);
         let (ready, failed) = (weight.ready(), weight.error());
         self.derive_unit(Queue::Weight, ready, failed);
     }
@@ -524,7 +550,8 @@ impl Machine {
         let store = &self.units.store;
         let signals = store.drive(size, &mut self.requests[port::ACT]);
         self.wants = self.wants & !on(port::ACT, WRITE) | on(port::ACT, signals);
-        self.derived.store = store.awake(size);
+        let stirs = store.awake(size);
+        self.derived.wake(awake::STORE, stirs);
         let (ready, failed) = (store.ready(), store.burst.error());
         self.derive_unit(Queue::Store, ready, failed);
     }
@@ -533,7 +560,8 @@ impl Machine {
         let fetch = &self.units.fetch;
         let signals = fetch.drive(size, &mut self.requests[port::COMMAND]);
         self.wants = self.wants & !on(port::COMMAND, 0xff) | on(port::COMMAND, signals);
-        self.derived.fetch = fetch.awake(size);
+        let stirs = fetch.awake(size);
+        self.derived.wake(awake::FETCH, stirs);
         let failed = fetch.bad.is_some() || fetch.burst.error();
         self.derive_error(failed);
     }
@@ -554,7 +582,7 @@ impl Machine {
     /// Lets at most `limit` cycles pass in which only time and the beats within bursts go on.
     fn coast(&mut self, limit: u64) {
         let d = &self.derived;
-        let busy = d.load || d.weight || d.store || d.fetch || d.heads || self.start_pulse;
+        let busy = d.awake != 0 || d.heads || self.start_pulse;
         if busy
             || self.units.may_deal(self.board.accelerator.queue_depth)
             || self.run && d.error.is_some()
@@ -562,16 +590,19 @@ impl Machine {
             return;
         }
         let limit = limit.min(d.compute_at - self.now);
-        let mut beats = [0; MOST_PORTS];
-        // Fetch looks at each beat of a command, the timeline at every beat.
-        let each = match self.recorder {
-            Some(_) => every(channel::R),
-            None => on(port::COMMAND, channel::R),
+        // A command's last beat must be seen; the timeline must see every beat.
+        let mut room = match self.recorder {
+            Some(_) => [0; MOST_PORTS],
+            None => [u64::MAX; MOST_PORTS],
         };
-        let stop = on(port::ACT, self.units.load.watches()) | self.wants & each;
-        let cycles = self.memory.coast(self.wants, stop, limit, &mut beats);
+        room[port::COMMAND] = room[port::COMMAND].min(self.units.fetch.room());
+        let before = room;
+        let stop = on(port::ACT, self.units.load.watches());
+        let cycles = self.memory.coast(self.wants, stop, limit, &mut room);
+        let beats: [u64; MOST_PORTS] = std::array::from_fn(|p| before[p] - room[p]);
         self.units.load.take(beats[port::ACT]);
         self.units.weight.take(&beats[port::WEIGHT..]);
+        self.units.fetch.take(beats[port::COMMAND]);
         self.now += cycles;
         if self.run {
             self.counters.reads += beats[port::ACT];
@@ -598,14 +629,13 @@ impl Machine {
 }
 
 impl Counters {
-    /// Charges waiting to the first queue that lacks a token: load, weight, then store.
-    fn wait(&mut self, lack: [bool; 4], cycles: u64) {
-        if lack[Queue::Load as usize] {
-            self.wait_load += cycles;
-        } else if lack[Queue::Weight as usize] {
-            self.wait_weight += cycles;
-        } else if lack[Queue::Store as usize] {
-            self.wait_store += cycles;
+    /// Charges waiting to the queue whose token is lacking.
+    fn wait(&mut self, lack: Option<Queue>, cycles: u64) {
+        match lack {
+            Some(Queue::Load) => self.wait_load += cycles,
+            Some(Queue::Weight) => self.wait_weight += cycles,
+            Some(Queue::Store) => self.wait_store += cycles,
+            Some(Queue::Compute) | None => {}
         }
     }
     /// In the order of `regs::COUNTERS`, modulo 2^32.

@@ -92,7 +92,8 @@ impl Store {
     fn asks(&self) -> bool {
         self.asking && self.room != 0
     }
-    fn mark_goes(&self) -> bool {
+    /// A mark reads the counters in this cycle.
+    pub(super) fn mark_goes(&self) -> bool {
         self.state == State::MarkWait && !self.burst.in_flight() && self.burst.ready()
     }
     /// Drives the write channels; their signals.

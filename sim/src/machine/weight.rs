@@ -15,6 +15,8 @@ struct Port {
     burst: Burst,
     /// Commands whose data are on their way, and their beats on this port.
     receive: VecDeque<(u64, Entry)>,
+    /// What starts in this cycle.
+    coming: Option<(u64, Entry)>,
     taken: u64,
     /// The command whose last beat came in the step before.
     done: Option<Entry>,
@@ -34,6 +36,7 @@ impl Weight {
         let port = || Port {
             burst: Burst::new(a.beat_bytes(), a.outstanding),
             receive: VecDeque::new(),
+            coming: None,
             taken: 0,
             done: None,
             ahead: 0,
@@ -104,33 +107,53 @@ impl Weight {
         for (p, me) in self.ports.iter_mut().enumerate() {
             me.ahead += u32::from(me.done.is_some());
             me.ahead -= u32::from(all_done);
-            let (offered, moved) = (offered >> (8 * p), moved >> (8 * p));
-            let take = moved & channel::R != 0;
-            me.done = None;
-            if let Some(&(beats, _)) = me.receive.front() {
-                me.taken += u64::from(take);
-                if me.taken == beats {
-                    me.taken = 0;
-                    me.done = me.receive.pop_front().map(|(_, e)| e);
-                }
-            }
-            let transfer = c.as_ref().map(|(e, c)| {
-                let high = (p as i32) < c.split;
-                let beats = if high { c.beats_high } else { c.beats_low };
-                let beats = u64::from(beats as u32);
-                me.receive.push_back((beats, Entry::clone(e)));
-                let port_stride = u64::from(c.port_stride as u32);
-                Transfer {
-                    addr: (u64::from(c.ddr as u32) + p as u64 * port_stride) & 0xffff_ffff,
-                    beats,
-                    segs: 1,
-                    stride: 0,
-                }
-            });
-            let issued = moved & channel::AR != 0;
-            let retired = take && offered & channel::R_LAST != 0;
-            me.burst.step(size, transfer, issued, retired);
+            let transfer = c.as_ref().map(|(e, c)| me.accept(p, e, c));
+            me.step(size, transfer, offered >> (8 * p), moved >> (8 * p));
         }
         self.pending.extend(start);
+    }
+
+    /// The clock edge when the unit is not awake and no command starts: only the ports that moved change.
+    pub(super) fn step_moved(&mut self, size: u64, offered: Signals, moved: Signals) {
+        for (p, me) in self.ports.iter_mut().enumerate() {
+            let moved = (moved >> (8 * p)) & 0xff;
+            if moved != 0 {
+                me.step(size, None, offered >> (8 * p), moved);
+            }
+        }
+    }
+}
+
+impl Port {
+    /// Expects the port's part of a command's data.
+    fn accept(&mut self, p: usize, e: &Entry, c: &isa::Weight) -> Transfer {
+        let high = (p as i32) < c.split;
+        let beats = if high { c.beats_high } else { c.beats_low };
+        let beats = u64::from(beats as u32);
+        let port_stride = u64::from(c.port_stride as u32);
+        self.coming = Some((beats, Entry::clone(e)));
+        Transfer {
+            addr: (u64::from(c.ddr as u32) + p as u64 * port_stride) & 0xffff_ffff,
+            beats,
+            segs: 1,
+            stride: 0,
+        }
+    }
+
+    fn step(&mut self, size: u64, transfer: Option<Transfer>, offered: u64, moved: u64) {
+        let take = moved & channel::R != 0;
+        self.done = None;
+        if let Some(&(beats, _)) = self.receive.front() {
+            self.taken += u64::from(take);
+            if self.taken == beats {
+                self.taken = 0;
+                self.done = self.receive.pop_front().map(|(_, e)| e);
+            }
+        }
+        // A command that starts in this cycle is seen from the next on.
+        self.receive.extend(self.coming.take());
+        let issued = moved & channel::AR != 0;
+        let retired = take && offered & channel::R_LAST != 0;
+        self.burst.step(size, transfer, issued, retired);
     }
 }
