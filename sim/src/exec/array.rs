@@ -11,25 +11,25 @@ use crate::buffers::{Buffers, LANE_BLOCK};
 use cnna_spec::config::{KERNEL_WORDS, PLAIN_WORDS};
 use cnna_spec::isa::{Compute, mode};
 use rayon::prelude::*;
+use wide::f64x4;
 
 /// Lanes and columns whose sums stay in registers.
 const LANES: usize = LANE_BLOCK;
-const COLUMNS: usize = 16;
+const COLUMNS: usize = 8;
 /// Operands (f64) gathered at once: half of a small second-level cache.
 const BLOCK: usize = 1 << 15;
 /// Multiplications from which threads pay.
 const PARALLEL: usize = 1 << 21;
 
-/// One term of the sums: where its operands begin, and its weights.
+/// One term of the sums, or in WINOGRAD mode the nine of a kernel: where its operands begin, and its weights.
 #[derive(Clone, Copy)]
 struct Term {
     /// Offset of (row 0, column 0) in the gathered operands.
     at: usize,
     /// Words between rows.
     pitch: usize,
-    /// Weight-buffer row and word.
-    row: usize,
-    word: usize,
+    /// Offset of lane 0's weight in the weight buffer.
+    weight: usize,
 }
 
 /// Runs a `Compute`; returns how many valid results saturation changed.
@@ -157,11 +157,13 @@ fn sum_strip(
             for c in c0..c0 + count {
                 for s in &strips {
                     gather_strip(b, cmd, row, s, x, c, &mut operands[at..])?;
-                    push_terms(cmd, s, ky, c, at, winograd, &mut terms);
+                    push_terms(b, cmd, s, ky, c, at, &mut terms);
                     at += s.width * window_rows;
                 }
             }
-            multiply(b, lanes, rows, padded, &operands, &terms, &mut sums);
+            multiply(
+                b, winograd, lanes, rows, padded, &operands, &terms, &mut sums,
+            );
         }
     }
     finish(cmd, b, x0, width, rows, padded, &sums)
@@ -214,33 +216,26 @@ fn gather_strip(
 }
 
 fn push_terms(
+    b: &Buffers,
     cmd: &Compute,
     s: &Strip,
     ky: usize,
     c: usize,
     at: usize,
-    winograd: bool,
     terms: &mut Vec<Term>,
 ) {
-    let weight_row = cmd.weight_row as usize;
+    let pitch = b.lane_pitch() * KERNEL_WORDS;
     for &(kx, dx) in &s.taps {
         let step = (ky * cmd.kx_count as usize + kx) * cmd.c_count as usize + c;
-        let pitch = s.width;
-        if winograd {
-            terms.extend((0..KERNEL_WORDS).map(|word| Term {
-                at: at + dx + word / 3 * pitch + word % 3,
-                pitch,
-                row: weight_row + step,
-                word,
-            }));
-        } else {
-            terms.push(Term {
-                at: at + dx,
-                pitch,
-                row: weight_row + step / PLAIN_WORDS,
-                word: step % PLAIN_WORDS,
-            });
-        }
+        let (row, word) = match cmd.mode {
+            mode::WINOGRAD => (step, 0),
+            _ => (step / PLAIN_WORDS, step % PLAIN_WORDS),
+        };
+        terms.push(Term {
+            at: at + dx,
+            pitch: s.width,
+            weight: (cmd.weight_row as usize + row) * pitch + word,
+        });
     }
 }
 
@@ -255,9 +250,42 @@ pub(super) fn multiply_add(x: f64, w: f64, sum: f64) -> f64 {
     }
 }
 
-/// Adds all terms to all lanes' sums.
+/// Sums of one block of lanes and columns.
+type Block = [[f64x4; COLUMNS / 4]; LANES];
+
+/// Adds one word of each lane, `w[0]`, `w[9]`, ..., times a row's columns.
+#[inline(always)]
+fn add_tap(w: &[f64; (LANES - 1) * KERNEL_WORDS + 1], v: &[f64; COLUMNS], sum: &mut Block) {
+    let columns: [f64x4; COLUMNS / 4] =
+        std::array::from_fn(|j| f64x4::new(*v[4 * j..].first_chunk().expect(PADDED)));
+    for (l, sum) in sum.iter_mut().enumerate() {
+        let weight = f64x4::splat(w[l * KERNEL_WORDS]);
+        for (s, c) in sum.iter_mut().zip(columns) {
+            *s = c.mul_add(weight, *s);
+        }
+    }
+}
+
+/// Adds the nine words of each lane's kernel times three rows' columns, `pitch` apart.
+#[inline(always)]
+fn add_kernel(w: &[f64], v: &[f64], pitch: usize, sum: &mut Block) {
+    let w: &[f64; LANES * KERNEL_WORDS] = w.first_chunk().expect(PADDED);
+    for ky in 0..3 {
+        let v: &[f64; COLUMNS + 2] = v[ky * pitch..].first_chunk().expect(PADDED);
+        for kx in 0..3 {
+            let w = w[ky * 3 + kx..].first_chunk().expect(PADDED);
+            add_tap(w, v[kx..].first_chunk().expect(PADDED), sum);
+        }
+    }
+}
+
+const PADDED: &str = "lanes and columns are padded to whole blocks";
+
+/// Adds all terms to all lanes' sums; each is a kernel's nine, or one.
+#[allow(clippy::too_many_arguments)]
 fn multiply(
     b: &Buffers,
+    kernels: bool,
     lanes: usize,
     rows: usize,
     padded: usize,
@@ -268,31 +296,27 @@ fn multiply(
     let one = |(i, sums): (usize, &mut [f64])| {
         let (block, r) = (i / rows, i % rows);
         let lanes = &b.weights[block * LANES * KERNEL_WORDS..];
-        let pitch = b.lane_pitch() * KERNEL_WORDS;
         for x in (0..padded).step_by(COLUMNS) {
-            let mut sum = [[0f64; COLUMNS]; LANES];
+            let mut sum = Block::default();
             for t in terms {
-                let w: &[f64; (LANES - 1) * KERNEL_WORDS + 1] = lanes[t.row * pitch + t.word..]
-                    .first_chunk()
-                    .expect("lanes are padded to whole blocks");
-                let v: &[f64; COLUMNS] = operands[t.at + r * t.pitch + x..][..COLUMNS]
-                    .try_into()
-                    .expect("a slice of that length");
-                for l in 0..LANES {
-                    for j in 0..COLUMNS {
-                        sum[l][j] = multiply_add(v[j], w[l * KERNEL_WORDS], sum[l][j]);
-                    }
+                let v = &operands[t.at + r * t.pitch + x..];
+                if kernels {
+                    add_kernel(&lanes[t.weight..], v, t.pitch, &mut sum);
+                } else {
+                    let w = lanes[t.weight..].first_chunk().expect(PADDED);
+                    add_tap(w, v.first_chunk().expect(PADDED), &mut sum);
                 }
             }
             for (l, sum) in sum.iter().enumerate() {
                 let dest = &mut sums[l * padded + x..][..COLUMNS];
-                for (d, s) in dest.iter_mut().zip(sum) {
+                for (d, s) in dest.iter_mut().zip(sum.iter().flat_map(f64x4::as_array)) {
                     *d += s;
                 }
             }
         }
     };
-    if terms.len() * lanes * rows * padded >= PARALLEL {
+    let words = if kernels { KERNEL_WORDS } else { 1 };
+    if terms.len() * words * lanes * rows * padded >= PARALLEL {
         sums.par_chunks_mut(LANES * padded)
             .enumerate()
             .for_each(one);

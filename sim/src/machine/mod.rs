@@ -237,7 +237,9 @@ impl Machine {
             self.counters.commands += u64::from(dealt);
         }
         self.record_beats(moved);
-        self.send_tokens(compute_event);
+        if awake != 0 || compute_event {
+            self.send_tokens(compute_event);
+        }
         if dealt {
             let c = *self.units.fetch.deal().expect("it may be dealt");
             if let Some(r) = &mut self.recorder {

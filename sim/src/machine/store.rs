@@ -144,7 +144,9 @@ impl Store {
             self.lens.push_back(request.awbeats);
         }
         // Beats arrive two cycles after their (last) line was asked for.
-        self.beats.extend(self.pipe[1].take());
+        if let Some(last) = self.pipe[1].take() {
+            self.beats.push_back(last);
+        }
         if self.state == State::MarkData {
             self.beats.push_back(false);
         }

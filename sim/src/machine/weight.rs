@@ -151,7 +151,9 @@ impl Port {
             }
         }
         // A command that starts in this cycle is seen from the next on.
-        self.receive.extend(self.coming.take());
+        if let Some(coming) = self.coming.take() {
+            self.receive.push_back(coming);
+        }
         let issued = moved & channel::AR != 0;
         let retired = take && offered & channel::R_LAST != 0;
         self.burst.step(size, transfer, issued, retired);
