@@ -287,7 +287,8 @@ fn main() {
         .skip(1)
         .filter(|a| !a.starts_with('-'))
         .collect();
-    let groups: [(&str, fn(&mut Sheet)); 5] = [
+    type Group = (&'static str, fn(&mut Sheet));
+    let groups: [Group; 5] = [
         ("layers", single_layers),
         ("vgg16", vgg16),
         ("growth", growth),

@@ -21,6 +21,8 @@ use std::time::Duration;
 
 /// Cycles after which a random case counts as hanging.
 const LIMIT: u64 = 20_000_000;
+/// Cycles that the RTL runs of a random case at most: some two seconds.
+const SHORT: u32 = 400_000;
 
 fn board(tiles: u32, lanes: u32, word: u32, ports: u32, out_depth: u32) -> Board {
     let set = [
@@ -93,7 +95,7 @@ fn case(base: &Board, seed: u64, cache: &Path, network: RandomNetwork) -> Result
         let images: Vec<Vec<i16>> = (0..stream.images)
             .map(|_| random_words(&mut r, net.input.len(), net.word))
             .collect();
-        if stream_case(&board, &net, &program, &images, cache)
+        if stream_case(&board, &net, &program, &images, SHORT, cache)
             .map_err(|e| format!("{} image(s): {e}", stream.images))?
         {
             most = stream.images;
@@ -102,12 +104,13 @@ fn case(base: &Board, seed: u64, cache: &Path, network: RandomNetwork) -> Result
     Ok(Ran::Images(most))
 }
 
-/// Runs one stream on every engine; false when it is too long for the RTL in a test: then only the values were compared.
+/// Runs one stream on every engine; false when it takes more than `most` cycles: then the RTL was left out.
 fn stream_case(
     board: &Board,
     net: &Network,
     program: &CompiledProgram,
     images: &[Vec<i16>],
+    most: u32,
     cache: &Path,
 ) -> Result<bool, String> {
     let (meta, image) = (&program.meta, &program.image.bytes());
@@ -124,7 +127,7 @@ fn stream_case(
             }
         }
     }
-    if cycle.counters[0] > 400_000 {
+    if cycle.counters[0] > most {
         return Ok(false);
     }
     let mut rtl = Rtl::new(board, cache).map_err(|e| e.to_string())?;
@@ -219,13 +222,38 @@ fn images_that_a_run_does_not_have_write_nothing() {
     let program = compile(&net, &board, &options).expect("fits");
     let images: Vec<Vec<i16>> = (0..2).map(|_| random_words(&mut r, 1, Word::W8)).collect();
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let ran = stream_case(&board, &net, &program, &images, cache);
+    let ran = stream_case(&board, &net, &program, &images, SHORT, cache);
     assert_eq!(ran, Ok(true));
 }
 
 #[test]
 fn four_tiles_five_lanes_of_16_bits() {
     cases(&board(4, 5, 16, 4, 256));
+}
+
+/// A quarter of VGG16's side and channels, on the whole machine of `ultra96` and its memory, with jitter and without.
+#[test]
+fn vgg16_of_quarter_size_on_ultra96() {
+    let cache = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    for jitter in [("0", "0"), ("30", "60")] {
+        let set = [
+            ("memory.latency_jitter".into(), jitter.0.into()),
+            ("memory.stall_per_256".into(), jitter.1.into()),
+        ];
+        let board = Board::load("ultra96", &set).expect("built in");
+        let net = zoo::network("zoo:vgg16@56", 1, board.accelerator.word).expect("in the zoo");
+        let program = compile(&net, &board, &Options::default()).expect("fits");
+        let sizes: Vec<usize> = program.meta.streams.iter().map(|s| s.images).collect();
+        assert_eq!(sizes, [1, 4]);
+        let mut r = StdRng::seed_from_u64(1);
+        for n in sizes {
+            let images: Vec<Vec<i16>> = (0..n)
+                .map(|_| random_words(&mut r, net.input.len(), net.word))
+                .collect();
+            let ran = stream_case(&board, &net, &program, &images, 2_000_000, cache);
+            assert_eq!(ran, Ok(true), "{n} image(s), jitter {jitter:?}");
+        }
+    }
 }
 
 #[test]
@@ -237,7 +265,7 @@ fn an_interrupted_run_goes_on_from_its_checkpoint() {
     let meta = &program.meta;
     let input = random_words(&mut StdRng::seed_from_u64(1), net.input.len(), net.word);
     let mut machine = Machine::new(&board);
-    let (image, inputs) = (&program.image, [input]);
+    let (image, inputs) = (&program.image.bytes(), [input]);
     let whole = run(&mut machine, meta, image, &inputs, LIMIT).expect("completes");
 
     // Steps of 4,000 cycles with a checkpoint before each; the first engine is dropped on its way.
