@@ -1,0 +1,318 @@
+//! One clock cycle, and stretches of cycles in which only time and the beats within bursts go on.
+//!
+//! A unit is stepped only in cycles that change it: when a beat moves on its port, a command starts, or it is awake, that is,
+//! would change by itself.
+
+use super::Machine;
+use super::counters::Counters;
+use super::derived::{READ, WRITE, awake};
+use super::queue::Entry;
+use crate::exec::{self, ExecError, Fault};
+use cnna_spec::config::port;
+use cnna_spec::isa::{self, Body, Queue, store_kind};
+use cnna_spec::memory::{MOST_PORTS, Signals, channel, on};
+use cnna_spec::regs;
+use std::rc::Rc;
+
+impl Machine {
+    /// One clock cycle.
+    pub(super) fn cycle(&mut self, window: &mut [u8]) -> Result<(), ExecError> {
+        let size = self.size();
+        let (now, offered) = (self.now, self.memory.out());
+        let moved = self.wants & offered;
+        let stop = self.run && (self.units.store.end || self.derived.error.is_some());
+        let error = self.derived.error;
+        let bad_head = self.units.fetch.bad.unwrap_or(0);
+        let awake = self.derived.awake;
+        // A mark reads the counters as they stand before its cycle.
+        let marks = awake & awake::STORE != 0 && self.units.store.mark_goes();
+        let before = marks.then_some(self.counters);
+
+        let dealt = self.units.may_deal(self.board.accelerator.queue_depth);
+        let compute_event = now == self.derived.compute_at;
+        let start = match self.derived.heads || compute_event {
+            true => self.start_heads(),
+            false => Default::default(),
+        };
+        if self.run {
+            self.count(moved, 1);
+            self.counters.commands += u64::from(dealt);
+        }
+        self.record_beats(moved);
+        if awake != 0 || compute_event {
+            self.send_tokens(compute_event);
+        }
+        if dealt {
+            let c = *self.units.fetch.deal().expect("it may be dealt");
+            if let Some(r) = &mut self.recorder {
+                r.read_done(port::COMMAND, &c);
+            }
+            self.units.queues[c.queue() as usize].push_back(Rc::new(c));
+            self.derived.heads = true;
+        }
+
+        // Before the units put their next requests in place of these.
+        self.written.clear();
+        self.memory.step(moved, &self.requests, &mut self.written);
+
+        let [s_load, s_weight, s_compute, s_store] = start;
+        if let Some(e) = &s_compute {
+            self.compute(e)?;
+        }
+        if s_compute.is_some() || compute_event {
+            self.derived.compute_at = self.units.compute.next_event(now).unwrap_or(u64::MAX);
+        }
+        let on_act = |word: Signals| word >> (8 * port::ACT) & 0xff;
+        if awake & awake::LOAD != 0
+            || s_load.is_some()
+            || on_act(offered & on(port::ACT, channel::R) | moved) & READ != 0
+        {
+            self.load(size, s_load, on_act(offered), on_act(moved), window)?;
+        }
+        if awake & awake::WEIGHT != 0 || s_weight.is_some() || moved >> (8 * port::WEIGHT) != 0 {
+            self.weight(size, s_weight, offered, moved, window)?;
+        }
+        if awake & awake::STORE != 0 || s_store.is_some() || on_act(moved) & WRITE != 0 {
+            self.store(size, s_store, on_act(moved), before, window)?;
+        }
+        let on_command = |word: Signals| word >> (8 * port::COMMAND) & 0xff;
+        if awake & awake::FETCH != 0 || self.start_pulse || dealt || on_command(moved) != 0 {
+            self.fetch(size, dealt, on_command(offered), on_command(moved), window);
+        }
+        if stop {
+            self.stop(error, bad_head);
+        }
+        self.now += 1;
+        Ok(())
+    }
+
+    /// Takes the heads whose tokens are there and whose engine is free out of their queues, and their tokens.
+    fn start_heads(&mut self) -> [Option<Entry>; 4] {
+        let u = &mut self.units;
+        let d = &mut self.derived;
+        d.ready[Queue::Compute as usize] = u.compute.ready(self.now);
+        d.heads = false;
+        d.lack = None;
+        let mut start: [Option<Entry>; 4] = Default::default();
+        for q in Queue::ALL {
+            let Some(head) = u.queues[q as usize].front() else {
+                continue;
+            };
+            let missing = u.missing(head, q);
+            if q == Queue::Compute && d.ready[q as usize] {
+                d.lack = Queue::ALL.into_iter().find(|q| missing[*q as usize]);
+            }
+            if self.run && d.ready[q as usize] && missing == [false; 4] {
+                let wait = head.wait;
+                start[q as usize] = u.queues[q as usize].pop_front();
+                for from in Queue::ALL {
+                    u.tokens[from as usize][q as usize] -= u32::from(wait & from.bit() != 0);
+                }
+                d.heads = true;
+            }
+        }
+        self.record_starts(&start);
+        start
+    }
+
+    /// Sends the tokens of commands that were complete before this cycle; they count from the next.
+    fn send_tokens(&mut self, compute_event: bool) {
+        let u = &mut self.units;
+        let compute = match compute_event {
+            true => u.compute.tokens(self.now),
+            false => 0,
+        };
+        let sent = [
+            u.load.signal.as_ref().map_or(0, |e| e.signal),
+            u.weight.signal.as_ref().map_or(0, |e| e.signal),
+            compute,
+            u.store.signal.unwrap_or(0),
+        ];
+        if sent == [0; 4] {
+            return;
+        }
+        for from in Queue::ALL {
+            for to in Queue::ALL {
+                if sent[from as usize] & to.bit() != 0 {
+                    u.tokens[from as usize][to as usize] += 1;
+                }
+            }
+        }
+        self.derived.heads = true;
+    }
+
+    fn compute(&mut self, e: &Entry) -> Result<(), ExecError> {
+        let Body::Compute(c) = &e.body else {
+            return Ok(());
+        };
+        let u = &mut self.units;
+        let steps = u.compute.start(self.now, e, c).steps;
+        self.counters.busy += steps;
+        if let Some(r) = &mut self.recorder {
+            r.computes(e, self.now, u.compute.free_at(), steps);
+        }
+        let saturated = exec::compute(c, &mut u.buffers);
+        self.counters.saturated += saturated.map_err(|f| self.fault(e, f))?;
+        Ok(())
+    }
+
+    fn load(
+        &mut self,
+        size: u64,
+        start: Option<Entry>,
+        offered: u64,
+        moved: u64,
+        window: &[u8],
+    ) -> Result<(), ExecError> {
+        let u = &mut self.units;
+        u.load.step(size, start, offered, moved, |e| match &e.body {
+            Body::Load(l) => *l,
+            _ => isa::Load::default(),
+        });
+        if let Some(e) = u.load.signal.clone() {
+            if let Some(r) = &mut self.recorder {
+                r.read_done(port::ACT, &e);
+                r.done(&e, self.now);
+            }
+            if let Body::Load(l) = &e.body {
+                exec::load(l, &mut u.buffers, window).map_err(|f| self.fault(&e, f))?;
+            }
+        }
+        self.derive_load(size);
+        Ok(())
+    }
+
+    fn weight(
+        &mut self,
+        size: u64,
+        start: Option<Entry>,
+        offered: Signals,
+        moved: Signals,
+        window: &[u8],
+    ) -> Result<(), ExecError> {
+        let u = &mut self.units;
+        let shift = 8 * port::WEIGHT;
+        let (offered, moved) = (offered >> shift, moved >> shift);
+        if start.is_none() && self.derived.awake & awake::WEIGHT == 0 {
+            u.weight.step_moved(size, offered, moved);
+            self.record_weights();
+            self.derive_weight(size, moved);
+            return Ok(());
+        }
+        u.weight
+            .step(size, start, offered, moved, |e| match &e.body {
+                Body::Weight(w) => *w,
+                _ => isa::Weight::default(),
+            });
+        self.record_weights();
+        let u = &mut self.units;
+        if let Some(e) = u.weight.signal.clone() {
+            if let Some(r) = &mut self.recorder {
+                r.done(&e, self.now);
+            }
+            if let Body::Weight(w) = &e.body {
+                exec::weight(e.kind, w, &mut u.buffers, window).map_err(|f| self.fault(&e, f))?;
+            }
+        }
+        self.derive_weight(size, Signals::MAX);
+        Ok(())
+    }
+
+    fn store(
+        &mut self,
+        size: u64,
+        start: Option<Entry>,
+        moved: u64,
+        before: Option<Counters>,
+        window: &mut [u8],
+    ) -> Result<(), ExecError> {
+        let u = &mut self.units;
+        let request = &self.requests[port::ACT];
+        let events = u
+            .store
+            .step(size, start, moved, request, |e| match &e.body {
+                Body::Store(s) => *s,
+                _ => isa::Store::default(),
+            });
+        if let Some(e) = &events.done {
+            if let Some(r) = &mut self.recorder {
+                r.write_done(port::ACT, e);
+                r.done(e, self.now);
+            }
+            if let (Body::Store(s), store_kind::STORE) = (&e.body, e.kind) {
+                exec::store(s, &u.buffers, window).map_err(|f| self.fault(e, f))?;
+            }
+        }
+        if let (Some(e), Some(before)) = (&events.mark, before) {
+            if let Some(r) = &mut self.recorder {
+                r.mark(e.tag, self.now);
+            }
+            if let Body::Store(s) = &e.body {
+                let at = s.ddr as u32 as usize;
+                for (i, v) in before.record().iter().enumerate() {
+                    window[at + i * 4..][..4].copy_from_slice(&v.to_le_bytes());
+                }
+            }
+        }
+        self.derive_store(size);
+        Ok(())
+    }
+
+    fn fetch(&mut self, size: u64, dealt: bool, offered: u64, moved: u64, window: &[u8]) {
+        let offset = u64::from(self.get(regs::PROG_OFFSET));
+        let count = u64::from(self.get(regs::PROG_COUNT));
+        let program = self.start_pulse.then_some((offset, count));
+        self.start_pulse = false;
+        let fetch = &mut self.units.fetch;
+        fetch.step(size, program, offered, moved, dealt, window);
+        self.derive_fetch(size);
+    }
+
+    /// Lets at most `limit` cycles pass in which only time and the beats within bursts go on.
+    pub(super) fn coast(&mut self, limit: u64) {
+        let d = &self.derived;
+        let busy = d.awake != 0 || d.heads || self.start_pulse;
+        if busy
+            || self.units.may_deal(self.board.accelerator.queue_depth)
+            || self.run && d.error.is_some()
+        {
+            return;
+        }
+        let limit = limit.min(d.compute_at - self.now);
+        // A command's last beat must be seen; the timeline must see every beat.
+        let mut room = match self.recorder {
+            Some(_) => [0; MOST_PORTS],
+            None => [u64::MAX; MOST_PORTS],
+        };
+        room[port::COMMAND] = room[port::COMMAND].min(self.units.fetch.room());
+        let before = room;
+        let stop = on(port::ACT, self.units.load.watches());
+        let cycles = self.memory.coast(self.wants, stop, limit, &mut room);
+        let beats: [u64; MOST_PORTS] = std::array::from_fn(|p| before[p] - room[p]);
+        self.units.load.take(beats[port::ACT]);
+        self.units.weight.take(&beats[port::WEIGHT..]);
+        self.units.fetch.take(beats[port::COMMAND]);
+        self.now += cycles;
+        if self.run {
+            self.counters.reads += beats[port::ACT];
+            self.count(0, cycles);
+        }
+    }
+
+    fn count(&mut self, moved: Signals, cycles: u64) {
+        let c = &mut self.counters;
+        c.cycles += cycles;
+        c.reads += u64::from(moved & on(port::ACT, channel::R) != 0);
+        c.writes += u64::from(moved & on(port::ACT, channel::W) != 0);
+        c.wait(self.derived.lack, cycles);
+    }
+
+    fn fault(&self, entry: &Entry, fault: Fault) -> ExecError {
+        ExecError {
+            index: self.counters.commands as usize,
+            queue: entry.queue(),
+            tag: entry.tag,
+            fault,
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! What the timeline is told of a cycle, when one is recorded.
+
+use super::Machine;
+use super::queue::Entry;
+use cnna_spec::config::port;
+use cnna_spec::isa::Queue;
+use cnna_spec::memory::{Signals, channel, on};
+
+impl Machine {
+    pub(super) fn record_starts(&mut self, start: &[Option<Entry>; 4]) {
+        let Some(r) = &mut self.recorder else { return };
+        for e in start.iter().flatten() {
+            r.started(e, self.now);
+        }
+        let lacking = self.derived.lack;
+        let head = self.units.queues[Queue::Compute as usize].front();
+        r.waits(lacking, head.map_or(0, |e| e.tag), self.now);
+    }
+
+    pub(super) fn record_beats(&mut self, moved: Signals) {
+        let Some(r) = &mut self.recorder else { return };
+        for p in 0..self.requests.len() {
+            if moved & on(p, channel::R) != 0 {
+                r.read_beat(p, self.now);
+            }
+            if moved & on(p, channel::W) != 0 {
+                r.write_beat(p, self.now);
+            }
+        }
+    }
+
+    pub(super) fn record_weights(&mut self) {
+        let Some(r) = &mut self.recorder else { return };
+        for p in port::WEIGHT..self.requests.len() {
+            if let Some(e) = self.units.weight.done(p - port::WEIGHT) {
+                r.read_done(p, e);
+            }
+        }
+    }
+}
