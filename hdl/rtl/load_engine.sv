@@ -92,7 +92,8 @@ module load_engine import cnna_pkg::*; #(
 
   // Progress within the current command.
   logic            fresh_q;               // nothing received yet: counters start from the command
-  logic [15:0]     line_q, beat_q, seg_q, chan_q;
+  logic [15:0]     line_q;
+  logic [15:0]     beat_q, seg_q, chan_q;  // still to come of the segment, the command, the channel's row, with this one
   logic [PosW-1:0] pos_q;
   logic [1:0]      phase_q;
   logic [15:0]     offset_q;              // plane offset of the phase
@@ -100,9 +101,9 @@ module load_engine import cnna_pkg::*; #(
   logic [15:0]     line, beat, seg, chan;
   logic [PosW-1:0] pos;
   assign line = fresh_q ? rx.line : line_q;
-  assign beat = fresh_q ? 16'd0 : beat_q;
-  assign seg  = fresh_q ? 16'd0 : seg_q;
-  assign chan = fresh_q ? 16'd0 : chan_q;
+  assign beat = fresh_q ? rx.seg_beats : beat_q;
+  assign seg  = fresh_q ? rx.seg_count : seg_q;
+  assign chan = fresh_q ? rx.channel_beats : chan_q;
   assign pos  = fresh_q ? '0 : pos_q;
 
   logic dealt;                            // stride > 1
@@ -120,9 +121,9 @@ module load_engine import cnna_pkg::*; #(
   assign take       = rvalid_i & rx_valid;
   assign done_phase = phase_q == last_phase;
   assign rready_o   = rx_valid & done_phase;
-  assign last_beat  = beat + 16'd1 == rx.seg_beats;
-  assign last_seg   = seg + 16'd1 == rx.seg_count;
-  assign last_chan  = chan + 16'd1 == rx.channel_beats;
+  assign last_beat  = beat == 16'd1;
+  assign last_seg   = seg == 16'd1;
+  assign last_chan  = chan == 16'd1;
   assign rx_pop     = take & done_phase & last_beat & last_seg;
 
   // Words that one phase writes, and where the line moves after it.
@@ -162,9 +163,9 @@ module load_engine import cnna_pkg::*; #(
         pos_q  <= pos;
       end
       if (done_phase) begin
-        beat_q <= last_beat ? 16'd0 : beat + 16'd1;
-        seg_q  <= last_beat ? seg + 16'd1 : seg;
-        chan_q <= last_chan ? 16'd0 : chan + 16'd1;
+        beat_q <= last_beat ? rx.seg_beats : beat - 16'd1;
+        seg_q  <= last_beat ? seg - 16'd1 : seg;
+        chan_q <= last_chan ? rx.channel_beats : chan - 16'd1;
       end else begin
         beat_q <= beat;
         seg_q  <= seg;

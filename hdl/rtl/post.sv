@@ -1,6 +1,6 @@
 // Post-processing: takes finished lanes from the drain queue, one slice a cycle, and makes words in the output buffer.
 // A slice is one row of every tile (DIRECT, VECTOR, POOL: 4 slices a lane) or all of Winograd's 2x2 tiles (1 slice a lane).
-// Latency: 7 cycles from the slice to the write. Never stalls: commands start only when their output buffer lines are free.
+// Latency: 9 cycles from the slice to the write. Never stalls: commands start only when their output buffer lines are free.
 `default_nettype none
 module post import cnna_pkg::*; #(
   parameter int unsigned T         = 2,
@@ -44,7 +44,7 @@ module post import cnna_pkg::*; #(
     logic [2:0]  rows;
     logic [7:0]  shift;
     logic [7:0]  bias_row;
-    logic [15:0] lanes;
+    logic [15:0] last_lane;
     logic [15:0] line;
     logic [1:0]  quarter;
     logic [15:0] row_pitch;
@@ -66,7 +66,7 @@ module post import cnna_pkg::*; #(
   logic [1:0]  slice_q;
   logic        last_slice, last_lane;
   assign last_slice = wino | (slice_q == 2'd3);
-  assign last_lane  = lane_q + 16'd1 == pass.lanes;
+  assign last_lane  = lane_q == pass.last_lane;
   assign pop_o      = valid_i & last_slice;
   assign pass_pop_o = pop_o & last_lane;
   always_ff @(posedge clk_i) begin
@@ -148,7 +148,7 @@ module post import cnna_pkg::*; #(
     logic [Cols-1:0] valid;
   } side_t;
   side_t side_new;
-  side_t side_q [6];
+  side_t side_q [8];
   assign side_new = '{
     last: valid_i & pass_pop_o & pass.last & pass.signal,
     wino: wino, vec: vec, pool: pass.pool, slice: slice_q,
@@ -156,23 +156,27 @@ module post import cnna_pkg::*; #(
   };
   always_ff @(posedge clk_i) begin
     side_q[0] <= rst_i ? '0 : side_new;
-    for (int unsigned s = 1; s < 6; s++) side_q[s] <= rst_i ? '0 : side_q[s-1];
+    for (int unsigned s = 1; s < 8; s++) side_q[s] <= rst_i ? '0 : side_q[s-1];
   end
 
-  // 1: rows of the inverse transform, or the slice's pixels.
+  // 1: the lane, out of the queue's RAM.
+  logic [N*48-1:0] acc_q;
+  always_ff @(posedge clk_i) acc_q <= acc_i;
+
+  // 2: rows of the inverse transform, or the slice's pixels.
   logic signed [47:0] mid_q [T][2][4];
   function automatic logic signed [47:0] element(input int unsigned t, input int unsigned i, input int unsigned j);
-    return acc_i[((t*4+i)*4+j)*48 +: 48];
+    return acc_q[((t*4+i)*4+j)*48 +: 48];
   endfunction
   always_ff @(posedge clk_i) begin
     for (int unsigned t = 0; t < T; t++) begin
       for (int unsigned j = 0; j < 4; j++) begin
-        if (wino) begin
+        if (side_q[0].wino) begin
           mid_q[t][0][j] <= element(t, 0, j) + element(t, 1, j) + element(t, 2, j);
           mid_q[t][1][j] <= element(t, 1, j) - element(t, 2, j) - element(t, 3, j);
         end else begin
           // Written out: a variable index times 48 would become a multiplier.
-          unique case (slice_q)
+          unique case (side_q[0].slice)
             2'd0:    mid_q[t][0][j] <= element(t, 0, j);
             2'd1:    mid_q[t][0][j] <= element(t, 1, j);
             2'd2:    mid_q[t][0][j] <= element(t, 2, j);
@@ -184,7 +188,7 @@ module post import cnna_pkg::*; #(
     end
   end
 
-  // 2: columns of the inverse transform; its two low bits are always zero.
+  // 3: columns of the inverse transform; its two low bits are always zero.
   logic signed [47:0] pixel_q [Cols];
   logic signed [47:0] y [T][2][2];
   always_comb begin
@@ -198,9 +202,9 @@ module post import cnna_pkg::*; #(
   always_ff @(posedge clk_i) begin
     for (int unsigned t = 0; t < T; t++) begin
       for (int unsigned j = 0; j < 4; j++) begin
-        if (~side_q[0].wino) pixel_q[4*t + j] <= mid_q[t][0][j];
+        if (~side_q[1].wino) pixel_q[4*t + j] <= mid_q[t][0][j];
       end
-      if (side_q[0].wino) begin
+      if (side_q[1].wino) begin
         for (int unsigned r = 0; r < 2; r++) begin
           for (int unsigned c = 0; c < 2; c++) pixel_q[r*2*T + 2*t + c] <= y[t][r][c] >>> 2;
         end
@@ -209,19 +213,24 @@ module post import cnna_pkg::*; #(
   end
 
   // Bias: one for all pixels, or in VECTOR mode one for each of four outputs.
-  logic [1:0] elem_q, elem_qq;
-  logic       none_q, none_qq;
+  logic [15:0] bias_base_q, bias_step_q;
+  logic [1:0]  elem_q [3];
+  logic        none_q [3];
   always_ff @(posedge clk_i) begin
-    bias_row_o <= BiasW'(16'(pass.bias_row) + (vec ? {2'b0, lane_q[12:0], slice_q[0]} : {2'b0, lane_q[15:2]}));
-    elem_q     <= lane_q[1:0];
-    elem_qq    <= elem_q;
-    none_q     <= pooling;
-    none_qq    <= none_q;
+    bias_base_q <= 16'(pass.bias_row);
+    bias_step_q <= vec ? {2'b0, lane_q[12:0], slice_q[0]} : {2'b0, lane_q[15:2]};
+    bias_row_o  <= BiasW'(bias_base_q + bias_step_q);
+    elem_q[0]   <= lane_q[1:0];
+    none_q[0]   <= pooling;
+    for (int unsigned s = 1; s < 3; s++) begin
+      elem_q[s] <= elem_q[s-1];
+      none_q[s] <= none_q[s-1];
+    end
   end
 
   logic signed [47:0] bias_one;
   always_comb begin
-    unique case (elem_qq)
+    unique case (elem_q[2])
       2'd0:    bias_one = bias_i[0*48 +: 48];
       2'd1:    bias_one = bias_i[1*48 +: 48];
       2'd2:    bias_one = bias_i[2*48 +: 48];
@@ -229,45 +238,51 @@ module post import cnna_pkg::*; #(
     endcase
   end
 
-  // 3: add the bias.
+  // 4: add the bias.
   logic signed [47:0] sum_q [Cols];
-  logic signed [7:0]  shift_q [3];
-  logic               relu_q [3];
+  logic signed [7:0]  shift_q [4];
+  logic               relu_q [4];
+  logic [46:0]        half_q;         // rounding: 2^(shift-1), in step with the sum
   always_ff @(posedge clk_i) begin
     shift_q[0] <= pass.shift;
     relu_q[0]  <= pass.relu;
-    for (int unsigned s = 1; s < 3; s++) begin
+    for (int unsigned s = 1; s < 4; s++) begin
       shift_q[s] <= shift_q[s-1];
       relu_q[s]  <= relu_q[s-1];
     end
+    for (int unsigned b = 0; b < 47; b++) half_q[b] <= shift_q[2] == 8'(b + 1);
     for (int unsigned l = 0; l < Cols; l++) begin
-      if (none_qq) sum_q[l] <= pixel_q[l];
-      else sum_q[l] <= pixel_q[l] + (side_q[1].vec ? bias_i[(l % 4)*48 +: 48] : bias_one);
+      if (none_q[2]) sum_q[l] <= pixel_q[l];
+      else sum_q[l] <= pixel_q[l] + (side_q[2].vec ? bias_i[(l % 4)*48 +: 48] : bias_one);
     end
   end
 
-  // 4, 5, 6: requantise and activate.
+  // 5, 6, 7: requantise and activate.
   logic [W-1:0]    word [Cols];
   logic [Cols-1:0] sat;
   for (genvar l = 0; l < Cols; l++) begin : gen_requantise
     requantise #(.W(W)) i_requantise (
-      .clk_i, .acc_i(sum_q[l]), .shift_i(shift_q[2]), .relu_i(relu_q[2]), .word_o(word[l]), .saturated_o(sat[l])
+      .clk_i, .acc_i(sum_q[l]), .shift_i(shift_q[3]), .half_i(half_q), .relu_i(relu_q[3]), .word_o(word[l]), .saturated_o(sat[l])
     );
   end
 
-  // 7: pool and lay out for the output buffer.
+  // 8: maxima of neighbours in a row.
   function automatic logic [W-1:0] larger(input logic [W-1:0] a, input logic [W-1:0] b);
     return ($signed(a) > $signed(b)) ? a : b;
   endfunction
-  logic [W-1:0] pairs [2*T];       // maxima of neighbours in a row
-  logic [W-1:0] above_q [2*T];     // those of the slice before
-  always_comb begin
-    for (int unsigned p = 0; p < 2*T; p++) pairs[p] = larger(word[2*p], word[2*p+1]);
-  end
-  side_t side;
-  assign side = side_q[5];
+  logic [W-1:0] word_q [Cols];
+  logic [W-1:0] pairs_q [2*T];
   always_ff @(posedge clk_i) begin
-    for (int unsigned p = 0; p < 2*T; p++) above_q[p] <= pairs[p];
+    for (int unsigned l = 0; l < Cols; l++) word_q[l] <= word[l];
+    for (int unsigned p = 0; p < 2*T; p++) pairs_q[p] <= larger(word[2*p], word[2*p+1]);
+  end
+
+  // 9: pool and lay out for the output buffer.
+  logic [W-1:0] above_q [2*T];     // pairs of the slice before
+  side_t side;
+  assign side = side_q[7];
+  always_ff @(posedge clk_i) begin
+    for (int unsigned p = 0; p < 2*T; p++) above_q[p] <= pairs_q[p];
     wen_o    <= rst_i ? 2'b00 : side.en;
     signal_o <= side.last & ~rst_i;
     for (int unsigned b = 0; b < 2; b++) begin
@@ -276,22 +291,24 @@ module post import cnna_pkg::*; #(
       for (int unsigned l = 0; l < Cols; l++) begin
         if (side.wino & side.pool) begin
           // Tile l mod T: rows r * 2T, columns 2t, 2t + 1: pairs t and T + t.
-          wdata_o[(b*Cols+l)*W +: W] <= larger(pairs[l % T], pairs[T + (l % T)]);
+          wdata_o[(b*Cols+l)*W +: W] <= larger(pairs_q[l % T], pairs_q[T + (l % T)]);
         end else if (side.wino) begin
-          wdata_o[(b*Cols+l)*W +: W] <= word[b*2*T + (l % (2*T))];
+          wdata_o[(b*Cols+l)*W +: W] <= word_q[b*2*T + (l % (2*T))];
         end else if (side.vec) begin
-          wdata_o[(b*Cols+l)*W +: W] <= word[((T == 1) ? 0 : b*4) + (l % 4)];
+          wdata_o[(b*Cols+l)*W +: W] <= word_q[((T == 1) ? 0 : b*4) + (l % 4)];
         end else if (side.pool) begin
-          wdata_o[(b*Cols+l)*W +: W] <= larger(pairs[l % (2*T)], above_q[l % (2*T)]);
+          wdata_o[(b*Cols+l)*W +: W] <= larger(pairs_q[l % (2*T)], above_q[l % (2*T)]);
         end else begin
-          wdata_o[(b*Cols+l)*W +: W] <= word[l];
+          wdata_o[(b*Cols+l)*W +: W] <= word_q[l];
         end
       end
     end
   end
+  logic [Cols-1:0] sat_q;
   always_ff @(posedge clk_i) begin
+    sat_q       <= sat;
     saturated_o <= '0;
-    if (~rst_i) saturated_o <= count(sat & side.valid);
+    if (~rst_i) saturated_o <= count(sat_q & side.valid);
   end
   function automatic logic [5:0] count(input logic [Cols-1:0] bits);
     logic [5:0] n;

@@ -1,5 +1,6 @@
 // Accumulator to word: add half, shift right (half up), or shift left; saturate; activate.
-// Latency: 3 cycles, 1 a cycle. shift_i: -16..=47, beside the accumulator. saturated_o: the value changed by saturation.
+// Latency: 3 cycles, 1 a cycle. shift_i: -16..=47, beside the accumulator; half_i: 2^(shift-1), or 0 for shifts up to 0.
+// saturated_o: the value changed by saturation.
 // Source: docs/numerics.md; spec::num::requantise is the same arithmetic.
 `default_nettype none
 module requantise #(
@@ -8,6 +9,7 @@ module requantise #(
   input  wire logic               clk_i,
   input  wire logic signed [47:0] acc_i,
   input  wire logic signed [7:0]  shift_i,
+  input  wire logic [46:0]        half_i,
   input  wire logic               relu_i,
   output logic [W-1:0]            word_o,
   output logic                    saturated_o
@@ -21,16 +23,14 @@ module requantise #(
   logic signed [48:0] rounded_q;
   logic signed [7:0]  shift_q;
   logic               relu_q, relu_qq;
-  logic [48:0]        half;
   logic [7:0]         left;
-  assign half = (shift_i > 8'sd0) ? 49'd1 << (shift_i[5:0] - 6'd1) : 49'd0;
   always_ff @(posedge clk_i) begin
     shift_q <= shift_i;
     relu_q  <= relu_i;
-    if (shift_i < 8'sd0) begin
+    if (shift_i[7]) begin
       rounded_q <= (49'(acc_i) > Wide) ? Wide : (49'(acc_i) < ~Wide) ? ~Wide : 49'(acc_i);
     end else begin
-      rounded_q <= 49'(acc_i) + $signed(half);
+      rounded_q <= 49'(acc_i) + $signed({2'b0, half_i});
     end
   end
   // 2: shift.
@@ -38,7 +38,7 @@ module requantise #(
   assign left = 8'(-shift_q);
   always_ff @(posedge clk_i) begin
     relu_qq   <= relu_q;
-    shifted_q <= (shift_q < 8'sd0) ? rounded_q <<< left[4:0] : rounded_q >>> shift_q[5:0];
+    shifted_q <= shift_q[7] ? rounded_q <<< left[4:0] : rounded_q >>> shift_q[5:0];
   end
   // 3: saturate, activate.
   logic over, under;

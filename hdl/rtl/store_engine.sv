@@ -64,8 +64,9 @@ module store_engine import cnna_pkg::*; #(
   // Addresses.
   logic        desc_valid, desc_ready;
   logic [31:0] mark_addr_q;
-  logic        mark_go;
-  assign mark_go    = (state_q == MarkWait) & ~in_flight_o & desc_ready;
+  logic        marking, mark_go;
+  assign marking    = state_q == MarkWait;
+  assign mark_go    = marking & ~in_flight_o & desc_ready;
   assign accept     = cmd_valid_i & cmd_ready_o;
   assign cmd_ready_o = (state_q == Idle) & desc_ready;
   assign desc_valid = (accept & is_store) | mark_go;
@@ -73,9 +74,9 @@ module store_engine import cnna_pkg::*; #(
     .clk_i, .rst_i, .base_i, .size_i,
     .desc_valid_i (desc_valid),
     .desc_ready_o (desc_ready),
-    .desc_addr_i  (mark_go ? mark_addr_q : cmd_i[STORE_DDR +: STORE_DDR_W]),
-    .desc_beats_i (mark_go ? 32'(MarkBeats) : 32'(cmd_i[STORE_SEG_BEATS +: STORE_SEG_BEATS_W])),
-    .desc_segs_i  (mark_go ? 16'd1 : cmd_i[STORE_SEG_COUNT +: STORE_SEG_COUNT_W]),
+    .desc_addr_i  (marking ? mark_addr_q : cmd_i[STORE_DDR +: STORE_DDR_W]),
+    .desc_beats_i (marking ? 32'(MarkBeats) : 32'(cmd_i[STORE_SEG_BEATS +: STORE_SEG_BEATS_W])),
+    .desc_segs_i  (marking ? 16'd1 : cmd_i[STORE_SEG_COUNT +: STORE_SEG_COUNT_W]),
     .desc_stride_i(cmd_i[STORE_SEG_STRIDE +: STORE_SEG_STRIDE_W]),
     .valid_o(awvalid_o), .ready_i(awready_i), .addr_o(awaddr_o), .len_o(awlen_o),
     .retire_i(bvalid_i), .in_flight_o, .error_o

@@ -51,7 +51,7 @@ module weight_port import cnna_pkg::*; #(
   logic burst_ready, rx_ready, accept;
   assign cmd_ready_o = burst_ready & rx_ready;
   assign accept      = cmd_valid_i & cmd_ready_o;
-  axi_burst #(.BeatBytes(BeatBytes), .AddrW(AddrW), .Outstanding(Outstanding)) i_burst (
+  axi_burst #(.BeatBytes(BeatBytes), .AddrW(AddrW), .Outstanding(Outstanding), .Segments(1'b0)) i_burst (
     .clk_i, .rst_i, .base_i, .size_i,
     .desc_valid_i(accept), .desc_ready_o(burst_ready),
     .desc_addr_i(cmd_addr_i), .desc_beats_i(cmd_beats_i), .desc_segs_i(16'd1), .desc_stride_i(32'd0),
@@ -61,13 +61,14 @@ module weight_port import cnna_pkg::*; #(
 
   typedef struct packed {
     logic [31:0] beats;
-    logic [7:0]  lanes;
+    logic        none;    // no beats
+    logic [7:0]  last_lane;
     logic [15:0] dest;
     logic [1:0]  kind;
   } rx_t;
   rx_t rx_new, rx;
   logic rx_valid, rx_pop;
-  assign rx_new = '{beats: cmd_beats_i, lanes: cmd_lanes_i, dest: cmd_dest_i, kind: cmd_kind_i};
+  assign rx_new = '{beats: cmd_beats_i, none: cmd_beats_i == '0, last_lane: cmd_lanes_i - 8'd1, dest: cmd_dest_i, kind: cmd_kind_i};
   fifo #(.Width($bits(rx_t)), .Depth(4)) i_rx (
     .clk_i, .rst_i, .push_i(accept), .data_i(rx_new), .ready_o(rx_ready),
     .valid_o(rx_valid), .data_o(rx), .pop_i(rx_pop)
@@ -75,24 +76,21 @@ module weight_port import cnna_pkg::*; #(
 
   logic        fresh_q;
   logic [31:0] left_q, left;
-  logic [7:0]  lane_q, lane;
   logic [15:0] row_q, row;
-  logic [1:0]  elem_q, elem;
-  logic [3:0]  gear_q, gear;      // KERNEL: leftover words of the gearbox are 9 - gear; 0: none
+  logic [7:0]  lane_q;            // these three are zero when a command begins
+  logic [1:0]  elem_q;
+  logic [3:0]  gear_q;            // KERNEL: leftover words of the gearbox are 9 - gear; 0: none
   logic [8*W-1:0] keep_q;         // leftover words, right-aligned
   assign left = fresh_q ? rx.beats : left_q;
-  assign lane = fresh_q ? '0 : lane_q;
   assign row  = fresh_q ? rx.dest : row_q;
-  assign elem = fresh_q ? '0 : elem_q;
-  assign gear = fresh_q ? '0 : gear_q;
 
   logic take, empty, kernel, word_out;
-  assign empty    = rx_valid & (rx.beats == '0);
+  assign empty    = rx_valid & rx.none;
   assign rready_o = rx_valid & ~empty;
   assign take     = rvalid_i & rready_o;
   assign rx_pop   = empty | (take & (left == 32'd1));
   assign kernel   = rx.kind == KindKernel;
-  assign word_out = take & (rx.kind != KindBias) & ~(kernel & (gear == '0));
+  assign word_out = take & (rx.kind != KindBias) & ~(kernel & (gear_q == '0));
 
   // Lane word: 9 - gear leftover words, then the first gear words of the beat.
   logic [9*W-1:0] joined;
@@ -103,7 +101,7 @@ module weight_port import cnna_pkg::*; #(
     if (kernel) begin
       joined = {{W{1'b0}}, keep_q};
       for (int unsigned g = 1; g <= 8; g++) begin
-        if (gear == 4'(g)) begin
+        if (gear_q == 4'(g)) begin
           for (int unsigned k = 0; k < g; k++) joined[(9-g+k)*W +: W] = rdata_i[k*W +: W];
           rest = rdata_i >> (g*W);
         end
@@ -112,7 +110,7 @@ module weight_port import cnna_pkg::*; #(
   end
 
   logic last_lane;
-  assign last_lane = lane + 8'd1 == rx.lanes;
+  assign last_lane = lane_q == rx.last_lane;
   always_ff @(posedge clk_i) begin
     if (rst_i) begin
       fresh_q  <= 1'b1;
@@ -129,21 +127,26 @@ module weight_port import cnna_pkg::*; #(
     if (take) begin
       left_q <= left - 32'd1;
       keep_q <= rest;
-      gear_q <= (gear == 4'd8) ? 4'd0 : gear + 4'd1;
-      lane_q <= word_out ? (last_lane ? '0 : lane + 8'd1) : lane;
-      elem_q <= elem + 2'(Perbeat);
+      gear_q <= (gear_q == 4'd8) ? 4'd0 : gear_q + 4'd1;
+      elem_q <= elem_q + 2'(Perbeat);
+      if (word_out) lane_q <= last_lane ? '0 : lane_q + 8'd1;
       row_q  <= row;
       if (rx.kind == KindBias) begin
-        if (elem == 2'(4 - Perbeat)) row_q <= row + 16'd1;
+        if (elem_q == 2'(4 - Perbeat)) row_q <= row + 16'd1;
       end else if (word_out & last_lane) begin
         row_q <= row + 16'd1;
       end
     end
-    wlane_o <= lane;
+    if (rst_i | rx_pop) begin
+      gear_q <= '0;
+      lane_q <= '0;
+      elem_q <= '0;
+    end
+    wlane_o <= lane_q;
     wrow_o  <= row;
     wdata_o <= joined;
     brow_o  <= row;
-    belem_o <= elem;
+    belem_o <= elem_q;
     for (int unsigned b = 0; b < Perbeat; b++) bdata_o[b*48 +: 48] <= rdata_i[b*64 +: 48];
   end
 endmodule

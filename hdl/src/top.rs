@@ -46,7 +46,8 @@ pub fn modules(board: &Board) -> Result<Vec<Module>, WiringError> {
     let hash = format!("{:016x}", board.accelerator.hash());
     let mut emitter = Emitter::new(&board.name, &hash)
         .prefix("cnna_")
-        .name("cnna_top.i_tokens.load_compute", "cnna_token_count");
+        .name("cnna_top.i_tokens.load_compute", "cnna_token_count")
+        .name("cnna_top.i_sequencer.tile_loop", "cnna_loop_count");
     for (module, text) in PURPOSES {
         emitter = emitter.purpose(module, text);
     }
@@ -58,7 +59,7 @@ const PURPOSES: &[(&str, &str)] = &[
     ("cnna_resets", "Resets from the pin and from the host."),
     (
         "cnna_registers",
-        "Registers: AXI4-Lite slave, start and end of programs, errors, interrupt.\nRead data one cycle after the address.",
+        "Registers: AXI4-Lite slave, start and end of programs, errors, interrupt.\nRead data two cycles after the address.",
     ),
     ("cnna_counters", "Counters of a program."),
     (
@@ -79,16 +80,20 @@ const PURPOSES: &[(&str, &str)] = &[
         "Which queues may start their next command. Combinational from the counters; a token counts from the next cycle.",
     ),
     (
+        "cnna_loop_count",
+        "One loop of compute's loop nest: whether it stands at its first and its last turn.",
+    ),
+    (
         "cnna_sequencer",
-        "Compute's loops: one step a cycle; the last step of a pass waits for the drain queue.",
+        "Compute's loops: one step a cycle; the last step of a pass waits for the drain queue.\nWhat moves with a step leaves one cycle after it, its flags one more.",
     ),
     (
         "cnna_window",
-        "Addresses, position and size of a step's window, one cycle after the step.",
+        "Addresses, position and size of a step's window, two cycles after the step.",
     ),
     (
         "cnna_weight_address",
-        "Row of the weight buffer, one cycle after the step.",
+        "Row of the weight buffer, two cycles after the step.",
     ),
     ("cnna_result_address", "Where a pass's results go."),
     (

@@ -6,14 +6,14 @@ use crate::dff_setup;
 use cnna_spec::isa;
 use rust_hdl_core::prelude::*;
 
-/// Row of the weight buffer: one a step; in DIRECT mode 8 steps share a row. One cycle after the step.
+/// Row of the weight buffer: one a step; in DIRECT mode 8 steps share a row. One cycle after the sequencer's step.
 #[derive(LogicBlock)]
 pub struct WeightAddress {
     /// Clock only.
     pub clock: Signal<In, ClockReset>,
-    /// A command is taken.
-    pub take: Signal<In, Bit>,
-    /// A step is issued.
+    /// A command was taken: its fields are held.
+    pub taken: Signal<In, Bit>,
+    /// A step was issued.
     pub step: Signal<In, Bit>,
     /// ... the last of a pass.
     pub pass_end: Signal<In, Bit>,
@@ -21,8 +21,6 @@ pub struct WeightAddress {
     pub mode: Signal<In, Bits<2>>,
     /// Field of the command held.
     pub weight_row: Signal<In, Bits<16>>,
-    /// Field of the command taken.
-    pub new_weight_row: Signal<In, Bits<16>>,
     /// Row.
     pub row: Signal<Out, Bits<16>>,
     /// Word of the row, in DIRECT mode.
@@ -38,7 +36,7 @@ impl Default for WeightAddress {
     fn default() -> Self {
         block!(
             direct = isa::mode::DIRECT;
-            clock, take, step, pass_end, mode, weight_row, new_weight_row, row, word, at, at_word, was_at, was_word
+            clock, taken, step, pass_end, mode, weight_row, row, word, at, at_word, was_at, was_word
         )
     }
 }
@@ -47,8 +45,8 @@ impl Logic for WeightAddress {
     #[hdl_gen]
     fn update(&mut self) {
         dff_setup!(self, clock, at, at_word, was_at, was_word);
-        if self.take.val() {
-            self.at.d.next = self.new_weight_row.val();
+        if self.taken.val() {
+            self.at.d.next = self.weight_row.val();
             self.at_word.d.next = 0.into();
         } else if self.step.val() {
             if self.pass_end.val() {
@@ -76,8 +74,8 @@ impl Logic for WeightAddress {
 pub struct ResultAddress {
     /// Clock only.
     pub clock: Signal<In, ClockReset>,
-    /// A command is taken.
-    pub take: Signal<In, Bit>,
+    /// A command was taken: its fields are held.
+    pub taken: Signal<In, Bit>,
     /// The tile moves.
     pub tile_move: Signal<In, Bit>,
     /// Field of the command held.
@@ -86,12 +84,16 @@ pub struct ResultAddress {
     pub pool: Signal<In, Bit>,
     /// Field of the command held.
     pub out_line: Signal<In, Bits<16>>,
+    /// Field of the command held.
+    pub lanes: Signal<In, Bits<16>>,
     /// Line, before rows and channels.
     pub line: Signal<Out, Bits<16>>,
     /// Quarter of the line.
     pub quarter: Signal<Out, Bits<2>>,
     /// Column before pooling.
     pub column: Signal<Out, Bits<16>>,
+    /// Number of the last output channel.
+    pub last_lane: Signal<Out, Bits<16>>,
     at_quarter: Dff<Bits<18>>,
     at_column: Dff<Bits<16>>,
     quarter_step: Signal<Local, Bits<18>>,
@@ -108,7 +110,7 @@ impl ResultAddress {
             winograd = isa::mode::WINOGRAD,
             small_tile = 2 * tiles,
             large_tile = 4 * tiles;
-            clock, take, tile_move, mode, pool, out_line, line, quarter, column, at_quarter, at_column, quarter_step,
+            clock, taken, tile_move, mode, pool, out_line, lanes, line, quarter, column, last_lane, at_quarter, at_column, quarter_step,
             column_step
         )
     }
@@ -128,7 +130,7 @@ impl Logic for ResultAddress {
         if self.pool.val() {
             self.quarter_step.next = self.quarter_step.val() >> 1;
         }
-        if self.take.val() {
+        if self.taken.val() {
             self.at_quarter.d.next = 0.into();
             self.at_column.d.next = 0.into();
         } else if self.tile_move.val() {
@@ -138,5 +140,6 @@ impl Logic for ResultAddress {
         self.line.next = self.out_line.val() + self.at_quarter.q.val().get_bits::<16>(2);
         self.quarter.next = bit_cast::<2, 18>(self.at_quarter.q.val());
         self.column.next = self.at_column.q.val();
+        self.last_lane.next = self.lanes.val() - 1;
     }
 }

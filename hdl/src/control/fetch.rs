@@ -3,9 +3,12 @@
 //! Beats of the stream are shifted into one command register (`shift_in.sv`), whose fields come back here. A command is
 //! dealt when its queue has room; until then nothing behind it is (the compiler's order makes that safe). Throughput: one
 //! command every (beats a command + 1) cycles.
+//!
+//! All fields but compute's stride lie before the last beat, so they are judged while that beat arrives: with the whole
+//! command only one bit is left to decide on.
 
 use super::block;
-use crate::dff::{ClockReset, DffRst};
+use crate::dff::{ClockReset, Dff, DffRst};
 use crate::dff_setup;
 use cnna_spec::config::Accelerator;
 use cnna_spec::isa::{self, COMMAND_BYTES};
@@ -26,7 +29,7 @@ pub struct Fetch {
     pub take: Signal<Out, Bit>,
     /// A burst is complete.
     pub retire: Signal<Out, Bit>,
-    /// `Head::queue`.
+    /// `Head::queue`. This and the other fields of the early words: as they stand one beat before the command is whole.
     pub queue: Signal<In, Bits<2>>,
     /// `Head::kind`.
     pub kind: Signal<In, Bits<6>>,
@@ -48,7 +51,7 @@ pub struct Fetch {
     pub kx_count: Signal<In, Bits<16>>,
     /// `Compute::ky_count`.
     pub ky_count: Signal<In, Bits<16>>,
-    /// `Compute::stride`.
+    /// `Compute::stride`, of the whole command.
     pub stride: Signal<In, Bits<3>>,
     /// `Store::seg_beats`.
     pub store_seg_beats: Signal<In, Bits<16>>,
@@ -65,8 +68,11 @@ pub struct Fetch {
     beat: DffRst<Bits<3>>,
     full: DffRst<Bit>,
     refused: DffRst<Bit>,
+    judged: Dff<Bit>,
+    to: Dff<Bits<4>>,
     took: Signal<Local, Bit>,
     target: Signal<Local, Bits<4>>,
+    early: Signal<Local, Bit>,
     malformed: Signal<Local, Bit>,
     pushing: Signal<Local, Bit>,
     last_beat: Constant<Bits<3>>,
@@ -88,7 +94,7 @@ impl Fetch {
             ;
             clock, rvalid, rlast, rready, take, retire, queue, kind, load_seg_beats, load_seg_count, load_stride, mode,
             tiles, lanes, c_count, kx_count, ky_count, stride, store_seg_beats, store_seg_count, ready, push, dealt, bad,
-            beat, full, refused, took, target, malformed, pushing
+            beat, full, refused, judged, to, took, target, early, malformed, pushing
         )
     }
 }
@@ -96,15 +102,15 @@ impl Fetch {
 impl Logic for Fetch {
     #[hdl_gen]
     fn update(&mut self) {
-        dff_setup!(self, clock, beat, full, refused);
+        dff_setup!(self, clock, beat, full, refused, judged, to);
 
         // A zero count, an impossible stride, too many lanes, an unknown kind.
-        self.malformed.next = false;
+        self.early.next = false;
         self.target.next = 8.into();
         match self.queue.val().index() {
             0 => {
                 self.target.next = 1.into();
-                self.malformed.next = (self.load_seg_beats.val() == 0)
+                self.early.next = (self.load_seg_beats.val() == 0)
                     | (self.load_seg_count.val() == 0)
                     | ((self.load_stride.val() != 1)
                         & (self.load_stride.val() != 2)
@@ -112,29 +118,35 @@ impl Logic for Fetch {
             }
             1 => {
                 self.target.next = 2.into();
-                self.malformed.next = self.kind.val() > self.last_kind.val();
+                self.early.next = self.kind.val() > self.last_kind.val();
             }
             2 => {
                 self.target.next = 4.into();
-                self.malformed.next = (self.tiles.val() == 0)
+                self.early.next = (self.tiles.val() == 0)
                     | (self.lanes.val() == 0)
                     | (self.c_count.val() == 0)
                     | (self.kx_count.val() == 0)
                     | (self.ky_count.val() == 0)
                     | ((self.mode.val() != self.pool.val())
-                        & (self.lanes.val() > self.all_lanes.val()))
-                    | ((self.stride.val() != 1)
-                        & (self.stride.val() != 2)
-                        & (self.stride.val() != 4));
+                        & (self.lanes.val() > self.all_lanes.val()));
             }
             _ => {
-                self.malformed.next = (self.kind.val() > self.last_kind.val())
+                self.early.next = (self.kind.val() > self.last_kind.val())
                     | ((self.kind.val() == self.store.val())
                         & ((self.store_seg_beats.val() == 0) | (self.store_seg_count.val() == 0)));
             }
         }
 
         self.took.next = self.rvalid.val() & !self.full.q.val();
+        if self.took.val() {
+            self.judged.d.next = self.early.val();
+            self.to.d.next = self.target.val();
+        }
+        self.malformed.next = self.judged.q.val()
+            | (self.to.q.val().get_bit(2)
+                & (self.stride.val() != 1)
+                & (self.stride.val() != 2)
+                & (self.stride.val() != 4));
         self.rready.next = !self.full.q.val();
         self.take.next = self.took.val();
         self.retire.next = self.took.val() & self.rlast.val();
@@ -148,10 +160,10 @@ impl Logic for Fetch {
         self.pushing.next = self.full.q.val()
             & !self.malformed.val()
             & !self.refused.q.val()
-            & (self.target.val() & self.ready.val()).any();
+            & (self.to.q.val() & self.ready.val()).any();
         self.push.next = 0.into();
         if self.pushing.val() {
-            self.push.next = self.target.val();
+            self.push.next = self.to.q.val();
             self.full.d.next = false;
         }
         self.dealt.next = self.pushing.val();

@@ -6,6 +6,7 @@
 mod addresses;
 mod counters;
 mod fetch;
+mod loops;
 mod registers;
 mod sequencer;
 mod system;
@@ -15,6 +16,7 @@ mod window;
 pub use addresses::{ResultAddress, WeightAddress};
 pub use counters::Counters;
 pub use fetch::Fetch;
+pub use loops::LoopCount;
 pub use registers::Registers;
 pub use sequencer::Sequencer;
 pub use system::{BusError, Resets, Status};

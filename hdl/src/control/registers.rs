@@ -1,7 +1,7 @@
 //! The registers: AXI4-Lite slave, start and end of programs, error and interrupt.
 //!
 //! One access at a time; address and data of a write are taken together. All registers are level-based: no read has a side
-//! effect, nothing clears by being written. Read data come one cycle after the address. Offsets and values are spec's.
+//! effect, nothing clears by being written. Read data come two cycles after the address. Offsets and values are spec's.
 
 use super::block;
 use crate::dff::{ClockReset, Dff, DffRst};
@@ -113,6 +113,8 @@ pub struct Registers {
     offset: DffRst<Bits<32>>,
     count: DffRst<Bits<32>>,
     answer: DffRst<Bit>,
+    asked: DffRst<Bit>,
+    at: Dff<Bits<12>>,
     offer: DffRst<Bit>,
     data: Dff<Bits<32>>,
     running: DffRst<Bit>,
@@ -125,6 +127,7 @@ pub struct Registers {
     masked: Signal<Local, Bits<32>>,
     status: Signal<Local, Bits<32>>,
     value: Signal<Local, Bits<32>>,
+    counter: Signal<Local, Bits<32>>,
     beginning: Signal<Local, Bit>,
     error: Signal<Local, Bits<8>>,
     at_id: Constant<Bits<12>>,
@@ -200,7 +203,7 @@ impl Registers {
             error_bus = DeviceError::Bus,
             error_command = DeviceError::Command,
             ;
-            clock,awaddr, awvalid, awready, wdata, wstrb, wvalid, wready, bresp, bvalid, bready, araddr, arvalid, arready, rdata, rresp, rvalid, rready, reset, started, clear, run, base_lo, base_hi, size, program_offset, program_count, ended, load_error, weight_error, store_error, fetch_error, bus_error, bad_command, bad_head, in_flight, cycles, saturated, busy, wait_load, wait_weight, wait_store, reads, writes, commands, irq, soft, start_at, done_at, lo, hi, bytes, offset, count, answer, offer, data, running, first, code, info, write, read, mask, masked, status, value, beginning, error
+            clock,awaddr, awvalid, awready, wdata, wstrb, wvalid, wready, bresp, bvalid, bready, araddr, arvalid, arready, rdata, rresp, rvalid, rready, reset, started, clear, run, base_lo, base_hi, size, program_offset, program_count, ended, load_error, weight_error, store_error, fetch_error, bus_error, bad_command, bad_head, in_flight, cycles, saturated, busy, wait_load, wait_weight, wait_store, reads, writes, commands, irq, soft, start_at, done_at, lo, hi, bytes, offset, count, answer, asked, at, offer, data, running, first, code, info, write, read, mask, masked, status, value, counter, beginning, error
         )
     }
 }
@@ -211,7 +214,9 @@ impl Logic for Registers {
         dff_setup!(
             self, clock, soft, start_at, done_at, lo, hi, bytes, offset, count
         );
-        dff_setup!(self, clock, answer, offer, data, running, first, code, info);
+        dff_setup!(
+            self, clock, answer, asked, at, offer, data, running, first, code, info
+        );
 
         // Start: a sequence number other than the last one done.
         self.beginning.next = !self.running.q.val()
@@ -278,61 +283,68 @@ impl Logic for Registers {
             | (bit_cast::<32, 1>(self.in_flight.val().into()) << 1)
             | bit_cast::<32, 1>(self.running.q.val().into());
         self.value.next = 0.into();
-        if self.araddr.val() == self.at_id.val() {
+        if self.at.q.val() == self.at_id.val() {
             self.value.next = self.id_value.val();
-        } else if self.araddr.val() == self.at_version.val() {
+        } else if self.at.q.val() == self.at_version.val() {
             self.value.next = self.version_value.val();
-        } else if self.araddr.val() == self.at_hash_lo.val() {
+        } else if self.at.q.val() == self.at_hash_lo.val() {
             self.value.next = self.hash_lo_value.val();
-        } else if self.araddr.val() == self.at_hash_hi.val() {
+        } else if self.at.q.val() == self.at_hash_hi.val() {
             self.value.next = self.hash_hi_value.val();
-        } else if self.araddr.val() == self.at_control.val() {
+        } else if self.at.q.val() == self.at_control.val() {
             self.value.next = bit_cast::<32, 1>(self.soft.q.val().into());
-        } else if self.araddr.val() == self.at_start.val() {
+        } else if self.at.q.val() == self.at_start.val() {
             self.value.next = self.start_at.q.val();
-        } else if self.araddr.val() == self.at_done.val() {
+        } else if self.at.q.val() == self.at_done.val() {
             self.value.next = self.done_at.q.val();
-        } else if self.araddr.val() == self.at_status.val() {
+        } else if self.at.q.val() == self.at_status.val() {
             self.value.next = self.status.val();
-        } else if self.araddr.val() == self.at_error_info.val() {
+        } else if self.at.q.val() == self.at_error_info.val() {
             self.value.next = self.info.q.val();
-        } else if self.araddr.val() == self.at_mem_base_lo.val() {
+        } else if self.at.q.val() == self.at_mem_base_lo.val() {
             self.value.next = self.lo.q.val();
-        } else if self.araddr.val() == self.at_mem_base_hi.val() {
+        } else if self.at.q.val() == self.at_mem_base_hi.val() {
             self.value.next = self.hi.q.val();
-        } else if self.araddr.val() == self.at_mem_size.val() {
+        } else if self.at.q.val() == self.at_mem_size.val() {
             self.value.next = self.bytes.q.val();
-        } else if self.araddr.val() == self.at_prog_offset.val() {
+        } else if self.at.q.val() == self.at_prog_offset.val() {
             self.value.next = self.offset.q.val();
-        } else if self.araddr.val() == self.at_prog_count.val() {
+        } else if self.at.q.val() == self.at_prog_count.val() {
             self.value.next = self.count.q.val();
-        } else if self.araddr.val() == self.at_cycles.val() {
-            self.value.next = self.cycles.val();
-        } else if self.araddr.val() == self.at_saturated.val() {
-            self.value.next = self.saturated.val();
-        } else if self.araddr.val() == self.at_busy.val() {
-            self.value.next = self.busy.val();
-        } else if self.araddr.val() == self.at_wait_load.val() {
-            self.value.next = self.wait_load.val();
-        } else if self.araddr.val() == self.at_wait_weight.val() {
-            self.value.next = self.wait_weight.val();
-        } else if self.araddr.val() == self.at_wait_store.val() {
-            self.value.next = self.wait_store.val();
-        } else if self.araddr.val() == self.at_read_beats.val() {
-            self.value.next = self.reads.val();
-        } else if self.araddr.val() == self.at_write_beats.val() {
-            self.value.next = self.writes.val();
-        } else if self.araddr.val() == self.at_commands.val() {
-            self.value.next = self.commands.val();
         }
-        self.read.next = self.arvalid.val() & !self.offer.q.val();
+        self.counter.next = 0.into();
+        if self.at.q.val() == self.at_cycles.val() {
+            self.counter.next = self.cycles.val();
+        } else if self.at.q.val() == self.at_saturated.val() {
+            self.counter.next = self.saturated.val();
+        } else if self.at.q.val() == self.at_busy.val() {
+            self.counter.next = self.busy.val();
+        } else if self.at.q.val() == self.at_wait_load.val() {
+            self.counter.next = self.wait_load.val();
+        } else if self.at.q.val() == self.at_wait_weight.val() {
+            self.counter.next = self.wait_weight.val();
+        } else if self.at.q.val() == self.at_wait_store.val() {
+            self.counter.next = self.wait_store.val();
+        } else if self.at.q.val() == self.at_read_beats.val() {
+            self.counter.next = self.reads.val();
+        } else if self.at.q.val() == self.at_write_beats.val() {
+            self.counter.next = self.writes.val();
+        } else if self.at.q.val() == self.at_commands.val() {
+            self.counter.next = self.commands.val();
+        }
+        self.read.next = self.arvalid.val() & !self.asked.q.val() & !self.offer.q.val();
         self.arready.next = self.read.val();
         self.rvalid.next = self.offer.q.val();
         self.rresp.next = 0.into();
         self.rdata.next = self.data.q.val();
+        self.asked.d.next = self.read.val();
         if self.read.val() {
+            self.at.d.next = self.araddr.val();
+        }
+        if self.asked.q.val() {
             self.offer.d.next = true;
-            self.data.d.next = self.value.val();
+            // Two halves side by side: one of them is zero.
+            self.data.d.next = self.value.val() | self.counter.val();
         } else if self.rready.val() {
             self.offer.d.next = false;
         }

@@ -19,17 +19,20 @@ pub struct TokenCount {
     /// There is at least one.
     pub some: Signal<Out, Bit>,
     level: DffRst<Bits<16>>,
+    any: DffRst<Bit>,
 }
 
 impl Logic for TokenCount {
     #[hdl_gen]
     fn update(&mut self) {
-        dff_setup!(self, clock, level);
-        self.some.next = self.level.q.val() != 0;
+        dff_setup!(self, clock, level, any);
+        self.some.next = self.any.q.val();
         if self.give.val() & !self.take.val() {
             self.level.d.next = self.level.q.val() + 1;
+            self.any.d.next = true;
         } else if self.take.val() & !self.give.val() {
             self.level.d.next = self.level.q.val() - 1;
+            self.any.d.next = self.level.q.val() != 1;
         }
     }
 }

@@ -1,7 +1,11 @@
 //! Where a step's window lies: lines of the activation buffer, position, and the plane's size.
 //!
 //! Column and row follow the tap: the phase counts to `stride` and carries into the position by `dilation`; each phase is a
-//! plane of its own. Rows are a ring of slots of four. Outputs come one cycle after the step. Positions are signed, modulo 2^16.
+//! plane of its own. Rows are a ring of slots of four. Moves come from the sequencer one cycle after the step was decided,
+//! outputs one cycle later. Positions are signed, modulo 2^16.
+//!
+//! Whether a line leaves the ring is asked of the line before the move: limit and way back are registers of the command, so
+//! that a move is one addition.
 
 use crate::dff::{ClockReset, Dff};
 use crate::dff_setup;
@@ -12,9 +16,9 @@ use rust_hdl_core::prelude::*;
 pub struct Window {
     /// Clock only: every counter is loaded with its command.
     pub clock: Signal<In, ClockReset>,
-    /// A command is taken; the fields called `new` are its own, the others those of the command held.
-    pub take: Signal<In, Bit>,
-    /// A step is issued.
+    /// A command was taken: its fields are held.
+    pub taken: Signal<In, Bit>,
+    /// A step was issued.
     pub step: Signal<In, Bit>,
     /// The channel moves.
     pub c_move: Signal<In, Bit>,
@@ -31,20 +35,6 @@ pub struct Window {
     /// The tile moves.
     pub tile_move: Signal<In, Bit>,
     /// Field.
-    pub new_x_start: Signal<In, Bits<16>>,
-    /// Field.
-    pub new_y_start: Signal<In, Bits<16>>,
-    /// Field.
-    pub new_row_line: Signal<In, Bits<16>>,
-    /// Field.
-    pub new_px0: Signal<In, Bits<2>>,
-    /// Field.
-    pub new_py0: Signal<In, Bits<2>>,
-    /// Field.
-    pub new_plane_x0: Signal<In, Bits<16>>,
-    /// Field.
-    pub new_plane_y0: Signal<In, Bits<16>>,
-    /// Field.
     pub ring_lines: Signal<In, Bits<16>>,
     /// Field.
     pub ring_end: Signal<In, Bits<16>>,
@@ -60,6 +50,8 @@ pub struct Window {
     pub row_step_carry: Signal<In, Bits<16>>,
     /// Field.
     pub x_step: Signal<In, Bits<16>>,
+    /// Field.
+    pub x_start: Signal<In, Bits<16>>,
     /// Field.
     pub y_start: Signal<In, Bits<16>>,
     /// Field.
@@ -118,13 +110,20 @@ pub struct Window {
     was_y: Dff<Bits<16>>,
     was_w: Dff<Bits<16>>,
     was_h: Dff<Bits<16>>,
+    step_limit: Dff<Bits<16>>,
+    step_back: Dff<Bits<16>>,
+    carry_limit: Dff<Bits<16>>,
+    carry_back: Dff<Bits<16>>,
+    next_limit: Dff<Bits<16>>,
+    next_back: Dff<Bits<16>>,
     x_tile_next: Signal<Local, Bits<16>>,
     px_carry: Signal<Local, Bit>,
     py_carry: Signal<Local, Bit>,
-    slot_sum: Signal<Local, Bits<3>>,
-    row_sum: Signal<Local, Bits<16>>,
-    row_moved: Signal<Local, Bits<16>>,
-    row_next: Signal<Local, Bits<16>>,
+    y_low: Signal<Local, Bits<2>>,
+    dilation_low: Signal<Local, Bits<2>>,
+    slot_carry: Signal<Local, Bit>,
+    row_stepped: Signal<Local, Bits<16>>,
+    row_carried: Signal<Local, Bits<16>>,
     wider: Signal<Local, Bit>,
     higher: Signal<Local, Bit>,
 }
@@ -136,11 +135,29 @@ impl Logic for Window {
             self, clock, c_off, x_tile, x_at, px, px_off, y_at, row, py, py_off
         );
         dff_setup!(
+            self,
+            clock,
+            step_limit,
+            step_back,
+            carry_limit,
+            carry_back,
+            next_limit,
+            next_back
+        );
+        dff_setup!(
             self, clock, was_row_a, was_row_b, was_off, was_x, was_y, was_w, was_h
         );
 
+        // Limits of the ring: a line moves past its end from limit on, and then by back instead (modulo 2^16).
+        self.step_limit.d.next = self.ring_end.val() - self.row_step.val();
+        self.step_back.d.next = self.row_step.val() - self.ring_lines.val();
+        self.carry_limit.d.next = self.ring_end.val() - self.row_step_carry.val();
+        self.carry_back.d.next = self.row_step_carry.val() - self.ring_lines.val();
+        self.next_limit.d.next = self.ring_end.val() - self.row_pitch.val();
+        self.next_back.d.next = self.row_pitch.val() - self.ring_lines.val();
+
         // Channel.
-        if self.take.val() {
+        if self.taken.val() {
             self.c_off.d.next = 0.into();
         } else if self.c_move.val() {
             self.c_off.d.next = self.c_off.q.val() + self.c_pitch.val();
@@ -151,16 +168,16 @@ impl Logic for Window {
 
         // Column: the tile's first, then the tap's.
         self.x_tile_next.next = self.x_tile.q.val() + self.x_step.val();
-        if self.take.val() {
-            self.x_tile.d.next = self.new_x_start.val();
+        if self.taken.val() {
+            self.x_tile.d.next = self.x_start.val();
         } else if self.tile_move.val() {
             self.x_tile.d.next = self.x_tile_next.val();
         }
         self.px_carry.next = (bit_cast::<3, 2>(self.px.q.val()) + 1) == self.stride.val();
-        if self.take.val() {
-            self.x_at.d.next = self.new_x_start.val();
-            self.px.d.next = self.new_px0.val();
-            self.px_off.d.next = self.new_plane_x0.val();
+        if self.taken.val() {
+            self.x_at.d.next = self.x_start.val();
+            self.px.d.next = self.px0.val();
+            self.px_off.d.next = self.plane_x0.val();
         } else if self.kx_move.val() {
             if self.kx_wrap.val() {
                 self.x_at.d.next = self.x_tile.q.val();
@@ -181,21 +198,26 @@ impl Logic for Window {
 
         // Row: another slot of the ring when the row within the slot carries.
         self.py_carry.next = (bit_cast::<3, 2>(self.py.q.val()) + 1) == self.stride.val();
-        self.slot_sum.next = bit_cast::<3, 2>(self.y_at.q.val().get_bits::<2>(0))
-            + bit_cast::<3, 2>(self.dilation_y.val().get_bits::<2>(0));
-        self.row_sum.next = self.row.q.val() + self.row_step.val();
-        if self.slot_sum.val().get_bit(2) {
-            self.row_sum.next = self.row.q.val() + self.row_step_carry.val();
+        self.y_low.next = self.y_at.q.val().get_bits::<2>(0);
+        self.dilation_low.next = self.dilation_y.val().get_bits::<2>(0);
+        // The carry out of two bits, written out: an adder would take a carry chain.
+        self.slot_carry.next = (self.y_low.val().get_bit(1) & self.dilation_low.val().get_bit(1))
+            | ((self.y_low.val().get_bit(1) | self.dilation_low.val().get_bit(1))
+                & self.y_low.val().get_bit(0)
+                & self.dilation_low.val().get_bit(0));
+        self.row_stepped.next = self.row.q.val() + self.row_step.val();
+        if self.row.q.val() >= self.step_limit.q.val() {
+            self.row_stepped.next = self.row.q.val() + self.step_back.q.val();
         }
-        self.row_moved.next = self.row_sum.val();
-        if self.row_sum.val() >= self.ring_end.val() {
-            self.row_moved.next = self.row_sum.val() - self.ring_lines.val();
+        self.row_carried.next = self.row.q.val() + self.row_step_carry.val();
+        if self.row.q.val() >= self.carry_limit.q.val() {
+            self.row_carried.next = self.row.q.val() + self.carry_back.q.val();
         }
-        if self.take.val() {
-            self.y_at.d.next = self.new_y_start.val();
-            self.row.d.next = self.new_row_line.val();
-            self.py.d.next = self.new_py0.val();
-            self.py_off.d.next = self.new_plane_y0.val();
+        if self.taken.val() {
+            self.y_at.d.next = self.y_start.val();
+            self.row.d.next = self.row_line.val();
+            self.py.d.next = self.py0.val();
+            self.py_off.d.next = self.plane_y0.val();
         } else if self.ky_move.val() {
             if self.ky_wrap.val() {
                 self.y_at.d.next = self.y_start.val();
@@ -204,7 +226,10 @@ impl Logic for Window {
                 self.py_off.d.next = self.plane_y0.val();
             } else if self.py_carry.val() {
                 self.y_at.d.next = self.y_at.q.val() + bit_cast::<16, 6>(self.dilation_y.val());
-                self.row.d.next = self.row_moved.val();
+                self.row.d.next = self.row_stepped.val();
+                if self.slot_carry.val() {
+                    self.row.d.next = self.row_carried.val();
+                }
                 self.py.d.next = 0.into();
                 self.py_off.d.next = 0.into();
             } else {
@@ -215,10 +240,9 @@ impl Logic for Window {
 
         // The step, registered once.
         self.was_row_a.d.next = self.row.q.val();
-        self.row_next.next = self.row.q.val() + self.row_pitch.val();
-        self.was_row_b.d.next = self.row_next.val();
-        if self.row_next.val() >= self.ring_end.val() {
-            self.was_row_b.d.next = self.row_next.val() - self.ring_lines.val();
+        self.was_row_b.d.next = self.row.q.val() + self.row_pitch.val();
+        if self.row.q.val() >= self.next_limit.q.val() {
+            self.was_row_b.d.next = self.row.q.val() + self.next_back.q.val();
         }
         self.was_off.d.next = self.c_off.q.val() + self.px_off.q.val() + self.py_off.q.val();
         self.was_x.d.next = self.x_at.q.val();

@@ -74,7 +74,7 @@ fn registers(mut top: TopBuilder, a: &Accelerator) -> TopBuilder {
         .connect("clear", "clear_counters")
         .connect("run", "run")
         .connect("saturated_now", "saturated")
-        .connect("step", "step_counted")
+        .connect("step", "step")
         .connect("lack_load", "lack_load")
         .connect("lack_weight", "lack_weight")
         .connect("lack_store", "lack_store")
@@ -160,6 +160,7 @@ fn fetch(top: TopBuilder, a: &Accelerator) -> TopBuilder {
         .param("BeatBytes", a.beat_bytes())
         .param("AddrW", ADDRESS_BITS)
         .param("Outstanding", FETCH_OUTSTANDING)
+        .param("Segments", "1'b0")
         .clock_reset("aclk", "rst")
         .input("base_i", ADDRESS_BITS, "base")
         .input("size_i", 32, "size")
@@ -183,14 +184,20 @@ fn fetch(top: TopBuilder, a: &Accelerator) -> TopBuilder {
         .input("take_i", 1, "fetch_take")
         .input("data_i", beat_bits, "m_axi_cmd_rdata")
         .output("data_o", COMMAND_BITS, "fetched");
+    // One beat before the command is whole, its words stand one beat higher in the register.
+    let early = |net: Net| match net {
+        Net::Part { wire, lo, width } => Net::part(&wire, lo + beat_bits, width),
+        other => other,
+    };
     let mut block = BlockInstance::new("cnna_fetch", "i_fetch", Fetch::new(a))
         .connect("rvalid", "m_axi_cmd_rvalid")
         .connect("rlast", "m_axi_cmd_rlast")
         .connect("rready", "m_axi_cmd_rready")
         .connect("take", "fetch_take")
         .connect("retire", "fetch_retire")
-        .connect("queue", head("fetched", "queue"))
-        .connect("kind", head("fetched", "kind"));
+        .connect("queue", early(head("fetched", "queue")))
+        .connect("kind", early(head("fetched", "kind")))
+        .connect("stride", field("fetched", isa::Compute::FIELDS, "stride"));
     for (port, fields, name) in [
         ("load_seg_beats", isa::Load::FIELDS, "seg_beats"),
         ("load_seg_count", isa::Load::FIELDS, "seg_count"),
@@ -201,11 +208,10 @@ fn fetch(top: TopBuilder, a: &Accelerator) -> TopBuilder {
         ("c_count", isa::Compute::FIELDS, "c_count"),
         ("kx_count", isa::Compute::FIELDS, "kx_count"),
         ("ky_count", isa::Compute::FIELDS, "ky_count"),
-        ("stride", isa::Compute::FIELDS, "stride"),
         ("store_seg_beats", isa::Store::FIELDS, "seg_beats"),
         ("store_seg_count", isa::Store::FIELDS, "seg_count"),
     ] {
-        block = block.connect(port, field("fetched", fields, name));
+        block = block.connect(port, early(field("fetched", fields, name)));
     }
     top.instance(burst).instance(command).block(
         block

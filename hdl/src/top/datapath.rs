@@ -16,7 +16,7 @@ const PASSES: usize = 16;
 /// Lanes that fit the drain queue.
 const DRAIN: usize = 32;
 
-/// Cycles from a step to: the weight address of lane 0, the window, the operands of lane 0.
+/// Cycles from a step's addresses to: the weight address of lane 0, the window, the operands of lane 0.
 const TO_WEIGHT: usize = 4;
 const TO_WINDOW: usize = 6;
 const TO_OPERANDS: usize = 8;
@@ -253,7 +253,7 @@ fn results(top: TopBuilder, a: &Accelerator, w: &Widths) -> TopBuilder {
         held("out_row_pitch", 16),
         wire("pass_quarter", 2),
         wire("pass_line", 16),
-        held("lanes", 16),
+        wire("pass_last_lane", 16),
         held("bias_row", 8),
         held("shift", 8),
         held("rows", 3),
@@ -273,6 +273,7 @@ fn results(top: TopBuilder, a: &Accelerator, w: &Widths) -> TopBuilder {
     join(top, "pass", &description)
         .instance(
             fifo("i_drain", acc, DRAIN)
+                .param("Head", "1'b0")
                 .input("push_i", 1, "bus_valid")
                 .input("data_i", acc, "bus_acc")
                 .output("ready_o", 1, "drain_ready")

@@ -23,13 +23,13 @@ pub(super) fn wire(top: TopBuilder, a: &Accelerator) -> TopBuilder {
         .connect("start", Net::part("queue_start", 2, 1))
         .connect("ready", Net::part("engine_ready", 2, 1))
         .connect("take", "take")
+        .connect("taken", "taken")
         .connect("step", "step")
         .connect("pass_end", "pass_end")
         .connect("tile_last", "tile_last")
         .connect("describe", "pass_push")
         .connect("releases", "releases")
         .connect("signal", head("command", "signal"))
-        .connect("counted", "step_counted")
         .connect("clear", "step_clear")
         .connect("drain", "step_drain")
         .connect("pool_first", "step_pool_first")
@@ -42,17 +42,15 @@ pub(super) fn wire(top: TopBuilder, a: &Accelerator) -> TopBuilder {
     ] {
         steps = steps.connect(name, held(name));
     }
+    for name in ["mode", "tiles", "lanes", "c_count", "kx_count", "ky_count"] {
+        steps = steps.connect(&format!("new_{name}"), fresh(name));
+    }
     let mut window = BlockInstance::new("cnna_window", "i_window", Window::default())
-        .connect("take", "take")
+        .connect("taken", "taken")
         .connect("step", "step");
     for name in moves {
         steps = steps.connect(name, name);
         window = window.connect(name, name);
-    }
-    for name in [
-        "x_start", "y_start", "row_line", "px0", "py0", "plane_x0", "plane_y0",
-    ] {
-        window = window.connect(&format!("new_{name}"), fresh(name));
     }
     for name in [
         "ring_lines",
@@ -63,6 +61,7 @@ pub(super) fn wire(top: TopBuilder, a: &Accelerator) -> TopBuilder {
         "row_step",
         "row_step_carry",
         "x_step",
+        "x_start",
         "y_start",
         "w_full",
         "h_full",
@@ -88,12 +87,11 @@ pub(super) fn wire(top: TopBuilder, a: &Accelerator) -> TopBuilder {
         "i_weight_address",
         WeightAddress::default(),
     )
-    .connect("take", "take")
+    .connect("taken", "taken")
     .connect("step", "step")
     .connect("pass_end", "pass_end")
     .connect("mode", held("mode"))
     .connect("weight_row", held("weight_row"))
-    .connect("new_weight_row", fresh("weight_row"))
     .connect("row", "step_weight_row")
     .connect("word", "step_weight_word");
     let results = BlockInstance::new(
@@ -101,14 +99,16 @@ pub(super) fn wire(top: TopBuilder, a: &Accelerator) -> TopBuilder {
         "i_result_address",
         ResultAddress::new(a.tiles),
     )
-    .connect("take", "take")
+    .connect("taken", "taken")
     .connect("tile_move", "tile_move")
     .connect("mode", held("mode"))
     .connect("pool", held("pool"))
     .connect("out_line", held("out_line"))
+    .connect("lanes", held("lanes"))
     .connect("line", "pass_line")
     .connect("quarter", "pass_quarter")
-    .connect("column", "pass_column");
+    .connect("column", "pass_column")
+    .connect("last_lane", "pass_last_lane");
     top.instance(
         Instance::new("hold", "i_command")
             .param("Width", COMMAND_BITS)
@@ -121,11 +121,11 @@ pub(super) fn wire(top: TopBuilder, a: &Accelerator) -> TopBuilder {
     .block(window)
     .block(weights)
     .block(results)
-    // The last lane reads its last operands that many cycles after the last step.
+    // The last lane reads its last operands that many cycles after the last step, which the sequencer says one cycle late.
     .instance(delay(
         "i_release",
         2,
-        timing::RELEASE as usize + a.lanes,
+        timing::RELEASE as usize - 1 + a.lanes,
         "releases",
         "released",
     ))

@@ -59,6 +59,10 @@ impl Bus {
         assert!(self.0.arready.val());
         edge!(self.0, false);
         self.0.arvalid.next = false;
+        // The address is held for a cycle before its data are offered.
+        settle(&mut self.0);
+        assert!(!self.0.rvalid.val() && !self.0.arready.val());
+        edge!(self.0, false);
         self.clock();
         assert!(self.0.rvalid.val() && self.0.rresp.val().to_u64() == 0);
         let value = self.0.rdata.val().to_u64() as u32;

@@ -14,7 +14,7 @@ struct Ring {
     slot: i32,
 }
 
-/// A step as the datapath sees it, with the cycle of its issue after the command was taken.
+/// A step as the datapath sees it, with the cycle of its decision after the command was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Step {
     cycle: u64,
@@ -213,18 +213,18 @@ impl Dut {
         }
         let (c, n) = (held, head);
         drive!(seq: mode = c.mode, tiles = c.tiles, lanes = c.lanes, c_count = c.c_count, kx_count = c.kx_count,
-            ky_count = c.ky_count);
+            ky_count = c.ky_count, new_mode = n.mode, new_tiles = n.tiles, new_lanes = n.lanes, new_c_count = n.c_count,
+            new_kx_count = n.kx_count, new_ky_count = n.ky_count);
         (self.seq.first.next, self.seq.last.next) = (c.first == 1, c.last == 1);
         self.seq.signal.next = signal.into();
-        drive!(window: new_x_start = n.x_start, new_y_start = n.y_start, new_row_line = n.row_line, new_px0 = n.px0,
-            new_py0 = n.py0, new_plane_x0 = n.plane_x0, new_plane_y0 = n.plane_y0, ring_lines = c.ring_lines,
+        drive!(window: ring_lines = c.ring_lines,
             ring_end = c.ring_end, row_line = c.row_line, row_pitch = c.row_pitch, c_pitch = c.c_pitch,
-            row_step = c.row_step, row_step_carry = c.row_step_carry, x_step = c.x_step, y_start = c.y_start,
+            row_step = c.row_step, row_step_carry = c.row_step_carry, x_step = c.x_step, x_start = c.x_start, y_start = c.y_start,
             w_full = c.w_full, h_full = c.h_full, w_rem = c.w_rem, h_rem = c.h_rem, plane_pitch = c.plane_pitch,
             plane_y_pitch = c.plane_y_pitch, plane_x0 = c.plane_x0, plane_y0 = c.plane_y0, stride = c.stride,
             px0 = c.px0, py0 = c.py0, dilation_x = c.dilation_x, dilation_y = c.dilation_y);
-        drive!(weight: mode = c.mode, weight_row = c.weight_row, new_weight_row = n.weight_row);
-        drive!(result: mode = c.mode, out_line = c.out_line);
+        drive!(weight: mode = c.mode, weight_row = c.weight_row);
+        drive!(result: mode = c.mode, out_line = c.out_line, lanes = c.lanes);
         self.result.pool.next = c.pool == 1;
     }
 
@@ -232,15 +232,15 @@ impl Dut {
     fn settle(&mut self) {
         settle(&mut self.seq);
         let (s, w) = (&self.seq, &mut self.window);
-        (w.take.next, w.step.next) = (s.take.val(), s.step.val());
+        (w.taken.next, w.step.next) = (s.taken.val(), s.step.val());
         (w.c_move.next, w.c_wrap.next) = (s.c_move.val(), s.c_wrap.val());
         (w.kx_move.next, w.kx_wrap.next) = (s.kx_move.val(), s.kx_wrap.val());
         (w.ky_move.next, w.ky_wrap.next) = (s.ky_move.val(), s.ky_wrap.val());
         w.tile_move.next = s.tile_move.val();
         let a = &mut self.weight;
-        (a.take.next, a.step.next, a.pass_end.next) =
-            (s.take.val(), s.step.val(), s.pass_end.val());
-        (self.result.take.next, self.result.tile_move.next) = (s.take.val(), s.tile_move.val());
+        (a.taken.next, a.step.next, a.pass_end.next) =
+            (s.taken.val(), s.step.val(), s.pass_end.val());
+        (self.result.taken.next, self.result.tile_move.next) = (s.taken.val(), s.tile_move.val());
         settle(w);
         settle(a);
         settle(&mut self.result);
@@ -254,11 +254,101 @@ impl Dut {
     }
 }
 
+/// A step that was decided, and what belongs to it.
+#[derive(Clone)]
+struct Decided {
+    step: Step,
+    command: Compute,
+    signal: u64,
+    place: String,
+}
+
+/// The two stages behind the decision: what was decided one and two cycles ago.
+#[derive(Default)]
+struct Stages {
+    one: Option<Decided>,
+    two: Option<Decided>,
+}
+
+impl Stages {
+    /// One cycle: compares what leaves with the steps decided before it, then the clock edge.
+    fn cycle(&mut self, dut: &mut Dut, decided: Option<Decided>) {
+        dut.settle();
+        self.moves(dut);
+        self.addresses(dut);
+        dut.edge();
+        self.two = self.one.take();
+        self.one = decided;
+    }
+
+    /// One cycle after a step: that it was one, its results, its tokens.
+    fn moves(&self, dut: &Dut) {
+        let (s, a) = (&dut.seq, &dut.result);
+        let place = self.one.as_ref().map_or("no step", |d| &d.place);
+        assert_eq!(s.step.val(), self.one.is_some(), "{place}");
+        let result = s.describe.val().then(|| {
+            (
+                a.line.val().to_u64() as u16,
+                a.quarter.val().to_u64() as u8,
+                a.column.val().to_u64() as u16,
+                s.tile_last.val(),
+            )
+        });
+        let (want, release) = self.one.as_ref().map_or((None, 0), |d| {
+            (d.step.result, if d.step.release { d.signal & 3 } else { 0 })
+        });
+        assert_eq!(result, want, "{place}");
+        assert_eq!(s.releases.val().to_u64(), release, "{place}");
+        if let (Some(d), Some(_)) = (&self.one, result) {
+            assert_eq!(
+                a.last_lane.val().to_u64(),
+                d.command.lanes as u64 - 1,
+                "{place}"
+            );
+        }
+    }
+
+    /// Two cycles after a step: its addresses and flags.
+    fn addresses(&self, dut: &Dut) {
+        let (s, w) = (&dut.seq, &dut.window);
+        let Some(d) = &self.two else {
+            let quiet = (s.drain.val(), s.pool_last.val(), s.clear.val());
+            assert_eq!((quiet, w.w.val().to_u64()), ((false, false, false), 0));
+            return;
+        };
+        let got = Step {
+            row_a: w.row_a.val().to_u64() as u16,
+            row_b: w.row_b.val().to_u64() as u16,
+            off: w.off.val().to_u64() as u16,
+            x: w.x.val().to_u64() as i16,
+            y: w.y.val().to_u64() as i16,
+            w: w.w.val().to_u64() as u16,
+            h: w.h.val().to_u64() as u16,
+            clear: s.clear.val(),
+            drain: s.drain.val(),
+            pool_first: s.pool_first.val(),
+            pool_last: s.pool_last.val(),
+            weight: (
+                dut.weight.row.val().to_u64() as u16,
+                dut.weight.word.val().to_u64() as u8,
+            ),
+            // Checked by `moves`.
+            ..d.step
+        };
+        assert_eq!(got, d.step, "{}", d.place);
+        let c = &d.command;
+        assert_eq!(s.mode_after.val().to_u64(), c.mode as u64);
+        assert_eq!(s.pool_after.val(), c.mode == mode::POOL);
+        assert_eq!(s.lanes_after.val().to_u64(), c.lanes as u64);
+    }
+}
+
 #[test]
 fn steps_follow_the_documented_loops_cycle_by_cycle() {
     for (seed, tiles) in seeds().into_iter().zip([1usize, 2, 4].into_iter().cycle()) {
         let mut r = StdRng::seed_from_u64(seed);
         let mut dut = Dut::new(tiles);
+        let mut stages = Stages::default();
         // Cycles before the draining pass of an earlier command has left, counted from the take.
         let mut free = 0u64;
         for n in 0..6 {
@@ -266,84 +356,47 @@ fn steps_follow_the_documented_loops_cycle_by_cycle() {
             let signal = r.random_range(0..16u64);
             let (expected, next_free) = model(&c, &ring, tiles as i32, free);
             let end = expected.last().map_or(0, |s| s.cycle);
-            // Between commands the head's fields may be anything.
+            // The command held before stays until this one is taken; the head's fields behind it may be anything.
             let (other, _) = command(&mut r);
             dut.seq.start.next = true;
-            dut.fields(&other, &c, signal);
+            let held = stages.one.as_ref().map_or(other, |d| d.command);
+            let held_signal = stages.one.as_ref().map_or(signal, |d| d.signal);
+            dut.fields(&held, &c, held_signal);
             dut.settle();
-            assert!(dut.seq.ready.val() && dut.seq.take.val() && !dut.seq.step.val());
-            dut.edge();
+            assert!(dut.seq.ready.val() && dut.seq.take.val());
+            stages.cycle(&mut dut, None);
             dut.fields(&c, &other, signal);
             let mut at = expected.iter().peekable();
             for cycle in 1..=end {
-                dut.settle();
-                let s = &dut.seq;
-                assert!(!s.ready.val() && !s.take.val(), "busy until the last step");
-                let place = format!("seed {seed}, command {n}, cycle {cycle}: {c:?}");
-                let want = at.next_if(|e| e.cycle == cycle);
-                assert_eq!(s.step.val(), want.is_some(), "{place}");
-                let result = s.describe.val().then(|| {
-                    let a = &dut.result;
-                    (
-                        a.line.val().to_u64() as u16,
-                        a.quarter.val().to_u64() as u8,
-                        a.column.val().to_u64() as u16,
-                        s.tile_last.val(),
-                    )
-                });
-                let release = s.releases.val().to_u64();
-                dut.edge();
                 if cycle == end {
                     dut.seq.start.next = false;
                 }
                 dut.settle();
-                let (s, w) = (&dut.seq, &dut.window);
-                assert_eq!(s.counted.val(), want.is_some());
-                let Some(want) = want else {
-                    let quiet = (s.drain.val(), s.pool_last.val(), s.clear.val());
-                    assert_eq!((quiet, w.w.val().to_u64()), ((false, false, false), 0));
-                    assert_eq!((result, release), (None, 0), "{place}");
-                    continue;
-                };
-                let got = Step {
-                    cycle,
-                    row_a: w.row_a.val().to_u64() as u16,
-                    row_b: w.row_b.val().to_u64() as u16,
-                    off: w.off.val().to_u64() as u16,
-                    x: w.x.val().to_u64() as i16,
-                    y: w.y.val().to_u64() as i16,
-                    w: w.w.val().to_u64() as u16,
-                    h: w.h.val().to_u64() as u16,
-                    clear: s.clear.val(),
-                    drain: s.drain.val(),
-                    pool_first: s.pool_first.val(),
-                    pool_last: s.pool_last.val(),
-                    weight: (
-                        dut.weight.row.val().to_u64() as u16,
-                        dut.weight.word.val().to_u64() as u8,
-                    ),
-                    result,
-                    release: want.release,
-                };
-                assert_eq!(got, *want, "{place}");
-                assert_eq!(
-                    release,
-                    if want.release { signal & 3 } else { 0 },
-                    "{place}"
+                assert!(
+                    !dut.seq.ready.val() && !dut.seq.take.val(),
+                    "busy until the last step"
                 );
-                assert_eq!(s.mode_after.val().to_u64(), c.mode as u64);
-                assert_eq!(s.pool_after.val(), c.mode == mode::POOL);
-                assert_eq!(s.lanes_after.val().to_u64(), c.lanes as u64);
+                let decided = at.next_if(|e| e.cycle == cycle).map(|step| Decided {
+                    step: *step,
+                    command: c,
+                    signal,
+                    place: format!("seed {seed}, command {n}, cycle {cycle}: {c:?}"),
+                });
+                stages.cycle(&mut dut, decided);
             }
             assert!(at.next().is_none());
             // A pause of some cycles before the next command, which the pace also counts.
             let pause = r.random_range(0..6);
             for _ in 0..pause {
                 dut.settle();
-                assert!(dut.seq.ready.val() && !dut.seq.step.val());
-                dut.edge();
+                assert!(dut.seq.ready.val());
+                stages.cycle(&mut dut, None);
             }
             free = next_free.saturating_sub(end + 1 + pause);
+        }
+        // The last step leaves both stages.
+        for _ in 0..2 {
+            stages.cycle(&mut dut, None);
         }
     }
 }
