@@ -6,6 +6,7 @@ pub mod control;
 pub mod dff;
 pub mod emit;
 pub mod error;
+pub mod levels;
 pub mod package;
 pub mod ports;
 pub mod sources;

@@ -2,12 +2,14 @@
 //!
 //! For [`Target::Xc7`] Yosys packs operand, product and accumulator registers into DSP slices, so DSPs, LUTs and flip-flops
 //! are counted with it; for [`Target::Xcup`] only the bare multiplier is packed, so there only DSPs and block RAMs mean much.
-//! No timing: Yosys knows no delays of these chips. `levels` counts cells on the longest path, for comparison between versions.
+//! No timing: Yosys knows no wires of these chips. [`crate::levels`] counts logic on the deepest path, for comparison between
+//! versions.
 //!
 //! Needs a Yosys with the slang front end (0.67 or later): the plain reader of older ones drops connections to array
 //! elements without a word. The Python package `pyosys` has one.
 
 use crate::error::HdlError;
+use crate::levels::{self, Depth};
 use cnna_spec::config::Limits;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -54,8 +56,8 @@ pub struct Report {
     pub ramb36: usize,
     /// Block RAMs of 18 Kbit: two make one of 36.
     pub ramb18: usize,
-    /// Cells on the longest path of LUTs, carry cells (4 or 8 bits each) and wide multiplexers.
-    pub levels: usize,
+    /// The deepest path: levels of LUTs and carry chains, and cells.
+    pub depth: Depth,
     /// Every cell by type.
     pub cells: BTreeMap<String, usize>,
 }
@@ -224,13 +226,12 @@ impl Yosys {
             Target::Xc7 => "xc7",
             Target::Xcup => "xcup",
         };
-        // The longest path is that of what is left when everything with a clock is taken out.
         let _ = write!(
             script,
             "\nsynth_xilinx -family {family} -flatten -noiopad -noclkbuf -top {}\n\
              tee -q -o cells.txt stat\n\
-             delete t:DSP48* t:RAM* t:FD* t:SRL*\n\
-             tee -q -o path.txt ltp\n",
+             setattr -unset src *\n\
+             write_json netlist.json\n",
             job.top
         );
         dir.write("synth.ys", &script)?;
@@ -245,7 +246,8 @@ impl Yosys {
         if cells.is_empty() {
             return Err(output("cell counts (is the top module empty?)"));
         }
-        report.levels = levels_of(&dir.read("path.txt")?).ok_or_else(|| output("longest path"))?;
+        report.depth = levels::depth(dir.read("netlist.json")?.as_bytes(), job.top)
+            .map_err(|missing| output(&missing))?;
         Ok(report)
     }
 }
@@ -309,14 +311,6 @@ fn cells_of(stat: &str) -> BTreeMap<String, usize> {
         }
     }
     cells
-}
-
-fn levels_of(ltp: &str) -> Option<usize> {
-    match ltp.split_once("(length=") {
-        Some((_, rest)) => rest.split(')').next()?.parse().ok(),
-        // Without a line about a path there is no path.
-        None => ltp.contains("LTP pass").then_some(0),
-    }
 }
 
 /// Sorts cells into resources; `Err` names a type that has no known meaning.
@@ -387,18 +381,5 @@ mod tests {
             let stat = format!("  1 cells\n  4   {kind}\n");
             assert_eq!(count(&cells_of(&stat)).unwrap_err(), kind);
         }
-    }
-
-    #[test]
-    fn the_longest_path_is_read() {
-        assert_eq!(
-            levels_of("4. Executing LTP pass\n\nLongest topological path in m (length=7):\n"),
-            Some(7)
-        );
-        assert_eq!(
-            levels_of("4. Executing LTP pass (find longest path).\n"),
-            Some(0)
-        );
-        assert_eq!(levels_of("something else"), None);
     }
 }

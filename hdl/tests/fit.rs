@@ -1,6 +1,7 @@
 //! The boards' machines fit their chips, by Yosys' count of the RTL that `cnna rtl` writes.
 //!
-//! Minutes of CPU and 2 GB of memory a board. DSP, LUT and FF are counted for 7-series slices, which Yosys packs whole.
+//! Minutes of CPU and 2 GB of memory a board. DSP, LUT and FF are counted for 7-series slices, which Yosys packs whole. Also
+//! guarded: the depth of logic.
 //! Needs a Yosys with slang: `pip install pyosys` and `CNNA_YOSYS` naming that Python.
 
 use cnna_hdl::sources;
@@ -8,6 +9,10 @@ use cnna_hdl::synth::{self, Job, Report, Target};
 use cnna_spec::config::Board;
 use std::time::Duration;
 
+/// Levels of logic ([`cnna_hdl::levels`]) of the deepest path: decision 6. More would be a path through one block too many.
+const MAX_LEVELS: usize = 8;
+/// Look-up tables of `ultra96`, which leave room for the processing system's interconnect and for copies of registers.
+const ULTRA96_LUT: usize = 50_000;
 fn synthesise(board: &Board) -> Report {
     let files: Vec<(String, String)> = sources::rtl(board)
         .expect("control and datapath fit")
@@ -23,19 +28,22 @@ fn synthesise(board: &Board) -> Report {
     };
     let report = synth::report(&job).unwrap();
     println!(
-        "{}: {} DSP, {} LUT ({} as memory), {} FF, {} BRAM36, {} levels",
+        "{}: {} DSP, {} LUT ({} as memory), {} FF, {} BRAM36, {} levels of logic ({} cells) from {} to {}",
         board.name,
         report.dsp,
         report.lut,
         report.lutram,
         report.ff,
         report.bram36(),
-        report.levels
+        report.depth.levels,
+        report.depth.cells,
+        report.depth.from,
+        report.depth.to
     );
     report
 }
 
-fn fits(name: &str) {
+fn fits(name: &str) -> Report {
     let board = Board::load(name, &[]).unwrap();
     let report = synthesise(&board);
     assert_eq!(
@@ -55,11 +63,18 @@ fn fits(name: &str) {
         board.accelerator.bram36(),
         "{name}: block RAMs as the board file's plan has them"
     );
+    assert!(
+        report.depth.levels <= MAX_LEVELS,
+        "{name}: {:?}",
+        report.depth
+    );
+    report
 }
 
 #[test]
 fn ultra96_fits() {
-    fits("ultra96");
+    let report = fits("ultra96");
+    assert!(report.lut <= ULTRA96_LUT, "{} LUT", report.lut);
 }
 
 #[test]

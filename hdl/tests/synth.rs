@@ -3,18 +3,39 @@
 //! Needs a Yosys with slang: `pip install pyosys` and `CNNA_YOSYS` naming that Python.
 
 use cnna_hdl::error::HdlError;
+use cnna_hdl::sources;
 use cnna_hdl::synth::{Job, Report, Target, Yosys};
+use cnna_spec::Board;
 use std::path::Path;
 use std::time::Duration;
 
-const MAC: &str = "module mac (input wire logic clk_i, input wire logic clear_i, input wire logic signed [19:0] u_i,
-    input wire logic signed [17:0] v_i, output logic signed [47:0] acc_o);
-  logic signed [19:0] u_q; logic signed [17:0] v_q; logic signed [37:0] p_q;
-  always_ff @(posedge clk_i) begin
-    u_q <= u_i; v_q <= v_i; p_q <= u_q * v_q;
-    acc_o <= (clear_i ? 48'sd0 : acc_o) + 48'(p_q);
-  end
-endmodule\n";
+/// The form of the accumulation that packs, in `mac.sv`, and one that does not.
+const CLEAR: &str = "(clear_i ? 48'sd0 : acc_o) + 48'(p_q)";
+const OTHER_CLEAR: &str = "clear_i ? 48'(p_q) : acc_o + 48'(p_q)";
+
+/// The RTL that `cnna rtl` emits for `ultra96` with these keys overridden: name and text.
+fn emitted(set: &[(&str, &str)]) -> Vec<(String, String)> {
+    let set: Vec<_> = set
+        .iter()
+        .map(|(k, v)| (k.to_string(), v.to_string()))
+        .collect();
+    let board = Board::load("ultra96", &set).expect("in range");
+    sources::rtl(&board)
+        .expect("every configuration is generated")
+        .into_iter()
+        .map(|f| (f.name, f.text))
+        .collect()
+}
+
+/// `mac.sv` as emitted.
+fn mac() -> String {
+    let (_, text) = emitted(&[])
+        .into_iter()
+        .find(|(name, _)| name == "mac.sv")
+        .expect("the array's cell is emitted");
+    assert!(text.contains(CLEAR), "the tests below replace this form");
+    text
+}
 
 /// A memory of Depth words of 72 bits, with the output register that block RAM wants.
 const MEMORY: &str = "module memory #(parameter int unsigned Depth = 512) (input wire logic clk_i, input wire logic wen_i,
@@ -33,36 +54,86 @@ fn run(
     parameters: &[(&str, &str)],
     target: Target,
 ) -> Result<Report, HdlError> {
+    run_files(
+        &[(format!("{top}.sv"), text.to_string())],
+        top,
+        parameters,
+        target,
+    )
+}
+
+fn run_files(
+    files: &[(String, String)],
+    top: &str,
+    parameters: &[(&str, &str)],
+    target: Target,
+) -> Result<Report, HdlError> {
     let parameters: Vec<_> = parameters
         .iter()
         .map(|(k, v)| (k.to_string(), v.to_string()))
         .collect();
     Yosys::find()?.report(&Job {
-        files: &[(format!("{top}.sv"), text.to_string())],
+        files,
         top,
         parameters: &parameters,
         target,
-        timeout: Duration::from_secs(300),
+        timeout: Duration::from_secs(600),
     })
 }
 
 #[test]
 fn a_multiply_accumulator_is_one_dsp_and_nothing_else() {
-    let r = run(MAC, "mac", &[], Target::Xc7).unwrap();
-    assert_eq!(
-        (r.dsp, r.lut, r.ff, r.levels),
-        (1, 0, 0, 0),
+    let mac = mac();
+    // The widths of `lane.sv` for words of 16 and 8 bits: four bits more for u, two for v.
+    for widths in [[("UW", "20"), ("VW", "18")], [("UW", "12"), ("VW", "10")]] {
+        let r = run(&mac, "mac", &widths, Target::Xc7).unwrap();
+        assert_eq!(
+            (r.dsp, r.lut, r.ff, r.depth.levels, r.depth.cells),
+            (1, 0, 0, 0, 0),
+            "{widths:?}: {:?}",
+            r.cells
+        );
+        // The other form of the clear does not pack: the count must show it.
+        let worse = mac.replace(CLEAR, OTHER_CLEAR);
+        let r = run(&worse, "mac", &widths, Target::Xc7).unwrap();
+        assert_eq!(r.dsp, 1);
+        assert!(r.lut > 0 && r.ff > 0, "{:?}", r.cells);
+        // The adder's chain and the multiplexer; each of the chain's cells adds one.
+        assert!(r.depth.levels > 0 && r.depth.cells > r.depth.levels);
+    }
+}
+
+#[test]
+fn an_array_keeps_every_multiply_accumulator_in_its_dsp() {
+    // One tile, two lanes: with wrong wiring around the cells (a shared register, a multiplexer before them) they come apart.
+    let files = emitted(&[("tiles", "1"), ("lanes", "2"), ("weight_ports", "1")]);
+    let parameters = [("T", "1"), ("Lanes", "2"), ("Ports", "1")];
+    let count = |files: &[(String, String)]| {
+        let needed: Vec<_> = files
+            .iter()
+            .filter(|(name, _)| {
+                ["cnna_pkg", "array", "lane", "mac", "ram", "u_transform"]
+                    .iter()
+                    .any(|m| *name == format!("{m}.sv"))
+            })
+            .cloned()
+            .collect();
+        run_files(&needed, "array", &parameters, Target::Xc7).unwrap()
+    };
+    let r = count(&files);
+    assert_eq!(r.dsp, 16 * 2, "{:?}", r.cells);
+    // Measured 83 LUT and 64 FF a DSP: the lanes' transforms and the result bus. An accumulator outside costs 48 LUT more.
+    assert!(r.lut < 95 * r.dsp && r.ff < 75 * r.dsp, "{:?}", r.cells);
+    let apart: Vec<_> = files
+        .iter()
+        .map(|(name, text)| (name.clone(), text.replace(CLEAR, OTHER_CLEAR)))
+        .collect();
+    let worse = count(&apart);
+    assert!(
+        worse.lut >= r.lut + 48 * r.dsp && worse.ff > r.ff + 30 * r.dsp,
         "{:?}",
-        r.cells
+        worse.cells
     );
-    // The other form of the clear does not pack: the count must show it.
-    let worse = MAC.replace(
-        "(clear_i ? 48'sd0 : acc_o) + 48'(p_q)",
-        "clear_i ? 48'(p_q) : acc_o + 48'(p_q)",
-    );
-    let r = run(&worse, "mac", &[], Target::Xc7).unwrap();
-    assert_eq!(r.dsp, 1);
-    assert!(r.lut > 0 && r.ff > 0 && r.levels > 0, "{:?}", r.cells);
 }
 
 #[test]
@@ -76,17 +147,22 @@ fn block_rams_follow_the_parameter() {
 
 #[test]
 fn failures_say_what_and_where() {
-    let broken = MAC.replace("u_q * v_q", "u_q * w_q");
+    let mac = mac();
+    let line = 1 + mac
+        .lines()
+        .position(|l| l.contains("u_q * v_q"))
+        .expect("the product has a line");
+    let broken = mac.replace("u_q * v_q", "u_q * w_q");
     let error = run(&broken, "mac", &[], Target::Xc7)
         .unwrap_err()
         .to_string();
     assert!(
-        error.contains("mac.sv:5") && error.contains("w_q"),
+        error.contains(&format!("mac.sv:{line}")) && error.contains("w_q"),
         "{error}"
     );
-    let error = run(MAC, "mca", &[], Target::Xc7).unwrap_err().to_string();
+    let error = run(&mac, "mca", &[], Target::Xc7).unwrap_err().to_string();
     assert!(error.contains("mca"), "{error}");
-    let error = run(MAC, "mac", &[("W", "3; exec")], Target::Xc7)
+    let error = run(&mac, "mac", &[("W", "3; exec")], Target::Xc7)
         .unwrap_err()
         .to_string();
     assert!(error.contains("3; exec"), "{error}");
@@ -107,7 +183,7 @@ fn failures_say_what_and_where() {
 #[test]
 fn a_run_that_takes_too_long_is_stopped() {
     let yosys = Yosys::find().unwrap();
-    let files = [("mac.sv".to_string(), MAC.to_string())];
+    let files = [("mac.sv".to_string(), mac())];
     let job = Job {
         files: &files,
         top: "mac",
