@@ -11,7 +11,7 @@ SEED  ?= 1
 BOARD ?= ultra96
 ONLY  ?=
 
-.PHONY: demo test fit lint setup build bench bench-vgg16
+.PHONY: demo test fit lint setup build bench bench-fit bench-vgg16
 
 setup:
 	@./scripts/setup
@@ -33,9 +33,13 @@ test: setup
 	$(CARGO) test --release --workspace
 	$(MAKE) --no-print-directory fit
 
-# Synthesises ultra96 and pynq-z2 with Yosys and fails when one exceeds its chip: about seven CPU minutes.
+# Synthesises ultra96 and pynq-z2 with Yosys and fails when one exceeds its chip, the depth of logic or the estimate.
 fit: setup
 	$(CARGO) test --release -p cnna-hdl --test fit -- --nocapture
+
+# The estimate of LUT and FF against Yosys over machines of every shape: half an hour of CPU. MACHINES=T1 only some.
+bench-fit: setup
+	$(CARGO) bench -p cnna-hdl --bench fit -- $(MACHINES)
 
 # VGG16 whole, 224 x 224: one image by reference, cycle simulator and RTL, then a batch without the RTL; minutes. Interrupted,
 # the RTL goes on from its last checkpoint when started again.

@@ -210,6 +210,21 @@ impl Board {
                 ),
             ));
         }
+        for (name, needed, limit) in [
+            ("LUT", a.luts(), self.limits.lut),
+            ("FF", a.ffs(), self.limits.ff),
+        ] {
+            if needed > limit {
+                return Err(SpecError::config(
+                    "lanes",
+                    format!(
+                        "{} tiles x {} lanes need about {needed} {name} (an estimate), {} has {limit}: lower lanes, tiles or \
+                         weight_ports, or take word = 8",
+                        a.tiles, a.lanes, self.name
+                    ),
+                ));
+            }
+        }
         Ok(())
     }
 }
@@ -342,6 +357,26 @@ mod tests {
             let b = Board::load(name, &[]).unwrap();
             assert_eq!(b.name, name);
             b.check_fit().unwrap();
+        }
+    }
+
+    #[test]
+    fn a_machine_larger_than_its_chip_is_refused_with_the_resource_and_a_way_out() {
+        let refused = |limit: fn(&mut Limits)| {
+            let mut b = Board::load("ultra96", &[]).unwrap();
+            limit(&mut b.limits);
+            b.check_fit().unwrap_err().to_string()
+        };
+        for (message, resource) in [
+            (refused(|l| l.dsp = 351), "352 DSPs"),
+            (refused(|l| l.bram36 = 187), "188 BRAM36"),
+            (refused(|l| l.lut = 30_000), "LUT"),
+            (refused(|l| l.ff = 10_000), "FF"),
+        ] {
+            assert!(
+                message.contains(resource) && message.contains(": lower "),
+                "{message}"
+            );
         }
     }
 

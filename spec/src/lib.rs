@@ -6,6 +6,7 @@
 pub mod config;
 pub mod engine;
 pub mod error;
+pub mod fit;
 pub mod golden;
 pub mod isa;
 pub mod layer;

@@ -32,16 +32,28 @@ impl Boards {
             .map(|n| Board::load(n, &[]))
             .collect::<Result<Vec<_>, _>>()?;
         let mut text = format!(
-            "{:<9}  {:<32}  {:>5}  {:>5}  {:>4}  {:>9}  {:>9}  {:>5}  {:>6}",
-            "board", "title", "tiles", "lanes", "word", "DSP", "BRAM36", "MHz", "B/cycle"
+            "{:<9}  {:<32}  {:>5}  {:>5}  {:>4}  {:>9}  {:>9}  {:>14}  {:>14}  {:>5}  {:>6}",
+            "board",
+            "title",
+            "tiles",
+            "lanes",
+            "word",
+            "DSP",
+            "BRAM36",
+            "~LUT",
+            "~FF",
+            "MHz",
+            "B/cycle"
         );
         for b in &boards {
             let a = &b.accelerator;
             let dsp = format!("{}/{}", a.dsps(), b.limits.dsp);
             let bram = format!("{}/{}", a.bram36(), b.limits.bram36);
+            let lut = format!("{}/{}", a.luts(), b.limits.lut);
+            let ff = format!("{}/{}", a.ffs(), b.limits.ff);
             let _ = write!(
                 text,
-                "\n{:<9}  {:<32}  {:>5}  {:>5}  {:>4}  {dsp:>9}  {bram:>9}  {:>5}  {:>6}",
+                "\n{:<9}  {:<32}  {:>5}  {:>5}  {:>4}  {dsp:>9}  {bram:>9}  {lut:>14}  {ff:>14}  {:>5}  {:>6}",
                 b.name,
                 b.title,
                 a.tiles,

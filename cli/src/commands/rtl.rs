@@ -32,6 +32,8 @@ struct Report<'a> {
     config: String,
     dsp: usize,
     bram36: usize,
+    lut: usize,
+    ff: usize,
     files: Vec<PathBuf>,
 }
 
@@ -49,10 +51,13 @@ impl Rtl {
             config: format!("{:016x}", a.hash()),
             dsp: a.dsps(),
             bram36: a.bram36(),
+            lut: a.luts(),
+            ff: a.ffs(),
             files,
         };
         let text = format!(
-            "{}: {} files for {}, configuration {}; expected: {} of {} DSP, {} of {} BRAM36",
+            "{}: {} files for {}, configuration {}; expected: {} of {} DSP, {} of {} BRAM36, \
+             about {} of {} LUT, {} of {} FF",
             self.output.display(),
             report.files.len(),
             report.board,
@@ -60,7 +65,11 @@ impl Rtl {
             report.dsp,
             board.limits.dsp,
             report.bram36,
-            board.limits.bram36
+            board.limits.bram36,
+            report.lut,
+            board.limits.lut,
+            report.ff,
+            board.limits.ff
         );
         self.json.report(&text, &report)?;
         Ok(ExitCode::SUCCESS)
