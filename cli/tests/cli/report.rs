@@ -129,12 +129,12 @@ fn check(page: &Value, json: &Value, view: View) {
 }
 
 fn fits(page: &Value) {
+    assert_eq!(page["outside"], Value::Array(Vec::new()));
     assert!(
         number(&page["scrollWidth"]) <= number(&page["width"]),
         "{}",
         page["scrollWidth"]
     );
-    assert_eq!(page["outside"], Value::Array(Vec::new()));
     let svgs = list(&page["svgs"]);
     assert!(svgs.len() > 5, "{}", svgs.len());
     for s in svgs {
