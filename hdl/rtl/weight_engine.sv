@@ -65,6 +65,9 @@ module weight_engine import cnna_pkg::*; #(
     assign unused = &{1'b0, bvalid[Ports-1:1], brow[Ports*16-1:16], belem[Ports*2-1:2], bdata[Ports*Perbeat*48-1:Perbeat*48]};
   end
 
+  // A port's number times the stride, of at most 4 ports: written as a product, three strides would take two DSPs.
+  logic [31:0] stride;
+  assign stride = cmd_i[WEIGHT_PORT_STRIDE +: WEIGHT_PORT_STRIDE_W];
   for (genvar p = 0; p < Ports; p++) begin : gen_port
     logic high;
     assign high = 8'(p) < cmd_i[WEIGHT_SPLIT +: WEIGHT_SPLIT_W];
@@ -72,7 +75,7 @@ module weight_engine import cnna_pkg::*; #(
       .clk_i, .rst_i, .base_i, .size_i,
       .cmd_valid_i(accept),
       .cmd_ready_o(ready[p]),
-      .cmd_addr_i (cmd_i[WEIGHT_DDR +: WEIGHT_DDR_W] + 32'(p) * cmd_i[WEIGHT_PORT_STRIDE +: WEIGHT_PORT_STRIDE_W]),
+      .cmd_addr_i (cmd_i[WEIGHT_DDR +: WEIGHT_DDR_W] + (p[0] ? stride : '0) + (p[1] ? stride << 1 : '0)),
       .cmd_beats_i(high ? cmd_i[WEIGHT_BEATS_HIGH +: WEIGHT_BEATS_HIGH_W] : cmd_i[WEIGHT_BEATS_LOW +: WEIGHT_BEATS_LOW_W]),
       .cmd_lanes_i(high ? cmd_i[WEIGHT_LANES_HIGH +: WEIGHT_LANES_HIGH_W] : cmd_i[WEIGHT_LANES_LOW +: WEIGHT_LANES_LOW_W]),
       .cmd_dest_i (cmd_i[WEIGHT_DEST +: WEIGHT_DEST_W]),

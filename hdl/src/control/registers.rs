@@ -114,7 +114,7 @@ pub struct Registers {
     count: DffRst<Bits<32>>,
     answer: DffRst<Bit>,
     asked: DffRst<Bit>,
-    at: Dff<Bits<12>>,
+    at: Dff<Bits<6>>,
     offer: DffRst<Bit>,
     data: Dff<Bits<32>>,
     running: DffRst<Bit>,
@@ -283,53 +283,53 @@ impl Logic for Registers {
             | (bit_cast::<32, 1>(self.in_flight.val().into()) << 1)
             | bit_cast::<32, 1>(self.running.q.val().into());
         self.value.next = 0.into();
-        if self.at.q.val() == self.at_id.val() {
+        if self.at.q.val() == self.at_id.val().get_bits::<6>(2) {
             self.value.next = self.id_value.val();
-        } else if self.at.q.val() == self.at_version.val() {
+        } else if self.at.q.val() == self.at_version.val().get_bits::<6>(2) {
             self.value.next = self.version_value.val();
-        } else if self.at.q.val() == self.at_hash_lo.val() {
+        } else if self.at.q.val() == self.at_hash_lo.val().get_bits::<6>(2) {
             self.value.next = self.hash_lo_value.val();
-        } else if self.at.q.val() == self.at_hash_hi.val() {
+        } else if self.at.q.val() == self.at_hash_hi.val().get_bits::<6>(2) {
             self.value.next = self.hash_hi_value.val();
-        } else if self.at.q.val() == self.at_control.val() {
+        } else if self.at.q.val() == self.at_control.val().get_bits::<6>(2) {
             self.value.next = bit_cast::<32, 1>(self.soft.q.val().into());
-        } else if self.at.q.val() == self.at_start.val() {
+        } else if self.at.q.val() == self.at_start.val().get_bits::<6>(2) {
             self.value.next = self.start_at.q.val();
-        } else if self.at.q.val() == self.at_done.val() {
+        } else if self.at.q.val() == self.at_done.val().get_bits::<6>(2) {
             self.value.next = self.done_at.q.val();
-        } else if self.at.q.val() == self.at_status.val() {
+        } else if self.at.q.val() == self.at_status.val().get_bits::<6>(2) {
             self.value.next = self.status.val();
-        } else if self.at.q.val() == self.at_error_info.val() {
+        } else if self.at.q.val() == self.at_error_info.val().get_bits::<6>(2) {
             self.value.next = self.info.q.val();
-        } else if self.at.q.val() == self.at_mem_base_lo.val() {
+        } else if self.at.q.val() == self.at_mem_base_lo.val().get_bits::<6>(2) {
             self.value.next = self.lo.q.val();
-        } else if self.at.q.val() == self.at_mem_base_hi.val() {
+        } else if self.at.q.val() == self.at_mem_base_hi.val().get_bits::<6>(2) {
             self.value.next = self.hi.q.val();
-        } else if self.at.q.val() == self.at_mem_size.val() {
+        } else if self.at.q.val() == self.at_mem_size.val().get_bits::<6>(2) {
             self.value.next = self.bytes.q.val();
-        } else if self.at.q.val() == self.at_prog_offset.val() {
+        } else if self.at.q.val() == self.at_prog_offset.val().get_bits::<6>(2) {
             self.value.next = self.offset.q.val();
-        } else if self.at.q.val() == self.at_prog_count.val() {
+        } else if self.at.q.val() == self.at_prog_count.val().get_bits::<6>(2) {
             self.value.next = self.count.q.val();
         }
         self.counter.next = 0.into();
-        if self.at.q.val() == self.at_cycles.val() {
+        if self.at.q.val() == self.at_cycles.val().get_bits::<6>(2) {
             self.counter.next = self.cycles.val();
-        } else if self.at.q.val() == self.at_saturated.val() {
+        } else if self.at.q.val() == self.at_saturated.val().get_bits::<6>(2) {
             self.counter.next = self.saturated.val();
-        } else if self.at.q.val() == self.at_busy.val() {
+        } else if self.at.q.val() == self.at_busy.val().get_bits::<6>(2) {
             self.counter.next = self.busy.val();
-        } else if self.at.q.val() == self.at_wait_load.val() {
+        } else if self.at.q.val() == self.at_wait_load.val().get_bits::<6>(2) {
             self.counter.next = self.wait_load.val();
-        } else if self.at.q.val() == self.at_wait_weight.val() {
+        } else if self.at.q.val() == self.at_wait_weight.val().get_bits::<6>(2) {
             self.counter.next = self.wait_weight.val();
-        } else if self.at.q.val() == self.at_wait_store.val() {
+        } else if self.at.q.val() == self.at_wait_store.val().get_bits::<6>(2) {
             self.counter.next = self.wait_store.val();
-        } else if self.at.q.val() == self.at_read_beats.val() {
+        } else if self.at.q.val() == self.at_read_beats.val().get_bits::<6>(2) {
             self.counter.next = self.reads.val();
-        } else if self.at.q.val() == self.at_write_beats.val() {
+        } else if self.at.q.val() == self.at_write_beats.val().get_bits::<6>(2) {
             self.counter.next = self.writes.val();
-        } else if self.at.q.val() == self.at_commands.val() {
+        } else if self.at.q.val() == self.at_commands.val().get_bits::<6>(2) {
             self.counter.next = self.commands.val();
         }
         self.read.next = self.arvalid.val() & !self.asked.q.val() & !self.offer.q.val();
@@ -338,8 +338,12 @@ impl Logic for Registers {
         self.rresp.next = 0.into();
         self.rdata.next = self.data.q.val();
         self.asked.d.next = self.read.val();
+        // The word's number; the last one stands for every address that has no register.
         if self.read.val() {
-            self.at.d.next = self.araddr.val();
+            self.at.d.next = self.araddr.val().get_bits::<6>(2);
+            if self.araddr.val().get_bits::<4>(8).any() | self.araddr.val().get_bits::<2>(0).any() {
+                self.at.d.next = 63.into();
+            }
         }
         if self.asked.q.val() {
             self.offer.d.next = true;
