@@ -320,20 +320,22 @@ impl Accelerator {
     pub fn ports(&self) -> usize {
         self.weight_ports + 2
     }
-    /// Block RAMs of the buffers, by the shapes that synthesis infers.
+    /// Block RAMs of the buffers, by the shapes that synthesis infers: in units of 36 Kbit, a half for each of 18, rounded up.
     pub fn bram36(&self) -> usize {
-        let one = |depth: usize, width: usize| -> usize {
-            // A BRAM36 is 72 x 512, 36 x 1K, 18 x 2K, 9 x 4K, 4 x 8K: the best split, in halves.
-            [(72, 512), (36, 1024), (18, 2048), (9, 4096), (4, 8192)]
+        let halves = |depth: usize, width: usize| -> usize {
+            // A BRAM18 is 36 x 512, 18 x 1K, 9 x 2K, 4 x 4K, 2 x 8K: the best split.
+            [(36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192)]
                 .iter()
                 .map(|&(w, d)| width.div_ceil(w) * depth.div_ceil(d))
                 .min()
                 .unwrap_or(0)
         };
         let w = self.word.bits() as usize;
-        POSITIONS * self.tiles * one(self.act_depth, w)
-            + self.lanes * one(self.weight_depth, KERNEL_WORDS * w)
-            + 2 * one(self.out_depth, self.line_words() * w)
+        // The output buffer is written in quarter lines, each a memory of its own.
+        let all = POSITIONS * self.tiles * halves(self.act_depth, w)
+            + self.lanes * halves(self.weight_depth, KERNEL_WORDS * w)
+            + 2 * 4 * halves(self.out_depth, self.tiles * w);
+        all.div_ceil(2)
     }
 
     /// Identity of the machine: a program runs only where this is equal. Covers shape, registers and encoding.
@@ -377,6 +379,28 @@ mod tests {
                 message.contains(resource) && message.contains(": lower "),
                 "{message}"
             );
+        }
+    }
+
+    #[test]
+    fn block_rams_are_those_that_yosys_counts() {
+        // Counted with `synth_xilinx -family xc7`, BRAM18 as halves.
+        for (tiles, lanes, act_depth, out_depth, counted) in [
+            ("2", "11", "8192", "2048", 188),
+            ("4", "5", "8192", "2048", 308),
+            ("2", "2", "1024", "512", 28),
+            ("1", "2", "1024", "512", 20),
+        ] {
+            let set = [
+                ("tiles", tiles),
+                ("lanes", lanes),
+                ("act_depth", act_depth),
+                ("out_depth", out_depth),
+                ("weight_ports", "2"),
+            ]
+            .map(|(k, v)| (k.to_string(), v.to_string()));
+            let b = Board::load("ultra96", &set).unwrap();
+            assert_eq!(b.accelerator.bram36(), counted, "{set:?}");
         }
     }
 
