@@ -12,8 +12,15 @@ use std::time::Duration;
 /// Largest share by which an estimate may miss.
 const LIMIT: f64 = 0.10;
 
-/// The configurations: name, board, keys overridden. The boards' own first: they are what the estimate must hold for.
-const MACHINES: &[(&str, &str, &[(&str, &str)])] = &[
+/// Name, board, keys overridden.
+type Machine = (
+    &'static str,
+    &'static str,
+    &'static [(&'static str, &'static str)],
+);
+
+/// The configurations. The boards' own first: they are what the estimate must hold for.
+const MACHINES: &[Machine] = &[
     ("ultra96", "ultra96", &[]),
     ("pynq-z2", "pynq-z2", &[]),
     (
