@@ -9,7 +9,7 @@ use cnna_hdl::synth::{self, Job, Report, Target};
 use cnna_spec::config::Board;
 use std::time::Duration;
 
-/// Levels of logic ([`cnna_hdl::levels`]) of the deepest path: decision 7. ultra96 has 8, pynq-z2 9 in the read of a register; one more is allowed.
+/// Levels of logic ([`cnna_hdl::levels`]) of the deepest path: decision 7. ultra96 has 9, pynq-z2 8; one more is allowed, for it comes and goes between versions.
 const MAX_LEVELS: usize = 10;
 /// Look-up tables of `ultra96`, which leave room for the processing system's interconnect and for copies of registers.
 const ULTRA96_LUT: usize = 50_000;
