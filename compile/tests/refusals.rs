@@ -24,11 +24,7 @@ fn commands(program: &CompiledProgram, stream: &Stream) -> Vec<Command> {
     program.image.bytes()[stream.commands_offset..]
         .chunks_exact(COMMAND_BYTES)
         .take(stream.commands)
-        .map(|c| {
-            Command::decode(&std::array::from_fn(|i| {
-                u32::from_le_bytes(c[4 * i..4 * i + 4].try_into().expect("four bytes"))
-            }))
-        })
+        .map(Command::from_bytes)
         .collect()
 }
 

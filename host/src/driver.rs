@@ -282,12 +282,7 @@ impl Loaded<'_, '_> {
         let mut words = [0; COMMAND_WORDS];
         words[0] = head;
         let head = Head::decode(&words);
-        let queue = match Queue::from_bits(head.queue as u32) {
-            Queue::Load => "load",
-            Queue::Weight => "weight",
-            Queue::Compute => "compute",
-            Queue::Store => "store",
-        };
+        let queue = Queue::from_bits(head.queue as u32).name();
         match self.meta.layers.get(head.tag as usize) {
             Some(l) => format!("a {queue} command of layer {}", l.name),
             None => format!("a {queue} command with tag {}", head.tag),

@@ -1,7 +1,7 @@
 //! A command stream of a program, counted: commands of each queue and layer, bytes that weights cost.
 
 use crate::ReportError;
-use cnna_spec::isa::{Body, COMMAND_BYTES, COMMAND_WORDS, Command, Queue, Weight, weight_kind};
+use cnna_spec::isa::{Body, COMMAND_BYTES, Command, Queue, Weight, weight_kind};
 use cnna_spec::program::{Program, Stream};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -42,13 +42,13 @@ pub fn commands(program: &Program<'_>, stream: &Stream) -> Result<Range<usize>, 
 pub fn traffic(program: &Program<'_>, stream: &Stream) -> Result<Traffic, ReportError> {
     let meta = &program.meta;
     let mut t = Traffic {
-        by_queue: Queue::ALL.map(|q| (queue_name(q), 0)).into(),
+        by_queue: Queue::ALL.map(|q| (q.name(), 0)).into(),
         layers: vec![LayerTraffic::default(); meta.layers.len()],
     };
     let a = meta.accelerator();
     for bytes in program.image[commands(program, stream)?].chunks_exact(COMMAND_BYTES) {
-        let command = decode(bytes);
-        *t.by_queue.entry(queue_name(command.queue())).or_default() += 1;
+        let command = Command::from_bytes(bytes);
+        *t.by_queue.entry(command.queue().name()).or_default() += 1;
         let Some(layer) = t.layers.get_mut(usize::from(command.tag)) else {
             continue;
         };
@@ -78,23 +78,5 @@ impl LayerTraffic {
                 *part = Some(old.start.min(from)..old.end.max(from + bytes));
             }
         }
-    }
-}
-
-fn decode(bytes: &[u8]) -> Command {
-    let mut words = [0; COMMAND_WORDS];
-    for (word, b) in words.iter_mut().zip(bytes.chunks_exact(4)) {
-        *word = u32::from_le_bytes([b[0], b[1], b[2], b[3]]);
-    }
-    Command::decode(&words)
-}
-
-/// A queue as people call it.
-pub fn queue_name(q: Queue) -> &'static str {
-    match q {
-        Queue::Load => "load",
-        Queue::Weight => "weight",
-        Queue::Compute => "compute",
-        Queue::Store => "store",
     }
 }

@@ -2,7 +2,7 @@
 
 use cnna_spec::config::port;
 use cnna_spec::isa::{Body, Command, Queue};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
@@ -26,10 +26,7 @@ impl Track {
     pub fn name(self) -> String {
         match self {
             Track::Layers => "layers".into(),
-            Track::Queue(q) => {
-                let q = Queue::from_bits(q.into());
-                format!("queue {q:?}").to_lowercase()
-            }
+            Track::Queue(q) => format!("queue {}", Queue::from_bits(q.into()).name()),
             Track::Wait => "array waits".into(),
             Track::Read(port::ACT) => "port activations, read".into(),
             Track::Read(port::COMMAND) => "port commands, read".into(),
@@ -85,16 +82,6 @@ struct Moving {
     beats: u64,
 }
 
-fn beat(moving: &mut Option<Moving>, now: u64) {
-    let m = moving.get_or_insert(Moving {
-        first: now,
-        last: now,
-        beats: 0,
-    });
-    m.last = now;
-    m.beats += 1;
-}
-
 /// Turns the machine's events into spans.
 #[derive(Debug)]
 pub(crate) struct Recorder {
@@ -102,8 +89,7 @@ pub(crate) struct Recorder {
     /// Cycle of the latest end, by queue.
     ends: [u64; 4],
     /// The transfer that moves, by port.
-    reads: Vec<Option<Moving>>,
-    writes: Vec<Option<Moving>>,
+    moving: BTreeMap<Track, Moving>,
     /// Starts of the commands in flight, by queue.
     starts: [VecDeque<u64>; 4],
     waits: Option<(Queue, u16, u64)>,
@@ -111,12 +97,11 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    pub(crate) fn new(recording: Recording, ports: usize) -> Self {
+    pub(crate) fn new(recording: Recording) -> Self {
         Recorder {
             recording,
             ends: [0; 4],
-            reads: vec![None; ports],
-            writes: vec![None; ports],
+            moving: BTreeMap::new(),
             starts: Default::default(),
             waits: None,
             mark: 0,
@@ -129,36 +114,20 @@ impl Recorder {
         self.starts = Default::default();
     }
 
-    /// A beat of read data moved.
-    pub(crate) fn read_beat(&mut self, port: usize, now: u64) {
-        beat(&mut self.reads[port], now);
+    /// A beat moved on a port's track.
+    pub(crate) fn beat(&mut self, track: Track, now: u64) {
+        let m = self.moving.entry(track).or_insert(Moving {
+            first: now,
+            last: now,
+            beats: 0,
+        });
+        m.last = now;
+        m.beats += 1;
     }
-    /// A beat of written data moved.
-    pub(crate) fn write_beat(&mut self, port: usize, now: u64) {
-        beat(&mut self.writes[port], now);
-    }
-    /// The command whose data moved on a port has them all.
-    pub(crate) fn read_done(&mut self, port: usize, c: &Command) {
-        if let Some(m) = self.reads[port].take() {
-            self.push(
-                Track::Read(port),
-                what(c),
-                c.tag,
-                m.first..m.last + 1,
-                m.beats,
-            );
-        }
-    }
-    /// The command whose results moved on a port has sent them all.
-    pub(crate) fn write_done(&mut self, port: usize, c: &Command) {
-        if let Some(m) = self.writes[port].take() {
-            self.push(
-                Track::Write(port),
-                what(c),
-                c.tag,
-                m.first..m.last + 1,
-                m.beats,
-            );
+    /// The command whose data moved on a port's track has moved them all.
+    pub(crate) fn moved(&mut self, track: Track, c: &Command) {
+        if let Some(m) = self.moving.remove(&track) {
+            self.push(track, what(c), c.tag, m.first..m.last + 1, m.beats);
         }
     }
 

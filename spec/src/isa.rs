@@ -36,6 +36,15 @@ impl Queue {
     pub const fn bit(self) -> u32 {
         1 << self as u32
     }
+    /// As people call it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Queue::Load => "load",
+            Queue::Weight => "weight",
+            Queue::Compute => "compute",
+            Queue::Store => "store",
+        }
+    }
     /// From two bits.
     pub const fn from_bits(bits: u32) -> Queue {
         match bits & 3 {
@@ -365,6 +374,16 @@ impl Command {
             Body::Store(b) => b.encode_into(&mut w)?,
         }
         Ok(w)
+    }
+
+    /// Decodes the bytes of one command as they lie in memory; panics when there are not [`COMMAND_BYTES`] of them.
+    pub fn from_bytes(bytes: &[u8]) -> Command {
+        assert_eq!(bytes.len(), COMMAND_BYTES, "one whole command");
+        let mut words = [0; COMMAND_WORDS];
+        for (word, b) in words.iter_mut().zip(bytes.chunks_exact(4)) {
+            *word = u32::from_le_bytes([b[0], b[1], b[2], b[3]]);
+        }
+        Command::decode(&words)
     }
 
     /// Decodes 16 words; every bit pattern is some command.

@@ -6,7 +6,7 @@ use cnna_compile::{CompileError, CompiledProgram, Options, compile};
 use cnna_sim::buffers::Buffers;
 use cnna_sim::exec::{self, run_in_order};
 use cnna_spec::golden;
-use cnna_spec::isa::{Body, COMMAND_BYTES, COMMAND_WORDS, Command, Queue, store_kind};
+use cnna_spec::isa::{Body, COMMAND_BYTES, Command, Queue, store_kind};
 use cnna_spec::layer::{Layer, Network, Op, Padding, Shape, Window};
 use cnna_spec::num::Word;
 use cnna_spec::program::Stream;
@@ -38,12 +38,7 @@ fn commands(stream: &Stream, image: &[u8]) -> Vec<Command> {
     image[stream.commands_offset..]
         .chunks_exact(COMMAND_BYTES)
         .take(stream.commands)
-        .map(|c| {
-            let words: [u32; COMMAND_WORDS] = std::array::from_fn(|i| {
-                u32::from_le_bytes(c[4 * i..4 * i + 4].try_into().expect("four bytes"))
-            });
-            Command::decode(&words)
-        })
+        .map(Command::from_bytes)
         .collect()
 }
 

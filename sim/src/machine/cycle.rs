@@ -8,6 +8,7 @@ use super::counters::Counters;
 use super::derived::{READ, WRITE, awake};
 use super::queue::Entry;
 use crate::exec::{self, ExecError, Fault};
+use crate::timeline::Track;
 use cnna_spec::config::port;
 use cnna_spec::isa::{self, Body, Queue, store_kind};
 use cnna_spec::memory::{MOST_PORTS, Signals, channel, on};
@@ -45,7 +46,7 @@ impl Machine {
         if dealt {
             let c = *self.units.fetch.deal().expect("it may be dealt");
             if let Some(r) = &mut self.recorder {
-                r.read_done(port::COMMAND, &c);
+                r.moved(Track::Read(port::COMMAND), &c);
             }
             self.units.queues[c.queue() as usize].push_back(Rc::new(c));
             self.derived.heads = true;
@@ -171,7 +172,7 @@ impl Machine {
         });
         if let Some(e) = u.load.signal.clone() {
             if let Some(r) = &mut self.recorder {
-                r.read_done(port::ACT, &e);
+                r.moved(Track::Read(port::ACT), &e);
                 r.done(&e, self.now);
             }
             if let Body::Load(l) = &e.body {
@@ -236,7 +237,7 @@ impl Machine {
             });
         if let Some(e) = &events.done {
             if let Some(r) = &mut self.recorder {
-                r.write_done(port::ACT, e);
+                r.moved(Track::Write(port::ACT), e);
                 r.done(e, self.now);
             }
             if let (Body::Store(s), store_kind::STORE) = (&e.body, e.kind) {

@@ -85,11 +85,7 @@ impl Fetch {
             if self.got == self.beats {
                 self.got = 0;
                 let bytes = &window[self.offset as usize..][..COMMAND_BYTES];
-                let mut words = [0; COMMAND_BYTES / 4];
-                for (w, b) in words.iter_mut().zip(bytes.chunks_exact(4)) {
-                    *w = u32::from_le_bytes(b.try_into().expect("four bytes"));
-                }
-                let command = Command::decode(&words);
+                let command = Command::from_bytes(bytes);
                 self.malformed = malformed(&command, self.lanes);
                 self.full = Some(command);
                 self.offset += COMMAND_BYTES as u64;

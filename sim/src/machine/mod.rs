@@ -74,9 +74,8 @@ impl Machine {
 
     /// A machine that writes what it does into `recording`; some three times slower.
     pub fn recorded(board: &Board, recording: Recording) -> Self {
-        let ports = board.accelerator.ports();
         Machine {
-            recorder: Some(Recorder::new(recording, ports)),
+            recorder: Some(Recorder::new(recording)),
             ..Machine::new(board)
         }
     }

@@ -2,6 +2,7 @@
 
 use super::Machine;
 use super::queue::Entry;
+use crate::timeline::Track;
 use cnna_spec::config::port;
 use cnna_spec::isa::Queue;
 use cnna_spec::memory::{Signals, channel, on};
@@ -21,10 +22,10 @@ impl Machine {
         let Some(r) = &mut self.recorder else { return };
         for p in 0..self.requests.len() {
             if moved & on(p, channel::R) != 0 {
-                r.read_beat(p, self.now);
+                r.beat(Track::Read(p), self.now);
             }
             if moved & on(p, channel::W) != 0 {
-                r.write_beat(p, self.now);
+                r.beat(Track::Write(p), self.now);
             }
         }
     }
@@ -33,7 +34,7 @@ impl Machine {
         let Some(r) = &mut self.recorder else { return };
         for p in port::WEIGHT..self.requests.len() {
             if let Some(e) = self.units.weight.done(p - port::WEIGHT) {
-                r.read_done(p, e);
+                r.moved(Track::Read(p), e);
             }
         }
     }
