@@ -6,9 +6,9 @@ use anyhow::{Result, anyhow};
 use cnna_host::report::RunReport;
 use cnna_host::tensor::Batch;
 use cnna_host::{Device, Driver, HostError, Options, device, serve, signals};
+use cnna_machine::program::Program;
 use cnna_sim::Machine;
 use cnna_sim::timeline::{Recording, Timeline};
-use cnna_spec::program::Program;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 

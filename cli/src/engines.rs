@@ -4,8 +4,8 @@ use crate::progress;
 use anyhow::{Context, Result};
 use cnna_hdl::verilated;
 use cnna_host::{HostError, SharedFile, serve};
-use cnna_spec::Board;
-use cnna_spec::engine::{Engine, EngineError};
+use cnna_machine::Board;
+use cnna_machine::engine::{Engine, EngineError};
 use std::path::PathBuf;
 
 /// A simulated device.

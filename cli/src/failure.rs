@@ -41,7 +41,7 @@ mod tests {
 
     #[test]
     fn a_cause_is_told_once_and_with_a_hint() {
-        let e = cnna_spec::Board::load("nowhere.toml", &[])
+        let e = cnna_machine::Board::load("nowhere.toml", &[])
             .context("the board")
             .unwrap_err();
         let text = line(&e);

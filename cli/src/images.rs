@@ -2,9 +2,9 @@
 
 use anyhow::{Result, ensure};
 use cnna_host::tensor::{self, Batch};
-use cnna_spec::layer::Shape;
-use cnna_spec::num::Word;
-use cnna_spec::program::ProgramMeta;
+use cnna_machine::layer::Shape;
+use cnna_machine::num::Word;
+use cnna_machine::program::ProgramMeta;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::path::Path;

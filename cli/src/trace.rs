@@ -4,9 +4,9 @@
 
 use cnna_host::HostError;
 use cnna_host::files::write_whole;
+use cnna_machine::isa::{Queue, store_kind, weight_kind};
+use cnna_machine::program::ProgramMeta;
 use cnna_sim::timeline::{Span, Timeline, Track, What};
-use cnna_spec::isa::{Queue, store_kind, weight_kind};
-use cnna_spec::program::ProgramMeta;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::Path;

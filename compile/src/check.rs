@@ -1,9 +1,9 @@
 //! What must hold before anything is scheduled: shapes fit, shifts are legal, no accumulator can overflow.
 
 use crate::error::CompileError;
-use cnna_spec::layer::{Conv, Layer, Network, Op, Shape, Window};
-use cnna_spec::num::{SHIFT_RANGE, Word};
-use cnna_spec::{Accelerator, SpecError};
+use cnna_machine::layer::{Conv, Layer, Network, Op, Shape, Window};
+use cnna_machine::num::{SHIFT_RANGE, Word};
+use cnna_machine::{Accelerator, MachineError};
 
 /// Largest map side, kernel side, stride and padding that command fields can express.
 const LARGEST: usize = 32_000;
@@ -12,7 +12,7 @@ const LARGEST_DILATION: usize = 63;
 /// Refuses networks that contradict themselves or the machine.
 pub fn network(net: &Network, a: &Accelerator) -> Result<(), CompileError> {
     if net.word != a.word {
-        return Err(SpecError::config(
+        return Err(MachineError::config(
             "word",
             format!(
                 "the machine has {}-bit words, the network {}-bit ones: use --set word={} or quantise again",

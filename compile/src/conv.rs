@@ -14,10 +14,10 @@ use crate::jobs::{Jobs, address, field};
 use crate::lower::Build;
 use crate::stage::Stage;
 use crate::weights::{Chunk, Form, Weights, groups};
-use cnna_spec::Accelerator;
-use cnna_spec::config::BEAT_WORDS;
-use cnna_spec::isa::{Compute, Store, mode};
-use cnna_spec::layer::{Conv, Shape};
+use cnna_machine::Accelerator;
+use cnna_machine::config::BEAT_WORDS;
+use cnna_machine::isa::{Compute, Store, mode};
+use cnna_machine::layer::{Conv, Shape};
 use std::ops::Range;
 
 /// One way to tile a convolution.

@@ -5,9 +5,9 @@
 //! simulation: the cycle simulator has the last word.
 
 use crate::stream::Entry;
-use cnna_spec::Board;
-use cnna_spec::isa::{Body, COMMAND_BYTES, Compute, Queue, Weight, mode, store_kind};
-use cnna_spec::timing::{DRAIN_TO_WRITE, MIN_PASS, RELEASE, SLICES, STEP_TO_DRAIN};
+use cnna_machine::Board;
+use cnna_machine::isa::{Body, COMMAND_BYTES, Compute, Queue, Weight, mode, store_kind};
+use cnna_machine::timing::{DRAIN_TO_WRITE, MIN_PASS, RELEASE, SLICES, STEP_TO_DRAIN};
 
 /// When a command's effects are there, in cycles.
 #[derive(Clone, Copy, Default)]

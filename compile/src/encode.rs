@@ -4,8 +4,8 @@
 use crate::error::CompileError;
 use crate::stream::Entry;
 use crate::weights::Block;
-use cnna_spec::isa::{Body, COMMAND_BYTES, Command, store_kind};
-use cnna_spec::program::ProgramMeta;
+use cnna_machine::isa::{Body, COMMAND_BYTES, Command, store_kind};
+use cnna_machine::program::ProgramMeta;
 use rayon::prelude::*;
 use std::borrow::Cow;
 

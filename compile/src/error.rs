@@ -1,6 +1,6 @@
 //! Errors of the scheduler: each names the layer, the need, and what to change.
 
-use cnna_spec::SpecError;
+use cnna_machine::MachineError;
 
 /// Why a network cannot be compiled.
 #[derive(Debug, thiserror::Error)]
@@ -60,7 +60,7 @@ pub enum CompileError {
     },
     /// A command field out of range, or a configuration error.
     #[error(transparent)]
-    Spec(#[from] SpecError),
+    Spec(#[from] MachineError),
     /// The schedule contradicts itself: a bug in this crate.
     #[error(
         "layer {layer}: the scheduler broke its own rule: {message}; please report this network"

@@ -3,10 +3,10 @@
 use crate::jobs::{Jobs, address, field};
 use crate::stage::Stage;
 use crate::vector::Images;
-use cnna_spec::Accelerator;
-use cnna_spec::config::BEAT_WORDS;
-use cnna_spec::isa::{Compute, Load};
-use cnna_spec::program::TensorInfo;
+use cnna_machine::Accelerator;
+use cnna_machine::config::BEAT_WORDS;
+use cnna_machine::isa::{Compute, Load};
+use cnna_machine::program::TensorInfo;
 use std::ops::Range;
 
 /// Geometry of a fill, and which of its rows have been listed for loading.

@@ -1,4 +1,4 @@
-//! ONNX in: a QDQ model (int8 or int16, power-of-two scales, zero point 0) becomes the integers of `spec::layer::Network`.
+//! ONNX in: a QDQ model (int8 or int16, power-of-two scales, zero point 0) becomes the integers of `machine::layer::Network`.
 //!
 //! The graph must be one chain. Source of the operators' meaning: the ONNX operator specification, sets 10 to 21.
 
@@ -12,8 +12,8 @@ mod window;
 
 pub use error::{ImportError, SUPPORTED};
 
+use cnna_machine::layer::Network;
 use cnna_onnx::Model;
-use cnna_spec::layer::Network;
 use std::path::Path;
 
 /// Reads an ONNX file and imports it; the network is named after its graph, or the file when that has no name.

@@ -4,8 +4,8 @@
 //! touches; [`crate::stream`] derives from that when an item may be issued, and every token.
 
 use crate::memory::Ring;
-use cnna_spec::Accelerator;
-use cnna_spec::isa::{Body, Compute, Load, Store, Weight, store_kind};
+use cnna_machine::Accelerator;
+use cnna_machine::isa::{Body, Compute, Load, Store, Weight, store_kind};
 use std::ops::Range;
 
 /// A buffer that items fill.

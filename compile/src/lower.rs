@@ -12,12 +12,12 @@ use crate::stream::{self, Entry};
 use crate::vector::Images;
 use crate::weights::Block;
 use crate::{check, conv, cost, vector};
-use cnna_spec::layer::{Conv, Layer, Network, Op, Shape};
-use cnna_spec::layout::TensorLayout;
-use cnna_spec::num::Word;
-use cnna_spec::program::{LayerInfo, TensorInfo};
-use cnna_spec::regs::RECORD_BYTES;
-use cnna_spec::{Accelerator, Board};
+use cnna_machine::layer::{Conv, Layer, Network, Op, Shape};
+use cnna_machine::layout::TensorLayout;
+use cnna_machine::num::Word;
+use cnna_machine::program::{LayerInfo, TensorInfo};
+use cnna_machine::regs::RECORD_BYTES;
+use cnna_machine::{Accelerator, Board};
 
 /// What lowering builds up. Offsets in each arena count from where its section of the window will begin.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! The memory window: who lies where, counted from the end of the commands until their number is known.
 
-use cnna_spec::Accelerator;
-use cnna_spec::config::BURST_BEATS;
+use cnna_machine::Accelerator;
+use cnna_machine::config::BURST_BEATS;
 use std::ops::Range;
 
 /// Offsets handed out one after another.

@@ -14,9 +14,9 @@ use crate::error::CompileError;
 use crate::lower::Build;
 use crate::stream::Entry;
 use crate::{check, cost, encode};
-use cnna_spec::Board;
-use cnna_spec::layer::Network;
-use cnna_spec::program::{LayerInfo, ProgramMeta, Stream};
+use cnna_machine::Board;
+use cnna_machine::layer::Network;
+use cnna_machine::program::{LayerInfo, ProgramMeta, Stream};
 
 /// What the user may choose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,8 +11,8 @@ use crate::fill::Fill;
 use crate::jobs::{Jobs, field};
 use crate::stage::Stage;
 use crate::weights::groups;
-use cnna_spec::Accelerator;
-use cnna_spec::isa::{Compute, mode};
+use cnna_machine::Accelerator;
+use cnna_machine::isa::{Compute, mode};
 use std::ops::Range;
 
 /// Result rows of a pass.

@@ -1,9 +1,9 @@
 //! Stages: what the machine runs between two marks. A layer is one stage, or shares one with the pooling after it, or needs
 //! several.
 
-use cnna_spec::Accelerator;
-use cnna_spec::layer::{Activation, Conv, Layer, Op, Padding, Window};
-use cnna_spec::program::TensorInfo;
+use cnna_machine::Accelerator;
+use cnna_machine::layer::{Activation, Conv, Layer, Op, Padding, Window};
+use cnna_machine::program::TensorInfo;
 
 /// The arithmetic of a stage.
 #[derive(Clone, Copy, Debug)]

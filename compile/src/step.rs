@@ -8,8 +8,8 @@ use crate::stream::{self, Entry};
 use crate::vector::Images;
 use crate::weights::Weights;
 use crate::{conv, pool, vector};
-use cnna_spec::Accelerator;
-use cnna_spec::layer::Conv;
+use cnna_machine::Accelerator;
+use cnna_machine::layer::Conv;
 
 /// How a stage runs.
 #[derive(Clone, Debug)]

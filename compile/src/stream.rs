@@ -2,8 +2,8 @@
 
 use crate::error::CompileError;
 use crate::jobs::{Item, Job, Jobs, Space};
-use cnna_spec::Accelerator;
-use cnna_spec::isa::{Body, Command, Queue, TOKEN_PATHS, store_kind};
+use cnna_machine::Accelerator;
+use cnna_machine::isa::{Body, Command, Queue, TOKEN_PATHS, store_kind};
 use std::ops::Range;
 
 /// Loads issued ahead of need after one job: few, so that the queue never fills with what is needed late.

@@ -8,10 +8,10 @@ use crate::jobs::{Jobs, address, field};
 use crate::lower::Build;
 use crate::stage::Stage;
 use crate::weights::{Chunk, Form, Weights, groups};
-use cnna_spec::Accelerator;
-use cnna_spec::config::PLAIN_WORDS;
-use cnna_spec::isa::{Compute, Store, mode};
-use cnna_spec::layer::{Conv, Shape};
+use cnna_machine::Accelerator;
+use cnna_machine::config::PLAIN_WORDS;
+use cnna_machine::isa::{Compute, Store, mode};
+use cnna_machine::layer::{Conv, Shape};
 use std::ops::Range;
 
 /// Equal parts of at most `most` of `n`.

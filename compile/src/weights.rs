@@ -3,11 +3,11 @@
 
 use crate::jobs::{Jobs, Space, address, field};
 use crate::memory::Arena;
-use cnna_spec::Accelerator;
-use cnna_spec::config::{BEAT_WORDS, BIAS_ROW, BURST_BEATS, KERNEL_WORDS, PLAIN_WORDS};
-use cnna_spec::isa::{Weight, weight_kind};
-use cnna_spec::layer::{Conv, Shape};
-use cnna_spec::layout::put_word;
+use cnna_machine::Accelerator;
+use cnna_machine::config::{BEAT_WORDS, BIAS_ROW, BURST_BEATS, KERNEL_WORDS, PLAIN_WORDS};
+use cnna_machine::isa::{Weight, weight_kind};
+use cnna_machine::layer::{Conv, Shape};
+use cnna_machine::layout::put_word;
 use std::ops::Range;
 
 /// How a weight-buffer row is used.

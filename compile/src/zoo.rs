@@ -5,8 +5,8 @@
 
 mod random;
 
-use cnna_spec::layer::{Activation, Conv, Layer, Network, Op, Padding, Shape, Window};
-use cnna_spec::num::Word;
+use cnna_machine::layer::{Activation, Conv, Layer, Network, Op, Padding, Shape, Window};
+use cnna_machine::num::Word;
 
 /// What a zoo name may be.
 pub const KNOWN: &str = "zoo:vgg16 (224x224x3), zoo:vgg16@SIZE (channels divided by 224/SIZE, as in zoo:vgg16@56), \

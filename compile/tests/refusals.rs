@@ -1,11 +1,11 @@
 //! What the scheduler refuses, and how it says so; and the programs it makes.
 
 use cnna_compile::{CompileError, CompiledProgram, Options, compile, zoo};
-use cnna_spec::Board;
-use cnna_spec::isa::{Body, COMMAND_BYTES, Command, Queue, TOKEN_PATHS, store_kind};
-use cnna_spec::layer::{Network, Op};
-use cnna_spec::num::Word;
-use cnna_spec::program::Stream;
+use cnna_machine::Board;
+use cnna_machine::isa::{Body, COMMAND_BYTES, Command, Queue, TOKEN_PATHS, store_kind};
+use cnna_machine::layer::{Network, Op};
+use cnna_machine::num::Word;
+use cnna_machine::program::Stream;
 use std::collections::BTreeMap;
 
 fn board(set: &[(&str, &str)]) -> Board {

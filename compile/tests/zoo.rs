@@ -1,9 +1,9 @@
 //! The zoo: shapes by the paper, integers by the seed alone, values that live from the first layer to the last.
 
 use cnna_compile::zoo::network;
-use cnna_spec::golden;
-use cnna_spec::layer::{Activation, Conv, Network, Op};
-use cnna_spec::num::{SHIFT_RANGE, Word};
+use cnna_machine::golden;
+use cnna_machine::layer::{Activation, Conv, Network, Op};
+use cnna_machine::num::{SHIFT_RANGE, Word};
 
 fn convs(n: &Network) -> impl Iterator<Item = (&str, &Conv)> {
     n.layers.iter().filter_map(|l| match &l.op {

@@ -1,11 +1,11 @@
-//! The estimate of look-up tables and flip-flops (`spec::fit`) against Yosys, over machines of every shape.
+//! The estimate of look-up tables and flip-flops (`machine::fit`) against Yosys, over machines of every shape.
 //!
 //! Prints a row a machine and fails when one is off by more than [`LIMIT`]. `make bench-fit`; a name after `--` runs only the
 //! machines whose name contains it. About 25 minutes of CPU. Needs a Yosys with slang: `CNNA_YOSYS`.
 
 use cnna_hdl::sources;
 use cnna_hdl::synth::{Job, Report, Target, Yosys};
-use cnna_spec::Board;
+use cnna_machine::Board;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -148,7 +148,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     eprintln!(
-        "off by more than {:.0} %, or DSP or BRAM not as planned: {}; fit spec/src/fit.rs anew",
+        "off by more than {:.0} %, or DSP or BRAM not as planned: {}; fit machine/src/fit.rs anew",
         100.0 * LIMIT,
         wrong.join(", ")
     );

@@ -1,7 +1,7 @@
 // Accumulator to word: add half, shift right (half up), or shift left; saturate; activate.
 // Latency: 3 cycles, 1 a cycle. shift_i: -16..=47, beside the accumulator; half_i: 2^(shift-1), or 0 for shifts up to 0.
 // saturated_o: the value changed by saturation.
-// Source: docs/numerics.md; spec::num::requantise is the same arithmetic.
+// Source: docs/numerics.md; machine::num::requantise is the same arithmetic.
 `default_nettype none
 module requantise #(
   parameter int unsigned W = 16

@@ -53,7 +53,7 @@ module store_engine import cnna_pkg::*; #(
   state_e state_q;
   logic [3:0] signal_q;
 
-  // The kinds are those of spec's store_kind.
+  // The kinds are those of machine's store_kind.
   logic [1:0] kind;
   assign kind = cmd_i[HEAD_KIND +: 2];
   logic accept, is_store, is_mark, is_end;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 pub enum HdlError {
     /// The configuration is wrong in itself.
     #[error(transparent)]
-    Spec(#[from] cnna_spec::SpecError),
+    Spec(#[from] cnna_machine::MachineError),
     /// The top level's parts do not fit together: a mistake in this crate.
     #[error("the top level: {0}")]
     Wiring(#[from] crate::builder::WiringError),

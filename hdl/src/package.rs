@@ -1,6 +1,6 @@
-//! The RTL's constants package, generated from spec's tables: command fields, registers, error codes, modes, latencies.
+//! The RTL's constants package, generated from machine's tables: command fields, registers, error codes, modes, latencies.
 
-use cnna_spec::{isa, regs, timing};
+use cnna_machine::{isa, regs, timing};
 use std::fmt::Write as _;
 
 /// Bits of the description of a pass that travels from the sequencer to the post-processing (`top`, `post.sv`).
@@ -9,7 +9,7 @@ pub(crate) const PASS_BITS: usize = 123;
 /// The text of `cnna_pkg.sv`.
 pub fn text() -> String {
     let mut s = String::from(
-        "// Generated from the tables of cnna-spec; do not edit. Every constant is emitted, a design uses its part.\n\
+        "// Generated from the tables of cnna-machine; do not edit. Every constant is emitted, a design uses its part.\n\
          `default_nettype none\n/* verilator lint_off UNUSEDPARAM */\npackage cnna_pkg;\n",
     );
     s.push_str("  // Command fields: lowest bit in the 512-bit command, and width.\n");

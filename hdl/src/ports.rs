@@ -3,7 +3,7 @@
 //! Widths in bits. AXI signals carry their AMBA names in lower case behind the interface's name. The masters have no IDs:
 //! answers come in order. Directions are those of the accelerator.
 
-use cnna_spec::config::Accelerator;
+use cnna_machine::config::Accelerator;
 
 /// Address bits of every AXI master: the whole physical space of both chip families.
 pub const ADDRESS_BITS: usize = 40;
@@ -223,7 +223,7 @@ fn signals(kind: InterfaceKind, data: usize) -> Vec<(&'static str, usize, Driver
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cnna_spec::config::Board;
+    use cnna_machine::config::Board;
 
     fn of(overrides: &[(&str, &str)]) -> Vec<Port> {
         let set: Vec<_> = overrides

@@ -1,8 +1,8 @@
-//! The RTL of a board as text, in compile order: the package generated from spec's tables, the parametric SystemVerilog of
+//! The RTL of a board as text, in compile order: the package generated from machine's tables, the parametric SystemVerilog of
 //! `hdl/rtl` (datapath), and the control blocks and top level emitted from rust-hdl.
 
 use crate::error::HdlError;
-use cnna_spec::config::Board;
+use cnna_machine::config::Board;
 
 /// One source file, path relative to the output directory.
 #[derive(Clone, Debug, PartialEq, Eq)]

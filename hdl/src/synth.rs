@@ -10,7 +10,7 @@
 
 use crate::error::HdlError;
 use crate::levels::{self, Depth};
-use cnna_spec::config::Limits;
+use cnna_machine::config::Limits;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

@@ -11,8 +11,8 @@ mod sequencer;
 use crate::builder::{Net, Top, TopBuilder, WiringError};
 use crate::emit::{Emitter, Module};
 use crate::ports::{self, Direction};
-use cnna_spec::config::{Accelerator, Board};
-use cnna_spec::isa::{self, COMMAND_BYTES, Field};
+use cnna_machine::config::{Accelerator, Board};
+use cnna_machine::isa::{self, COMMAND_BYTES, Field};
 
 /// Bits of a command.
 const COMMAND_BITS: usize = 8 * COMMAND_BYTES;
@@ -102,12 +102,12 @@ const PURPOSES: &[(&str, &str)] = &[
     ),
 ];
 
-/// A field of a command that is on `wire`, by the tables of spec.
+/// A field of a command that is on `wire`, by the tables of machine.
 fn field(wire: &str, fields: &[Field], name: &str) -> Net {
     let f = fields
         .iter()
         .find(|f| f.name == name)
-        .unwrap_or_else(|| panic!("spec has no command field `{name}`"));
+        .unwrap_or_else(|| panic!("machine has no command field `{name}`"));
     Net::part(wire, 32 * f.word + f.low as usize, f.width as usize)
 }
 

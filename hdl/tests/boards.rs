@@ -3,7 +3,7 @@
 
 use cnna_hdl::boards::{self, SourceFile, WINDOW_LABEL};
 use cnna_hdl::ports;
-use cnna_spec::config::{Board, Family};
+use cnna_machine::config::{Board, Family};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -6,7 +6,7 @@
 
 use cnna_hdl::sources;
 use cnna_hdl::synth::{self, Job, Report, Target};
-use cnna_spec::config::Board;
+use cnna_machine::config::Board;
 use std::time::Duration;
 
 /// Levels of logic ([`cnna_hdl::levels`]) of the deepest path: decision 7. ultra96 has 9, pynq-z2 8; one more is allowed, for it comes and goes between versions.
@@ -81,7 +81,7 @@ fn fits(name: &str) -> Report {
         );
         assert!(
             off.abs() <= ESTIMATE,
-            "{name}: {estimate} {resource} estimated, {counted} counted: `make bench-fit`, then spec/src/fit.rs"
+            "{name}: {estimate} {resource} estimated, {counted} counted: `make bench-fit`, then machine/src/fit.rs"
         );
     }
     report

@@ -1,7 +1,7 @@
 //! The whole RTL is free of Verilator's -Wall findings, for the configurations the project promises.
 
 use cnna_hdl::sources;
-use cnna_spec::Board;
+use cnna_machine::Board;
 use std::process::Command;
 
 #[test]

@@ -5,7 +5,7 @@
 use cnna_hdl::error::HdlError;
 use cnna_hdl::sources;
 use cnna_hdl::synth::{Job, Report, Target, Yosys};
-use cnna_spec::Board;
+use cnna_machine::Board;
 use std::path::Path;
 use std::time::Duration;
 

@@ -3,7 +3,7 @@
 use crate::error::{HostError, Registers};
 use crate::shared::SharedFile;
 use crate::uio::Uio;
-use cnna_spec::regs::{self, Reg};
+use cnna_machine::regs::{self, Reg};
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 

@@ -6,9 +6,9 @@ use crate::hang::HangDetector;
 use crate::pace::Pace;
 use crate::report::RunReport;
 use crate::tensor::Batch;
-use cnna_spec::isa::{COMMAND_WORDS, Head, Queue};
-use cnna_spec::program::{Program, ProgramMeta, TensorInfo};
-use cnna_spec::regs::{self, DeviceError};
+use cnna_machine::isa::{COMMAND_WORDS, Head, Queue};
+use cnna_machine::program::{Program, ProgramMeta, TensorInfo};
+use cnna_machine::regs::{self, DeviceError};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 

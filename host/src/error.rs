@@ -1,8 +1,8 @@
 //! What can go wrong between a program and a device; each error says what to do.
 
-use cnna_spec::engine::EngineError;
-use cnna_spec::error::SpecError;
-use cnna_spec::regs::{self, DeviceError};
+use cnna_machine::engine::EngineError;
+use cnna_machine::error::MachineError;
+use cnna_machine::regs::{self, DeviceError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ pub enum HostError {
     },
     /// A program file that cannot be used.
     #[error(transparent)]
-    Program(#[from] SpecError),
+    Program(#[from] MachineError),
     /// The simulator behind a shared file failed.
     #[error(transparent)]
     Engine(#[from] EngineError),

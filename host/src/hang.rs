@@ -5,7 +5,7 @@
 //! went far beyond what the compiler expected of the whole program.
 
 use crate::device::Device;
-use cnna_spec::regs::{self, Reg};
+use cnna_machine::regs::{self, Reg};
 use std::time::{Duration, Instant};
 
 /// Registers that move while work is being done.

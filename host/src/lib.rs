@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Driver --> Device (registers + memory window) --> Uio:        /dev/uioN of a board
-//!                                              '--> SharedFile: a file, served by `serve` with any spec::engine::Engine
+//!                                              '--> SharedFile: a file, served by `serve` with any machine::engine::Engine
 //! ```
 //! Light by intent: it ships to the board's ARM cores.
 

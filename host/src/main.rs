@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 use cnna_host::report::Summary;
 use cnna_host::{Driver, HostError, Options, device, files, signals, tensor};
-use cnna_spec::program::Program;
+use cnna_machine::program::Program;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;

@@ -5,7 +5,7 @@
 //! board's memory may be mapped as device memory, where an unaligned access faults.
 
 use crate::error::HostError;
-use cnna_spec::regs::BLOCK_BYTES;
+use cnna_machine::regs::BLOCK_BYTES;
 use memmap2::{MmapOptions, MmapRaw};
 use std::fs::File;
 use std::path::Path;

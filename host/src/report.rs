@@ -1,8 +1,8 @@
 //! What a run cost, layer by layer, from the device's own counters.
 
-use cnna_spec::config::Board;
-use cnna_spec::program::LayerInfo;
-use cnna_spec::regs;
+use cnna_machine::config::Board;
+use cnna_machine::program::LayerInfo;
+use cnna_machine::regs;
 use serde::Serialize;
 use std::fmt::Write as _;
 

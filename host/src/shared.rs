@@ -16,7 +16,7 @@ use crate::device::Device;
 use crate::error::HostError;
 use crate::map::{Mapping, barrier};
 use crate::pace::Pace;
-use cnna_spec::regs::{self, Reg};
+use cnna_machine::regs::{self, Reg};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

@@ -2,9 +2,9 @@
 
 use crate::error::HostError;
 use crate::files::write_whole;
-use cnna_spec::layer::Shape;
-use cnna_spec::num::{Word, dequantise, quantise};
-use cnna_spec::program::{ProgramMeta, TensorInfo};
+use cnna_machine::layer::Shape;
+use cnna_machine::num::{Word, dequantise, quantise};
+use cnna_machine::program::{ProgramMeta, TensorInfo};
 use npyz::{DType, NpyFile, Order, TypeChar, WriterBuilder};
 use std::io::BufReader;
 use std::ops::Range;

@@ -1,7 +1,7 @@
 //! Architectures: the layers of a network before it has weights, built in by name or described in TOML.
 
 use crate::{FloatConv, FloatLayer, FloatNet, FloatOp, QuantError};
-use cnna_spec::layer::{Activation, Padding, Shape, Window};
+use cnna_machine::layer::{Activation, Padding, Shape, Window};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use serde::{Deserialize, Serialize};
 

@@ -2,7 +2,7 @@
 
 use crate::forward::{Place, forward};
 use crate::{FloatNet, FloatOp, Formats, QuantError, Split, pixel};
-use cnna_spec::num::Word;
+use cnna_machine::num::Word;
 
 /// Images used when a caller has no reason for another number: ranges change little beyond it.
 pub const CALIBRATION_IMAGES: usize = 256;

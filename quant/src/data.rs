@@ -3,7 +3,7 @@
 //! Format: Yann LeCun's idx: magic 0x0000_08nn (unsigned bytes, nn dimensions), big-endian sizes, then the bytes.
 
 use crate::QuantError;
-use cnna_spec::layer::Shape;
+use cnna_machine::layer::Shape;
 use flate2::read::MultiGzDecoder;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};

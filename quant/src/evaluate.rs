@@ -6,9 +6,9 @@ use crate::{
     round_after_training,
 };
 use burn::tensor::Tensor;
-use cnna_spec::golden;
-use cnna_spec::layer::{Network, Shape};
-use cnna_spec::num::{Word, dequantise};
+use cnna_machine::golden;
+use cnna_machine::layer::{Network, Shape};
+use cnna_machine::num::{Word, dequantise};
 use rayon::prelude::*;
 use serde::Serialize;
 use std::path::Path;
@@ -238,7 +238,7 @@ fn sqnr_db(real: &[Vec<f64>], words: &[Vec<i16>], frac: i32) -> f64 {
 /// True when some layer's weights are not in the plain format Q2.14 or Q2.6.
 fn is_auto_scaled(net: &Network) -> bool {
     net.layers.iter().any(|l| match &l.op {
-        cnna_spec::layer::Op::Conv(c) => c.weight_frac != net.word.weight_frac(),
-        cnna_spec::layer::Op::MaxPool(_) => false,
+        cnna_machine::layer::Op::Conv(c) => c.weight_frac != net.word.weight_frac(),
+        cnna_machine::layer::Op::MaxPool(_) => false,
     })
 }

@@ -2,9 +2,9 @@
 //! DequantizeLinear. Node names are the layers' names; tensors are NCHW with a symbolic batch.
 
 use crate::{FloatNet, FloatOp, QuantError};
+use cnna_machine::layer::{Activation, Layer, Network, Op, Padding, Shape, Window};
+use cnna_machine::num::Word;
 use cnna_onnx::{ElementType, GraphBuilder, Model, NodeProto};
-use cnna_spec::layer::{Activation, Layer, Network, Op, Padding, Shape, Window};
-use cnna_spec::num::Word;
 use std::path::Path;
 
 /// Name of the graph's input.

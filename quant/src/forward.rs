@@ -7,8 +7,8 @@ use crate::{FloatNet, FloatOp, Formats, QuantError, Split, pixel, quantise_conv}
 use burn::tensor::module::{conv2d, max_pool2d};
 use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
 use burn::tensor::{DType, Device, Tensor, TensorData, activation};
-use cnna_spec::layer::{Activation, Padding, Window};
-use cnna_spec::num::{Word, dequantise, quantise};
+use cnna_machine::layer::{Activation, Padding, Window};
+use cnna_machine::num::{Word, dequantise, quantise};
 
 /// Weights [oc][ic][kh][kw] and biases [oc] of one layer.
 #[derive(Clone, Debug)]

@@ -1,8 +1,8 @@
 //! Reading back a float network that this room exported: a chain of Conv, Relu, MaxPool, Flatten and Gemm.
 
 use crate::{FloatConv, FloatLayer, FloatNet, FloatOp, QuantError};
+use cnna_machine::layer::{Activation, Padding, Shape, Window};
 use cnna_onnx::{Model, NodeProto, TensorProto};
-use cnna_spec::layer::{Activation, Padding, Shape, Window};
 use std::path::Path;
 
 const SUPPORTED: &str = "a float model of cnna is a chain of Conv, Relu, MaxPool, Flatten and Gemm";

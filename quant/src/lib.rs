@@ -1,8 +1,8 @@
 //! With which numbers: data sets, quantisation-aware training, ONNX export.
 //!
 //! A float network (`FloatNet`) is trained on labelled images, given number formats (`Formats`), trained on with
-//! straight-through fake quantisation, and becomes integers (`cnna_spec::layer::Network`) and standard ONNX. The arithmetic
-//! is `cnna_spec::num`'s; the tensors are burn's.
+//! straight-through fake quantisation, and becomes integers (`cnna_machine::layer::Network`) and standard ONNX. The arithmetic
+//! is `cnna_machine::num`'s; the tensors are burn's.
 
 mod arch;
 mod calibrate;

@@ -1,7 +1,7 @@
-//! The float network: what training learns and quantisation starts from. Mirrors `cnna_spec::layer` with real weights.
+//! The float network: what training learns and quantisation starts from. Mirrors `cnna_machine::layer` with real weights.
 
 use crate::QuantError;
-use cnna_spec::layer::{Activation, Padding, Shape, Window};
+use cnna_machine::layer::{Activation, Padding, Shape, Window};
 
 /// Convolution; a fully connected layer is the convolution whose kernel is its whole input.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,7 +1,7 @@
 //! What a training run is told.
 
 use crate::QuantError;
-use cnna_spec::num::Word;
+use cnna_machine::num::Word;
 use std::path::PathBuf;
 
 /// A training run.

@@ -1,8 +1,8 @@
 //! Float network and formats to integers: the one place where weights and biases become words.
 
 use crate::{FloatConv, FloatLayer, FloatNet, FloatOp, QuantError, Split, calibrate, pixel};
-use cnna_spec::layer::{Conv, Layer, Network, Op};
-use cnna_spec::num::{SHIFT_RANGE, Word, auto_scale, quantise};
+use cnna_machine::layer::{Conv, Layer, Network, Op};
+use cnna_machine::num::{SHIFT_RANGE, Word, auto_scale, quantise};
 use serde::{Deserialize, Serialize};
 
 /// The number formats of a quantised network; those of weights and biases follow from their values.

@@ -2,12 +2,12 @@
 
 mod common;
 
+use cnna_machine::golden;
+use cnna_machine::num::Word;
 use cnna_quant::{
     Arch, FloatNet, Formats, accuracy_report, calibrate, evaluate, evaluate_fake, fake_logits,
     quantise_images, to_network,
 };
-use cnna_spec::golden;
-use cnna_spec::num::Word;
 use common::{fashion, odd};
 
 /// Compares all logits of `images`; the number of saturated results.

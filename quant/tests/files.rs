@@ -2,11 +2,11 @@
 
 mod common;
 
+use cnna_machine::layer::{Op, Shape};
+use cnna_machine::num::Word;
 use cnna_quant::{
     Arch, calibrate, float_accuracy, float_model, qdq_model, read_float, to_network, write_float,
 };
-use cnna_spec::layer::{Op, Shape};
-use cnna_spec::num::Word;
 use common::{ODD, fashion, odd};
 use std::path::Path;
 

@@ -2,8 +2,8 @@
 
 mod common;
 
+use cnna_machine::num::Word;
 use cnna_quant::{Phase, TrainOptions, TrainReport, read_float, train};
-use cnna_spec::num::Word;
 use common::ODD;
 use std::path::Path;
 

@@ -2,8 +2,8 @@
 
 use crate::ReportError;
 use crate::stream::{Traffic, commands};
-use cnna_spec::program::Program;
-use cnna_spec::regs::RECORD_BYTES;
+use cnna_machine::program::Program;
+use cnna_machine::regs::RECORD_BYTES;
 use serde::Serialize;
 use std::ops::Range;
 
@@ -69,7 +69,7 @@ pub struct Region {
 /// All regions by offset; `traffic` is any stream's, for they share weights and biases. Errors: a stream leaves the image.
 pub fn map(program: &Program<'_>, traffic: &Traffic) -> Result<Vec<Region>, ReportError> {
     let meta = &program.meta;
-    let tensor = |t: &cnna_spec::program::TensorInfo| t.offset..t.offset + t.layout.bytes();
+    let tensor = |t: &cnna_machine::program::TensorInfo| t.offset..t.offset + t.layout.bytes();
     let mut regions = vec![region(Kind::Input, tensor(&meta.input), None)];
     for s in &meta.streams {
         regions.push(Region {

@@ -4,10 +4,10 @@ use crate::ReportError;
 use crate::memory::{self, Region};
 use crate::stream::{LayerTraffic, traffic};
 use cnna_host::report::{LayerReport, RunReport};
-use cnna_spec::Board;
-use cnna_spec::isa::COMMAND_BYTES;
-use cnna_spec::layer::Shape;
-use cnna_spec::program::{LayerInfo, Program};
+use cnna_machine::Board;
+use cnna_machine::isa::COMMAND_BYTES;
+use cnna_machine::layer::Shape;
+use cnna_machine::program::{LayerInfo, Program};
 use serde::Serialize;
 
 /// A program's run on one image. Cycles and bytes are of that image.

@@ -1,8 +1,8 @@
 //! A command stream of a program, counted: commands of each queue and layer, bytes that weights cost.
 
 use crate::ReportError;
-use cnna_spec::isa::{Body, COMMAND_BYTES, Command, Queue, Weight, weight_kind};
-use cnna_spec::program::{Program, Stream};
+use cnna_machine::isa::{Body, COMMAND_BYTES, Command, Queue, Weight, weight_kind};
+use cnna_machine::program::{Program, Stream};
 use std::collections::BTreeMap;
 use std::ops::Range;
 

@@ -3,9 +3,9 @@
 //! Words are held as `i16` for both widths, weights as the reals they are multiplied as. A line is `4 * tiles` words; a bank is its lines in order, so that the columns
 //! of a row are neighbours. At power-up everything is zero.
 
-use cnna_spec::Accelerator;
-use cnna_spec::config::{BIAS_ROW, KERNEL_WORDS, POSITIONS};
-use cnna_spec::num::Word;
+use cnna_machine::Accelerator;
+use cnna_machine::config::{BIAS_ROW, KERNEL_WORDS, POSITIONS};
+use cnna_machine::num::Word;
 
 /// All on-chip state that commands read and write.
 #[derive(Clone, Debug)]

@@ -1,7 +1,7 @@
 //! When each command ran and when each AXI port moved its data: what `cnna run --trace` writes.
 
-use cnna_spec::config::port;
-use cnna_spec::isa::{Body, Command, Queue};
+use cnna_machine::config::port;
+use cnna_machine::isa::{Body, Command, Queue};
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::sync::{Arc, Mutex};

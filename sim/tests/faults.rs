@@ -1,11 +1,11 @@
 //! Wrong commands are errors that name the command, never panics.
 
-use cnna_sim::buffers::Buffers;
-use cnna_sim::exec::{self, Fault, run_in_order};
-use cnna_spec::Board;
-use cnna_spec::isa::{
+use cnna_machine::Board;
+use cnna_machine::isa::{
     Body, Command, Compute, Load, Queue, Store, Weight, mode, store_kind, weight_kind,
 };
+use cnna_sim::buffers::Buffers;
+use cnna_sim::exec::{self, Fault, run_in_order};
 
 fn board() -> Board {
     Board::load("ultra96", &[]).expect("built in")

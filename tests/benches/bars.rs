@@ -5,11 +5,11 @@
 
 use cnna_compile::{CompiledProgram, Options, compile, import, zoo};
 use cnna_hdl::verilated::Rtl;
+use cnna_machine::engine::Engine;
+use cnna_machine::layer::Network;
+use cnna_machine::regs::COUNTERS;
+use cnna_machine::{Board, golden};
 use cnna_sim::Machine;
-use cnna_spec::engine::Engine;
-use cnna_spec::layer::Network;
-use cnna_spec::regs::COUNTERS;
-use cnna_spec::{Board, golden};
 use cnna_tests::engines::{Outcome, run, start, window};
 use cnna_tests::random::random_words;
 use rand::SeedableRng;
@@ -175,10 +175,10 @@ fn compiling(sheet: &mut Sheet) {
     sheet.put(what, peak / weights, Bar::AtMost(2.0));
 }
 
-fn weight_count(l: &cnna_spec::layer::Layer) -> usize {
+fn weight_count(l: &cnna_machine::layer::Layer) -> usize {
     match &l.op {
-        cnna_spec::layer::Op::Conv(c) => c.weights.len(),
-        cnna_spec::layer::Op::MaxPool(_) => 0,
+        cnna_machine::layer::Op::Conv(c) => c.weights.len(),
+        cnna_machine::layer::Op::MaxPool(_) => 0,
     }
 }
 

@@ -1,8 +1,8 @@
 //! Runs a stream of a program on any engine through its registers, and compares what two engines did.
 
-use cnna_spec::engine::Engine;
-use cnna_spec::program::{ProgramMeta, Stream};
-use cnna_spec::regs::{self, RECORD_BYTES};
+use cnna_machine::engine::Engine;
+use cnna_machine::program::{ProgramMeta, Stream};
+use cnna_machine::regs::{self, RECORD_BYTES};
 
 /// What an engine made of a stream and its images.
 #[derive(Clone, Debug, PartialEq, Eq)]

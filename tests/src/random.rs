@@ -1,7 +1,7 @@
 //! Random layers and networks: shapes, strides, borders, and the extremes of the number range.
 
-use cnna_spec::layer::{Activation, Conv, Layer, Network, Op, Padding, Shape, Window};
-use cnna_spec::num::Word;
+use cnna_machine::layer::{Activation, Conv, Layer, Network, Op, Padding, Shape, Window};
+use cnna_machine::num::Word;
 use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;

@@ -1,8 +1,8 @@
 //! The compiler's analytic cost against the cycle simulator.
 
 use cnna_compile::{Options, compile, zoo};
+use cnna_machine::Board;
 use cnna_sim::machine::Machine;
-use cnna_spec::Board;
 use cnna_tests::engines::run;
 use cnna_tests::random::random_words;
 use rand::SeedableRng;

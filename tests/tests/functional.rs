@@ -3,15 +3,15 @@
 //! `CNNA_SEED=n` runs one case, `CNNA_CASES=n` that many from the first on.
 
 use cnna_compile::{CompileError, CompiledProgram, Options, compile};
+use cnna_machine::golden;
+use cnna_machine::isa::{Body, COMMAND_BYTES, Command, Queue, store_kind};
+use cnna_machine::layer::{Layer, Network, Op, Padding, Shape, Window};
+use cnna_machine::num::Word;
+use cnna_machine::program::Stream;
+use cnna_machine::regs::{COUNTERS, SATURATED};
+use cnna_machine::{Accelerator, Board};
 use cnna_sim::buffers::Buffers;
 use cnna_sim::exec::{self, run_in_order};
-use cnna_spec::golden;
-use cnna_spec::isa::{Body, COMMAND_BYTES, Command, Queue, store_kind};
-use cnna_spec::layer::{Layer, Network, Op, Padding, Shape, Window};
-use cnna_spec::num::Word;
-use cnna_spec::program::Stream;
-use cnna_spec::regs::{COUNTERS, SATURATED};
-use cnna_spec::{Accelerator, Board};
 use cnna_tests::engines;
 use cnna_tests::random::{pick, random_conv, random_network, random_vector_network, random_words};
 use rand::rngs::StdRng;

@@ -5,11 +5,11 @@
 
 use cnna_compile::{CompileError, CompiledProgram, Options, compile, zoo};
 use cnna_hdl::verilated::Rtl;
+use cnna_machine::engine::Engine;
+use cnna_machine::layer::{Network, Shape};
+use cnna_machine::num::Word;
+use cnna_machine::{Board, golden};
 use cnna_sim::Machine;
-use cnna_spec::engine::Engine;
-use cnna_spec::layer::{Network, Shape};
-use cnna_spec::num::Word;
-use cnna_spec::{Board, golden};
 use cnna_tests::engines::{self, Outcome, run};
 use cnna_tests::random::{
     fully_connected, pick, random_network, random_vector_network, random_words,

@@ -2,7 +2,7 @@
 
 use super::JsonArguments;
 use anyhow::Result;
-use cnna_spec::Board;
+use cnna_machine::Board;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 

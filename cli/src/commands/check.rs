@@ -8,9 +8,9 @@ use anyhow::Result;
 use cnna_host::report::RunReport;
 use cnna_host::tensor::Batch;
 use cnna_host::{Driver, HostError, Loaded, Options, SharedFile, files, signals};
-use cnna_spec::golden::{self, LayerResult};
-use cnna_spec::layer::{Network, Shape};
-use cnna_spec::program::{Program, ProgramMeta};
+use cnna_machine::golden::{self, LayerResult};
+use cnna_machine::layer::{Network, Shape};
+use cnna_machine::program::{Program, ProgramMeta};
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -393,7 +393,7 @@ fn report(
     difference: Option<Difference>,
 ) -> Report {
     let counts: Vec<Vec<u64>> = references.iter().map(|r| saturated(meta, r)).collect();
-    let row = |(k, l): (usize, &cnna_spec::program::LayerInfo)| Row {
+    let row = |(k, l): (usize, &cnna_machine::program::LayerInfo)| Row {
         name: l.name.clone(),
         mode: l.mode.clone(),
         saturated: counts.iter().map(|c| c[k]).sum(),

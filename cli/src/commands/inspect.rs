@@ -3,9 +3,9 @@
 use super::JsonArguments;
 use anyhow::{Context, Result};
 use cnna_host::files;
+use cnna_machine::program::{Program, ProgramMeta, Stream};
 use cnna_report::memory::{self, Region};
 use cnna_report::stream::{self, Traffic};
-use cnna_spec::program::{Program, ProgramMeta, Stream};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

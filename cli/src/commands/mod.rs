@@ -14,7 +14,7 @@ mod train;
 
 use anyhow::{Context, Result, anyhow};
 use clap::Subcommand;
-use cnna_spec::Board;
+use cnna_machine::Board;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 

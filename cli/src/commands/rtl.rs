@@ -4,7 +4,7 @@ use super::{BoardArguments, JsonArguments};
 use anyhow::{Context, Result, bail};
 use cnna_hdl::{boards, sources};
 use cnna_host::files::write_whole;
-use cnna_spec::Board;
+use cnna_machine::Board;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -72,8 +72,8 @@ impl Train {
     /// Trains and writes the model.
     #[cfg(feature = "train")]
     pub fn run(self) -> Result<ExitCode> {
+        use cnna_machine::num::Word;
         use cnna_quant::TrainOptions;
-        use cnna_spec::num::Word;
         super::writable(&self.output)?;
         let defaults = TrainOptions::new(&self.output);
         let options = TrainOptions {

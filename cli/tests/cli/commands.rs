@@ -1,7 +1,7 @@
 //! What each command does when all is well.
 
 use crate::workplace::Workplace;
-use cnna_spec::Board;
+use cnna_machine::Board;
 
 #[test]
 fn boards_lists_all_and_prints_one_that_can_be_used_as_a_file() {

@@ -1,8 +1,8 @@
 //! `check` must see a difference: here the file's reference network is not the one that was compiled.
 
 use crate::workplace::Workplace;
-use cnna_spec::layer::Op;
-use cnna_spec::program::{self, Program};
+use cnna_machine::layer::Op;
+use cnna_machine::program::{self, Program};
 
 #[test]
 fn check_names_the_first_difference_and_ends_with_status_1() {

@@ -3,10 +3,10 @@
 use crate::browser::{View, measure};
 use crate::workplace::Workplace;
 use cnna_compile::{Options, compile};
-use cnna_spec::Board;
-use cnna_spec::layer::{Activation, Conv, Layer, Network, Op, Shape, Window};
-use cnna_spec::num::Word;
-use cnna_spec::program;
+use cnna_machine::Board;
+use cnna_machine::layer::{Activation, Conv, Layer, Network, Op, Shape, Window};
+use cnna_machine::num::Word;
+use cnna_machine::program;
 use serde_json::Value;
 
 const VIEWS: [View; 2] = [

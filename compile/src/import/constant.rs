@@ -3,8 +3,8 @@
 use super::error::ImportError;
 use super::graph::Graph;
 use super::quantise;
+use cnna_machine::num::{self, Word};
 use cnna_onnx::{ElementType, TensorProto};
-use cnna_spec::num::{self, Word};
 
 /// Elements of a constant, row-major.
 #[derive(Clone, Debug, PartialEq)]

@@ -4,8 +4,8 @@ use super::constant::{Constant, Data, transposed};
 use super::error::ImportError;
 use super::graph::Graph;
 use super::window;
-use cnna_spec::layer::{Activation, Conv, Shape, Window};
-use cnna_spec::num::{ACC_BITS, Word};
+use cnna_machine::layer::{Activation, Conv, Shape, Window};
+use cnna_machine::num::{ACC_BITS, Word};
 
 /// A layer whose output fraction is not yet known (its shift holds the accumulator's fraction until then), and its output shape.
 pub(super) struct Open {

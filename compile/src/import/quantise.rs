@@ -3,7 +3,7 @@
 use super::constant::Data;
 use super::error::ImportError;
 use super::graph::Graph;
-use cnna_spec::num::Word;
+use cnna_machine::num::Word;
 
 /// What one QuantizeLinear or DequantizeLinear says.
 pub(super) struct Parameters {

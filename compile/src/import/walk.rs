@@ -4,8 +4,8 @@ use super::error::ImportError;
 use super::graph::Graph;
 use super::linear::{self, Open};
 use super::{quantise, window};
-use cnna_spec::layer::{Activation, Layer, Network, Op, Shape};
-use cnna_spec::num::{SHIFT_RANGE, Word};
+use cnna_machine::layer::{Activation, Layer, Network, Op, Shape};
+use cnna_machine::num::{SHIFT_RANGE, Word};
 
 /// What is known of the tensor that the walk has reached.
 struct Walk<'a> {
@@ -337,7 +337,7 @@ impl Walk<'_> {
             ));
         };
         let more = linear::bias(self.g, index, &c, channels, frac)?;
-        let limit = 1i64 << (cnna_spec::num::ACC_BITS - 1);
+        let limit = 1i64 << (cnna_machine::num::ACC_BITS - 1);
         for (b, m) in conv.bias.iter_mut().zip(more) {
             *b += m;
             if !(-limit..limit).contains(b) {

@@ -2,7 +2,7 @@
 
 use super::error::ImportError;
 use super::graph::Graph;
-use cnna_spec::layer::{Padding, Shape, Window};
+use cnna_machine::layer::{Padding, Shape, Window};
 
 /// Largest kernel, stride, dilation or padding read: far beyond any network, small enough that no sum overflows.
 const MAX_STEP: i64 = 1 << 16;

@@ -3,7 +3,7 @@
 //! Logistic distribution: bell-shaped with tails between normal and Laplace (excess kurtosis 1.2), as trained
 //! convolution weights have, and its quantile is one logarithm. 65,536 quantiles are enough to look like it.
 
-use cnna_spec::num::{self, Word};
+use cnna_machine::num::{self, Word};
 use rayon::prelude::*;
 use std::sync::LazyLock;
 

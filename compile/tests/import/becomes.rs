@@ -2,9 +2,9 @@
 
 use crate::chain::{Chain, counting};
 use cnna_compile::import::{import, read};
+use cnna_machine::layer::{Activation, Conv, Network, Op, Padding, Shape, Window};
+use cnna_machine::num::Word;
 use cnna_onnx::{AttributeValue, NodeProto, TensorProto};
-use cnna_spec::layer::{Activation, Conv, Network, Op, Padding, Shape, Window};
-use cnna_spec::num::Word;
 
 fn conv(n: &Network, layer: usize) -> &Conv {
     match &n.layers[layer].op {

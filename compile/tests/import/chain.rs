@@ -1,8 +1,8 @@
 //! A builder of QDQ chains.
 
 use cnna_compile::import::import;
+use cnna_machine::layer::Network;
 use cnna_onnx::{AttributeValue, ElementType, GraphBuilder, NodeProto, Scalar};
-use cnna_spec::layer::Network;
 
 /// A chain under construction; `tensor` is its end.
 pub struct Chain {

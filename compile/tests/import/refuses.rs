@@ -2,8 +2,8 @@
 
 use crate::chain::Chain;
 use cnna_compile::import::read;
+use cnna_machine::layer::Shape;
 use cnna_onnx::{AttributeValue, ElementType, NodeProto};
-use cnna_spec::layer::Shape;
 
 #[test]
 fn missing_quantisation_is_named_where_it_is_missing() {

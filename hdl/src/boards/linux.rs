@@ -6,8 +6,8 @@
 
 use super::ps::Ps;
 use super::{FIRMWARE, WINDOW_LABEL, one_line};
-use cnna_spec::config::Board;
-use cnna_spec::regs;
+use cnna_machine::config::Board;
+use cnna_machine::regs;
 
 /// Applied by the boot loader.
 pub(crate) fn reservation(board: &Board, ps: &Ps) -> String {

@@ -11,8 +11,8 @@ mod vivado;
 mod wrapper;
 
 use crate::error::HdlError;
-use cnna_spec::config::{Board, Family};
-use cnna_spec::{SpecError, regs};
+use cnna_machine::config::{Board, Family};
+use cnna_machine::{MachineError, regs};
 use ps::Ps;
 
 pub use table::markdown_table;
@@ -62,7 +62,7 @@ pub fn sources(board: &Board, rtl_files: &[String]) -> Result<Vec<SourceFile>, H
 fn check(board: &Board, ps: &Ps) -> Result<(), HdlError> {
     let p = &board.platform;
     let bad = |field: &str, message: String| {
-        Err(SpecError::config(&format!("platform.{field}"), message).into())
+        Err(MachineError::config(&format!("platform.{field}"), message).into())
     };
     let prefix = match p.family {
         Family::Zynq7000 => "xc7z",

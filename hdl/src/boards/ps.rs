@@ -4,7 +4,7 @@
 //! `zynq-7000.dtsi` and `zynqmp.dtsi` of Linux.
 
 use crate::ports::{self, Interface, InterfaceKind};
-use cnna_spec::config::{Accelerator, Family};
+use cnna_machine::config::{Accelerator, Family};
 use std::ops::Range;
 
 /// A slave port of the processing system that reaches the DDR memory.

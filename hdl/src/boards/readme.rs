@@ -2,7 +2,7 @@
 
 use super::ps::Ps;
 use super::{FIRMWARE, WINDOW_LABEL, one_line};
-use cnna_spec::config::Board;
+use cnna_machine::config::Board;
 
 /// `README.md` of the output directory.
 pub(crate) fn page(board: &Board, ps: &Ps) -> String {

@@ -2,7 +2,7 @@
 
 use super::ps;
 use crate::error::HdlError;
-use cnna_spec::config::{Board, Family};
+use cnna_machine::config::{Board, Family};
 use std::fmt::Write as _;
 
 /// One row a built-in board: part, clock, shape of the machine, its share of the chip, addresses and memory ports.

@@ -2,8 +2,8 @@
 
 use super::ps::{self, Ps};
 use super::{FIRMWARE, WRAPPER, one_line};
-use cnna_spec::config::Board;
-use cnna_spec::regs;
+use cnna_machine::config::Board;
+use cnna_machine::regs;
 use std::fmt::Write as _;
 
 /// The Vivado script. Everything that depends on the board or the family is a variable set at its head.

@@ -3,7 +3,7 @@
 
 use super::{WRAPPER, one_line};
 use crate::ports::{self, Direction, InterfaceKind, Port, Role};
-use cnna_spec::config::{BURST_BEATS, Board};
+use cnna_machine::config::{BURST_BEATS, Board};
 use std::collections::HashSet;
 
 /// The wrapper's text. Ports are those of `cnna_top`.

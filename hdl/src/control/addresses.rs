@@ -3,7 +3,7 @@
 use super::block;
 use crate::dff::{ClockReset, Dff};
 use crate::dff_setup;
-use cnna_spec::isa;
+use cnna_machine::isa;
 use rust_hdl_core::prelude::*;
 
 /// Row of the weight buffer: one a step; in DIRECT mode 8 steps share a row. One cycle after the sequencer's step.

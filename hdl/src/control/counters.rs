@@ -4,7 +4,7 @@ use crate::dff::{ClockReset, DffRst};
 use crate::dff_setup;
 use rust_hdl_core::prelude::*;
 
-/// Counters, one output each; what they count is said in spec's register table.
+/// Counters, one output each; what they count is said in machine's register table.
 #[derive(LogicBlock, Default)]
 pub struct Counters {
     /// Clock and reset.

@@ -10,8 +10,8 @@
 use super::block;
 use crate::dff::{ClockReset, Dff, DffRst};
 use crate::dff_setup;
-use cnna_spec::config::Accelerator;
-use cnna_spec::isa::{self, COMMAND_BYTES};
+use cnna_machine::config::Accelerator;
+use cnna_machine::isa::{self, COMMAND_BYTES};
 use rust_hdl_core::prelude::*;
 
 /// The dealer of an accelerator's commands.

@@ -1,12 +1,12 @@
 //! The registers: AXI4-Lite slave, start and end of programs, error and interrupt.
 //!
 //! One access at a time; address and data of a write are taken together. All registers are level-based: no read has a side
-//! effect, nothing clears by being written. Read data come two cycles after the address. Offsets and values are spec's.
+//! effect, nothing clears by being written. Read data come two cycles after the address. Offsets and values are machine's.
 
 use super::block;
 use crate::dff::{ClockReset, Dff, DffRst};
 use crate::dff_setup;
-use cnna_spec::regs::{self, DeviceError};
+use cnna_machine::regs::{self, DeviceError};
 use rust_hdl_core::prelude::*;
 
 /// The register block of a configuration.

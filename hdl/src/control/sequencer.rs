@@ -10,7 +10,7 @@ use super::block;
 use super::loops::LoopCount;
 use crate::dff::{ClockReset, Dff, DffRst};
 use crate::dff_setup;
-use cnna_spec::{isa, timing};
+use cnna_machine::{isa, timing};
 use rust_hdl_core::prelude::*;
 
 /// Loops, pace, and the flags of a step.

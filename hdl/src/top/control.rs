@@ -4,9 +4,9 @@ use super::{COMMAND_BITS, QUEUES, address_bits, field, head, join};
 use crate::builder::{BlockInstance, Instance, Net, TopBuilder};
 use crate::control::{BusError, Counters, Fetch, Registers, Resets, Status, Tokens};
 use crate::ports::ADDRESS_BITS;
-use cnna_spec::config::Accelerator;
-use cnna_spec::isa;
-use cnna_spec::regs;
+use cnna_machine::config::Accelerator;
+use cnna_machine::isa;
+use cnna_machine::regs;
 
 /// Bursts of the command stream in flight: enough to hide the memory, since commands are few.
 const FETCH_OUTSTANDING: usize = 4;

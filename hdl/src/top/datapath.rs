@@ -6,8 +6,8 @@ use super::{COMMAND_BITS, address_bits, compute, head, join};
 use crate::builder::{Instance, Net, TopBuilder};
 use crate::package::PASS_BITS;
 use crate::ports::ADDRESS_BITS;
-use cnna_spec::config::{Accelerator, BIAS_ROW, KERNEL_WORDS, POSITIONS};
-use cnna_spec::isa::Queue;
+use cnna_machine::config::{Accelerator, BIAS_ROW, KERNEL_WORDS, POSITIONS};
+use cnna_machine::isa::Queue;
 
 /// Bits of an accumulator and of a bias.
 const ACC: usize = 48;

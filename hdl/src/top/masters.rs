@@ -2,7 +2,7 @@
 
 use crate::builder::{Net, TopBuilder};
 use crate::ports::{self, ADDRESS_BITS, InterfaceKind};
-use cnna_spec::config::Accelerator;
+use cnna_machine::config::Accelerator;
 
 /// Signals of a weight port: name, bits, and whether the accelerator drives it.
 pub(super) fn weight_signals(accelerator: &Accelerator) -> [(&'static str, usize, bool); 8] {

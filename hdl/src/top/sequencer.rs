@@ -3,8 +3,8 @@
 use super::{COMMAND_BITS, compute, head};
 use crate::builder::{BlockInstance, Instance, Net, TopBuilder};
 use crate::control::{ResultAddress, Sequencer, WeightAddress, Window};
-use cnna_spec::config::Accelerator;
-use cnna_spec::timing;
+use cnna_machine::config::Accelerator;
+use cnna_machine::timing;
 
 /// The command held, the loops over it, and the address counters that move with them.
 pub(super) fn wire(top: TopBuilder, a: &Accelerator) -> TopBuilder {

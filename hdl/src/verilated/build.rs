@@ -1,7 +1,7 @@
 //! Verilates a board's RTL into a shared library, once per content of its sources.
 
 use crate::error::HdlError;
-use cnna_spec::config::Board;
+use cnna_machine::config::Board;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::process::Command;

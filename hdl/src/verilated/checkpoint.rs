@@ -6,7 +6,7 @@
 //! A checkpoint belongs to its key: library, memory model, registers and every byte of the window at the start.
 
 use crate::error::HdlError;
-use cnna_spec::memory::Memory;
+use cnna_machine::memory::Memory;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::io::Write;

@@ -10,10 +10,10 @@ mod ffi;
 
 use crate::error::HdlError;
 use checkpoint::{Checkpoint, State};
-use cnna_spec::config::Board;
-use cnna_spec::engine::{Engine, EngineError};
-use cnna_spec::memory::{Memory, Request, Written, channel, on};
-use cnna_spec::regs::{self, Reg};
+use cnna_machine::config::Board;
+use cnna_machine::engine::{Engine, EngineError};
+use cnna_machine::memory::{Memory, Request, Written, channel, on};
+use cnna_machine::regs::{self, Reg};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

@@ -23,7 +23,7 @@ namespace eval model {
 
 proc model::note {args} { variable record; lappend record [join $args "\t"] }
 
-# Splits arguments into options (name/arity pairs in `spec`) and the rest; an unknown option is an error.
+# Splits arguments into options (name/arity pairs in `machine`) and the rest; an unknown option is an error.
 proc model::options {command arguments spec} {
     array set arity $spec
     set found {}

@@ -91,7 +91,7 @@ fn ctrl_c_resets_the_device_and_writes_nothing() {
         // Busy: the program runs, so its signal handler is in place.
         let busy = || {
             let bytes = std::fs::read(&device).unwrap();
-            bytes[cnna_spec::regs::STATUS.offset] & 1 == 1
+            bytes[cnna_machine::regs::STATUS.offset] & 1 == 1
         };
         while !busy() {
             assert!(begin.elapsed() < Duration::from_secs(20), "never started");

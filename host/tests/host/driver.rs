@@ -4,8 +4,8 @@ use crate::fake::{BATCH, Fake, RECORDS, Start, WINDOW, image, meta, with_device,
 use cnna_host::report::Summary;
 use cnna_host::tensor::Batch;
 use cnna_host::{Device, Driver, HostError, Options, files};
-use cnna_spec::program::Program;
-use cnna_spec::regs;
+use cnna_machine::program::Program;
+use cnna_machine::regs;
 use std::time::Instant;
 
 #[test]

@@ -3,8 +3,8 @@
 use crate::fake::{Fake, Start, WINDOW, image, meta, serving, with_device, write_program};
 use cnna_host::serve::with_served;
 use cnna_host::{Device, Driver, HostError, Options, SharedFile, files};
-use cnna_spec::program::Program;
-use cnna_spec::regs::{self, DeviceError};
+use cnna_machine::program::Program;
+use cnna_machine::regs::{self, DeviceError};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -201,7 +201,7 @@ fn an_engine_in_this_process_reports_its_own_failure() {
     let run = |script: &'static [Start]| {
         with_served(
             WINDOW,
-            move || Ok(Box::new(Fake::new(script)) as Box<dyn cnna_spec::engine::Engine>),
+            move || Ok(Box::new(Fake::new(script)) as Box<dyn cnna_machine::engine::Engine>),
             |device| run_once(device, &program, short()),
         )
     };
@@ -213,7 +213,7 @@ fn an_engine_in_this_process_reports_its_own_failure() {
     let error = with_served(
         WINDOW,
         || {
-            Err(cnna_spec::engine::EngineError {
+            Err(cnna_machine::engine::EngineError {
                 engine: "rtl",
                 message: "does not build".into(),
             })

@@ -2,12 +2,12 @@
 
 use cnna_host::serve::Server;
 use cnna_host::{HostError, SharedFile};
-use cnna_spec::config::Board;
-use cnna_spec::engine::{Engine, EngineError};
-use cnna_spec::layer::{Layer, Network, Op, Shape, Window};
-use cnna_spec::layout::TensorLayout;
-use cnna_spec::program::{self, LayerInfo, ProgramMeta, Stream, TensorInfo};
-use cnna_spec::regs::{self, Reg};
+use cnna_machine::config::Board;
+use cnna_machine::engine::{Engine, EngineError};
+use cnna_machine::layer::{Layer, Network, Op, Shape, Window};
+use cnna_machine::layout::TensorLayout;
+use cnna_machine::program::{self, LayerInfo, ProgramMeta, Stream, TensorInfo};
+use cnna_machine::regs::{self, Reg};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};

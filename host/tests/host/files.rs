@@ -4,7 +4,7 @@ use crate::fake::{Fake, Start, WINDOW, meta, write_program};
 use cnna_host::files::{map_program, write_whole};
 use cnna_host::serve::Server;
 use cnna_host::{HostError, SharedFile};
-use cnna_spec::program::{Program, ProgramMeta};
+use cnna_machine::program::{Program, ProgramMeta};
 
 #[test]
 fn a_program_cut_short_anywhere_is_refused() {

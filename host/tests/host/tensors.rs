@@ -3,9 +3,9 @@
 use crate::fake::meta;
 use cnna_host::HostError;
 use cnna_host::tensor::{read_input, write_output};
-use cnna_spec::config::Board;
-use cnna_spec::layer::Shape;
-use cnna_spec::program::ProgramMeta;
+use cnna_machine::config::Board;
+use cnna_machine::layer::Shape;
+use cnna_machine::program::ProgramMeta;
 use npyz::{AutoSerialize, Order, WriterBuilder};
 use std::path::Path;
 

@@ -2,8 +2,8 @@
 
 use crate::fake::{Fake, Start, WINDOW, image, meta, serving, write_program};
 use cnna_host::{Device, Driver, HostError, Options, Uio, files};
-use cnna_spec::program::Program;
-use cnna_spec::regs;
+use cnna_machine::program::Program;
+use cnna_machine::regs;
 use std::path::Path;
 
 fn describe(sysfs: &Path, uio: &str, map: usize, addr: &str, size: &str) {

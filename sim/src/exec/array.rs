@@ -8,8 +8,8 @@ use super::results::{bias, wrap, write_channel};
 use super::vector;
 use super::window::{TapColumn, TapRow, gather, tap_columns, tap_rows};
 use crate::buffers::{Buffers, LANE_BLOCK};
-use cnna_spec::config::{KERNEL_WORDS, PLAIN_WORDS};
-use cnna_spec::isa::{Compute, mode};
+use cnna_machine::config::{KERNEL_WORDS, PLAIN_WORDS};
+use cnna_machine::isa::{Compute, mode};
 use rayon::prelude::*;
 use wide::f64x4;
 

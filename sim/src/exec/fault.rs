@@ -1,6 +1,6 @@
 //! Errors of command execution.
 
-use cnna_spec::isa::Queue;
+use cnna_machine::isa::Queue;
 
 /// Why a command cannot be executed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -2,9 +2,9 @@
 
 use super::fault::Fault;
 use crate::buffers::Buffers;
-use cnna_spec::config::BIAS_ROW;
-use cnna_spec::isa::Compute;
-use cnna_spec::num::requantise;
+use cnna_machine::config::BIAS_ROW;
+use cnna_machine::isa::Compute;
+use cnna_machine::num::requantise;
 
 /// A 48-bit (or narrower) register's view of an exact sum.
 pub(super) fn wrap(v: i64, bits: u32) -> i64 {

@@ -3,9 +3,9 @@
 use super::fault::{ExecError, Fault};
 use super::{compute, load, store, weight};
 use crate::buffers::Buffers;
-use cnna_spec::Accelerator;
-use cnna_spec::isa::{Body, Command, Queue, store_kind};
-use cnna_spec::regs::{RECORD_BYTES, SATURATED};
+use cnna_machine::Accelerator;
+use cnna_machine::isa::{Body, Command, Queue, store_kind};
+use cnna_machine::regs::{RECORD_BYTES, SATURATED};
 
 /// A mark that was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +64,7 @@ pub fn run_in_order(
                         })
                     })?;
                     dest.fill(0);
-                    let at = cnna_spec::regs::COUNTERS
+                    let at = cnna_machine::regs::COUNTERS
                         .iter()
                         .position(|r| *r == SATURATED);
                     let at = at.expect("saturation is one of the counters") * 4;

@@ -2,9 +2,9 @@
 
 use super::fault::{Fault, positive};
 use crate::buffers::Buffers;
-use cnna_spec::config::{BEAT_WORDS, KERNEL_WORDS, PLAIN_WORDS};
-use cnna_spec::isa::{Load, Store, Weight, weight_kind};
-use cnna_spec::layout::{get_word, put_word};
+use cnna_machine::config::{BEAT_WORDS, KERNEL_WORDS, PLAIN_WORDS};
+use cnna_machine::isa::{Load, Store, Weight, weight_kind};
+use cnna_machine::layout::{get_word, put_word};
 
 fn bytes_at(window: &[u8], from: usize, len: usize) -> Result<&[u8], Fault> {
     window.get(from..from + len).ok_or(Fault::Window {

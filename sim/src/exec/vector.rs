@@ -5,8 +5,8 @@ use super::fault::Fault;
 use super::results::{bias, wrap, write_channel};
 use super::window::{gather, tap_columns, tap_rows};
 use crate::buffers::Buffers;
-use cnna_spec::config::{KERNEL_WORDS, PLAIN_WORDS};
-use cnna_spec::isa::Compute;
+use cnna_machine::config::{KERNEL_WORDS, PLAIN_WORDS};
+use cnna_machine::isa::Compute;
 use rayon::prelude::*;
 
 /// Multiplications from which threads pay.

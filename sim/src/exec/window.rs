@@ -2,7 +2,7 @@
 
 use super::fault::{Fault, positive};
 use crate::buffers::Buffers;
-use cnna_spec::isa::Compute;
+use cnna_machine::isa::Compute;
 
 /// One vertical tap: where the window's rows lie.
 #[derive(Clone, Copy, Debug)]

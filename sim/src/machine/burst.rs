@@ -1,7 +1,7 @@
 //! `axi_burst.sv`: a transfer of segments as AXI bursts, one a cycle, never across a block of 16 beats.
 
-use cnna_spec::config::BURST_BEATS;
-use cnna_spec::memory::{Request, channel};
+use cnna_machine::config::BURST_BEATS;
+use cnna_machine::memory::{Request, channel};
 
 /// Segments of beats.
 #[derive(Clone, Copy, Debug, Default)]

@@ -1,9 +1,9 @@
 //! The sequencer (`hdl/src/control/sequencer.rs`) and everything behind it: after its start a command's time follows from its fields alone.
 
 use super::queue::Entry;
-use cnna_spec::Accelerator;
-use cnna_spec::isa::{self, mode};
-use cnna_spec::timing::{DRAIN_TO_WRITE, MIN_PASS, RELEASE, SLICES, STEP_TO_DRAIN};
+use cnna_machine::Accelerator;
+use cnna_machine::isa::{self, mode};
+use cnna_machine::timing::{DRAIN_TO_WRITE, MIN_PASS, RELEASE, SLICES, STEP_TO_DRAIN};
 use std::collections::VecDeque;
 
 /// State of the sequencer and the tokens that are on their way.

@@ -1,6 +1,6 @@
 //! What a run has cost so far; a mark writes it as the layer's record.
 
-use cnna_spec::isa::Queue;
+use cnna_machine::isa::Queue;
 
 /// Counters of a run, in cycles or beats.
 #[derive(Clone, Copy, Debug, Default)]

@@ -9,10 +9,10 @@ use super::derived::{READ, WRITE, awake};
 use super::queue::Entry;
 use crate::exec::{self, ExecError, Fault};
 use crate::timeline::Track;
-use cnna_spec::config::port;
-use cnna_spec::isa::{self, Body, Queue, store_kind};
-use cnna_spec::memory::{MOST_PORTS, Signals, channel, on};
-use cnna_spec::regs;
+use cnna_machine::config::port;
+use cnna_machine::isa::{self, Body, Queue, store_kind};
+use cnna_machine::memory::{MOST_PORTS, Signals, channel, on};
+use cnna_machine::regs;
 use std::rc::Rc;
 
 impl Machine {

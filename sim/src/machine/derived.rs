@@ -1,10 +1,10 @@
 //! What follows from the units' state, brought up to date by whoever changes a unit, so that a cycle looks only at what changed.
 
 use super::Machine;
-use cnna_spec::config::port;
-use cnna_spec::isa::Queue;
-use cnna_spec::memory::{Signals, channel, on};
-use cnna_spec::regs::DeviceError;
+use cnna_machine::config::port;
+use cnna_machine::isa::Queue;
+use cnna_machine::memory::{Signals, channel, on};
+use cnna_machine::regs::DeviceError;
 
 /// What follows from the units' state, kept so that a cycle looks only at what changed.
 #[derive(Debug, Default)]

@@ -1,9 +1,9 @@
 //! The fetch unit (`hdl/src/control/fetch.rs`): the command stream from memory, dealt to the queues in order.
 
 use super::burst::{Burst, Transfer};
-use cnna_spec::Accelerator;
-use cnna_spec::isa::{Body, COMMAND_BYTES, Command, mode, store_kind, weight_kind};
-use cnna_spec::memory::{Request, channel};
+use cnna_machine::Accelerator;
+use cnna_machine::isa::{Body, COMMAND_BYTES, Command, mode, store_kind, weight_kind};
+use cnna_machine::memory::{Request, channel};
 
 /// Bursts in flight.
 const OUTSTANDING: usize = 4;

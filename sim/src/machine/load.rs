@@ -2,9 +2,9 @@
 
 use super::burst::{Burst, Transfer};
 use super::queue::Entry;
-use cnna_spec::Accelerator;
-use cnna_spec::isa;
-use cnna_spec::memory::{Request, channel};
+use cnna_machine::Accelerator;
+use cnna_machine::isa;
+use cnna_machine::memory::{Request, channel};
 use std::collections::VecDeque;
 
 /// Commands whose data are on their way, at most.

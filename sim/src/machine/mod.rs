@@ -17,10 +17,10 @@ mod units;
 mod weight;
 
 use crate::timeline::{Recorder, Recording};
-use cnna_spec::config::Board;
-use cnna_spec::engine::{Engine, EngineError};
-use cnna_spec::memory::{Memory, Request, Signals, Written};
-use cnna_spec::regs::{self, DeviceError, Reg};
+use cnna_machine::config::Board;
+use cnna_machine::engine::{Engine, EngineError};
+use cnna_machine::memory::{Memory, Request, Signals, Written};
+use cnna_machine::regs::{self, DeviceError, Reg};
 use counters::Counters;
 use derived::Derived;
 use units::Units;

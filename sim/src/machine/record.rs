@@ -3,9 +3,9 @@
 use super::Machine;
 use super::queue::Entry;
 use crate::timeline::Track;
-use cnna_spec::config::port;
-use cnna_spec::isa::Queue;
-use cnna_spec::memory::{Signals, channel, on};
+use cnna_machine::config::port;
+use cnna_machine::isa::Queue;
+use cnna_machine::memory::{Signals, channel, on};
 
 impl Machine {
     pub(super) fn record_starts(&mut self, start: &[Option<Entry>; 4]) {

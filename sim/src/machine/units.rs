@@ -3,9 +3,9 @@
 use super::queue::Entry;
 use super::{compute, fetch, load, store, weight};
 use crate::buffers::Buffers;
-use cnna_spec::Board;
-use cnna_spec::isa::Queue;
-use cnna_spec::regs::DeviceError;
+use cnna_machine::Board;
+use cnna_machine::isa::Queue;
+use cnna_machine::regs::DeviceError;
 use std::collections::VecDeque;
 
 /// The state that a soft reset clears.

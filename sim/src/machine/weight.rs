@@ -2,9 +2,9 @@
 
 use super::burst::{Burst, Transfer};
 use super::queue::Entry;
-use cnna_spec::Accelerator;
-use cnna_spec::isa;
-use cnna_spec::memory::{Request, Signals, channel};
+use cnna_machine::Accelerator;
+use cnna_machine::isa;
+use cnna_machine::memory::{Request, Signals, channel};
 use std::collections::VecDeque;
 
 const RECEIVE_DEPTH: usize = 4;

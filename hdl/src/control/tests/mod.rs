@@ -1,4 +1,4 @@
-//! The blocks in rust-hdl's simulator, against models written from spec's text.
+//! The blocks in rust-hdl's simulator, against models written from machine's text.
 
 mod fetch;
 mod registers;

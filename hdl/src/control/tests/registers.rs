@@ -3,7 +3,7 @@
 use super::{edge, ready, settle};
 use crate::control::Registers;
 use crate::dff::ClockReset;
-use cnna_spec::regs::{self, Access, DeviceError, Reg};
+use cnna_machine::regs::{self, Access, DeviceError, Reg};
 use rust_hdl_core::prelude::*;
 
 const HASH: u64 = 0x0123_4567_89ab_cdef;

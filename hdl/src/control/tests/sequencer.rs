@@ -3,8 +3,8 @@
 use super::{edge, ready, seeds, settle};
 use crate::control::{ResultAddress, Sequencer, WeightAddress, Window};
 use crate::dff::ClockReset;
-use cnna_spec::isa::{Compute, mode};
-use cnna_spec::timing;
+use cnna_machine::isa::{Compute, mode};
+use cnna_machine::timing;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use rust_hdl_core::prelude::*;
 

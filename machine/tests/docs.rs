@@ -1,6 +1,6 @@
 //! The documentation of registers and commands equals the tables. `CNNA_UPDATE_DOCS=1` writes it anew.
 
-use cnna_spec::{isa, regs};
+use cnna_machine::{isa, regs};
 use std::path::Path;
 
 fn compare(name: &str, want: &str) {

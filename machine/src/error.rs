@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 /// What can be wrong with a configuration, a program file or a command.
 #[derive(Debug, thiserror::Error)]
-pub enum SpecError {
+pub enum MachineError {
     /// A file could not be read or written.
     #[error("{}: {source}", path.display())]
     Io {
@@ -61,10 +61,10 @@ pub enum SpecError {
     },
 }
 
-impl SpecError {
+impl MachineError {
     /// A configuration error.
     pub fn config(field: &str, message: impl Into<String>) -> Self {
-        SpecError::Config {
+        MachineError::Config {
             field: field.into(),
             message: message.into(),
         }

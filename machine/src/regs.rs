@@ -137,7 +137,7 @@ impl std::fmt::Display for DeviceError {
 /// The register map as Markdown: `docs/registers.md` must equal it.
 pub fn describe() -> String {
     let mut s = String::from(
-        "# Registers\n\nGenerated from `spec/src/regs.rs`; a test compares them. 32 bits each, AXI4-Lite.\n\n| offset | name | access | meaning |\n|---|---|---|---|\n",
+        "# Registers\n\nGenerated from `machine/src/regs.rs`; a test compares them. 32 bits each, AXI4-Lite.\n\n| offset | name | access | meaning |\n|---|---|---|---|\n",
     );
     for r in ALL {
         let access = match r.access {

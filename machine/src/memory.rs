@@ -6,7 +6,7 @@
 //! of all ports, with at most one beat's worth carried over; each side also has its own budget (a 64-bit port behind a
 //! 128-bit bus moves half a beat a cycle).
 
-use crate::error::SpecError;
+use crate::error::MachineError;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
@@ -32,12 +32,12 @@ pub struct MemoryModel {
 
 impl MemoryModel {
     /// Checks the ranges.
-    pub fn validate(&self) -> Result<(), SpecError> {
+    pub fn validate(&self) -> Result<(), MachineError> {
         let check = |ok: bool, field: &str, m: &str| {
             if ok {
                 Ok(())
             } else {
-                Err(SpecError::config(&format!("memory.{field}"), m))
+                Err(MachineError::config(&format!("memory.{field}"), m))
             }
         };
         check(

@@ -7,7 +7,7 @@
 //! Each table row is `name: type = word, low bit, width; "meaning"`; the struct, the encoder and decoder, the RTL's
 //! constants and `docs/commands.md` come from it. What each command does is written as the loop nest in its docstring.
 
-use crate::error::SpecError;
+use crate::error::MachineError;
 use std::fmt::Write as _;
 
 /// 32-bit words of one command.
@@ -99,10 +99,10 @@ impl Field {
         command: &'static str,
         words: &mut [u32; COMMAND_WORDS],
         value: i64,
-    ) -> Result<(), SpecError> {
+    ) -> Result<(), MachineError> {
         let (min, max) = self.range();
         if value < min || value > max {
-            return Err(SpecError::Field {
+            return Err(MachineError::Field {
                 command,
                 field: self.name,
                 value,
@@ -135,7 +135,7 @@ macro_rules! command {
             pub const FIELDS: &'static [Field] = &[$(Field {
                 name: stringify!($field), word: $word, low: $low, width: $width, signed: $signed, doc: $doc,
             },)*];
-            fn encode_into(&self, words: &mut [u32; COMMAND_WORDS]) -> Result<(), SpecError> {
+            fn encode_into(&self, words: &mut [u32; COMMAND_WORDS]) -> Result<(), MachineError> {
                 let mut fields = Self::FIELDS.iter();
                 $({
                     let f = fields.next().expect("one field a name");
@@ -357,7 +357,7 @@ impl Command {
     }
 
     /// The 16 words. Errors: a field outside its bits.
-    pub fn encode(&self) -> Result<[u32; COMMAND_WORDS], SpecError> {
+    pub fn encode(&self) -> Result<[u32; COMMAND_WORDS], MachineError> {
         let mut w = [0; COMMAND_WORDS];
         Head {
             queue: self.queue() as i32,
@@ -417,7 +417,7 @@ pub const TABLES: [(&str, &[Field]); 5] = [
 /// The command set as Markdown: `docs/commands.md` must equal it.
 pub fn describe() -> String {
     let mut s = String::from(
-        "# Commands\n\nGenerated from `spec/src/isa.rs`; a test compares them. 16 words of 32 bits a command.\n",
+        "# Commands\n\nGenerated from `machine/src/isa.rs`; a test compares them. 16 words of 32 bits a command.\n",
     );
     for (name, fields) in TABLES {
         let _ = write!(

@@ -10,7 +10,7 @@
 //! commands for one image and may have another for several, over the same weights; every tensor has room for that many images.
 
 use crate::config::{Accelerator, Board};
-use crate::error::SpecError;
+use crate::error::MachineError;
 use crate::isa::COMMAND_BYTES;
 use crate::layer::{Network, Op, Shape};
 use crate::layout::TensorLayout;
@@ -180,8 +180,8 @@ pub struct Program<'a> {
     reference: [&'a [u8]; 3],
 }
 
-fn io_error(path: &Path) -> impl Fn(std::io::Error) -> SpecError + '_ {
-    move |source| SpecError::Io {
+fn io_error(path: &Path) -> impl Fn(std::io::Error) -> MachineError + '_ {
+    move |source| MachineError::Io {
         path: path.into(),
         source,
     }
@@ -193,7 +193,7 @@ pub fn write(
     meta: &ProgramMeta,
     image: &[u8],
     network: &Network,
-) -> Result<(), SpecError> {
+) -> Result<(), MachineError> {
     write_parts(path, meta, &mut std::iter::once(image.into()), network)
 }
 
@@ -203,10 +203,10 @@ pub fn write_parts(
     meta: &ProgramMeta,
     image: &mut dyn Iterator<Item = Cow<'_, [u8]>>,
     network: &Network,
-) -> Result<(), SpecError> {
+) -> Result<(), MachineError> {
     let io = io_error(path);
     let to_toml = |what: &str, r: Result<String, toml::ser::Error>| {
-        r.map_err(|e| SpecError::Program {
+        r.map_err(|e| MachineError::Program {
             path: path.into(),
             message: format!("{what}: {e}"),
         })
@@ -301,8 +301,8 @@ fn u64_at(b: &[u8], at: usize) -> u64 {
 
 impl<'a> Program<'a> {
     /// Checks and opens the bytes of a program file. Errors: not one, damaged, truncated, or of another format version.
-    pub fn parse(path: &'a Path, bytes: &'a [u8]) -> Result<Self, SpecError> {
-        let bad = |message: String| SpecError::Program {
+    pub fn parse(path: &'a Path, bytes: &'a [u8]) -> Result<Self, MachineError> {
+        let bad = |message: String| MachineError::Program {
             path: path.into(),
             message,
         };
@@ -364,8 +364,8 @@ impl<'a> Program<'a> {
     }
 
     /// The network that was compiled, for the reference model.
-    pub fn network(&self) -> Result<Network, SpecError> {
-        let bad = |message: String| SpecError::Program {
+    pub fn network(&self) -> Result<Network, MachineError> {
+        let bad = |message: String| MachineError::Program {
             path: self.path.into(),
             message,
         };

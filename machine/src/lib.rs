@@ -18,4 +18,4 @@ pub mod regs;
 pub mod timing;
 
 pub use config::{Accelerator, Board};
-pub use error::SpecError;
+pub use error::MachineError;

@@ -3,7 +3,7 @@
 //! `Accelerator` is the machine's shape (what the RTL's parameters say); `Board` adds the chip, its limits, its clock, its
 //! memory model and its Vivado facts. Numbers that follow from others are methods, not keys.
 
-use crate::error::SpecError;
+use crate::error::MachineError;
 use crate::memory::MemoryModel;
 use crate::num::Word;
 use serde::{Deserialize, Serialize};
@@ -140,10 +140,10 @@ impl Board {
     /// A built-in board by name, or a board file by path (anything that ends in `.toml`).
     ///
     /// `set` overrides keys of the accelerator or, with a dot, of another table (`tiles=1`, `memory.latency=20`).
-    pub fn load(name: &str, set: &[(String, String)]) -> Result<Board, SpecError> {
+    pub fn load(name: &str, set: &[(String, String)]) -> Result<Board, MachineError> {
         if name.ends_with(".toml") {
             let path = Path::new(name);
-            let text = std::fs::read_to_string(path).map_err(|source| SpecError::Io {
+            let text = std::fs::read_to_string(path).map_err(|source| MachineError::Io {
                 path: path.into(),
                 source,
             })?;
@@ -151,15 +151,15 @@ impl Board {
         }
         match BUILT_IN.iter().find(|(n, _)| *n == name) {
             Some((n, text)) => Self::parse(text, Path::new(&format!("boards/{n}.toml")), set),
-            None => Err(SpecError::UnknownBoard {
+            None => Err(MachineError::UnknownBoard {
                 name: name.into(),
                 known: Self::names().collect::<Vec<_>>().join(", "),
             }),
         }
     }
 
-    fn parse(text: &str, path: &Path, set: &[(String, String)]) -> Result<Board, SpecError> {
-        let bad = |message: String| SpecError::Toml {
+    fn parse(text: &str, path: &Path, set: &[(String, String)]) -> Result<Board, MachineError> {
+        let bad = |message: String| MachineError::Toml {
             path: path.into(),
             message,
         };
@@ -175,7 +175,7 @@ impl Board {
         board.accelerator.validate()?;
         board.memory.validate()?;
         if !(1.0..=1000.0).contains(&board.clock_mhz) {
-            return Err(SpecError::config(
+            return Err(MachineError::config(
                 "clock_mhz",
                 format!("{} is outside 1..=1000", board.clock_mhz),
             ));
@@ -184,10 +184,10 @@ impl Board {
     }
 
     /// Refuses a configuration that the chip cannot hold.
-    pub fn check_fit(&self) -> Result<(), SpecError> {
+    pub fn check_fit(&self) -> Result<(), MachineError> {
         let a = &self.accelerator;
         if a.dsps() > self.limits.dsp {
-            return Err(SpecError::config(
+            return Err(MachineError::config(
                 "lanes",
                 format!(
                     "{} tiles x {} lanes need {} DSPs, {} has {}: lower lanes or tiles",
@@ -200,7 +200,7 @@ impl Board {
             ));
         }
         if a.bram36() > self.limits.bram36 {
-            return Err(SpecError::config(
+            return Err(MachineError::config(
                 "act_depth",
                 format!(
                     "the buffers need {} BRAM36, {} has {}: lower act_depth, weight_depth or out_depth",
@@ -215,7 +215,7 @@ impl Board {
             ("FF", a.ffs(), self.limits.ff),
         ] {
             if needed > limit {
-                return Err(SpecError::config(
+                return Err(MachineError::config(
                     "lanes",
                     format!(
                         "{} tiles x {} lanes need about {needed} {name} (an estimate), {} has {limit}: lower lanes, tiles or \
@@ -229,7 +229,7 @@ impl Board {
     }
 }
 
-fn override_key(table: &mut toml::Table, key: &str, value: &str) -> Result<(), SpecError> {
+fn override_key(table: &mut toml::Table, key: &str, value: &str) -> Result<(), MachineError> {
     let (section, name) = match key.split_once('.') {
         Some((s, n)) => (Some(s), n),
         None if table.contains_key(key) => (None, key),
@@ -240,7 +240,7 @@ fn override_key(table: &mut toml::Table, key: &str, value: &str) -> Result<(), S
         Some(s) => table.get_mut(s).and_then(|v| v.as_table_mut()),
     };
     let Some(old) = target.and_then(|t| t.get_mut(name)) else {
-        return Err(SpecError::config(
+        return Err(MachineError::config(
             key,
             "no such key: see `cnna boards` for the keys of a board",
         ));
@@ -260,19 +260,19 @@ fn override_key(table: &mut toml::Table, key: &str, value: &str) -> Result<(), S
 
 impl Accelerator {
     /// Checks every range once; derived sizes may then be trusted.
-    pub fn validate(&self) -> Result<(), SpecError> {
+    pub fn validate(&self) -> Result<(), MachineError> {
         let range = |field: &str, v: usize, lo: usize, hi: usize| {
             if (lo..=hi).contains(&v) {
                 Ok(())
             } else {
-                Err(SpecError::config(
+                Err(MachineError::config(
                     field,
                     format!("{v} is outside {lo}..={hi}"),
                 ))
             }
         };
         if ![1, 2, 4].contains(&self.tiles) {
-            return Err(SpecError::config(
+            return Err(MachineError::config(
                 "tiles",
                 format!("{} is not 1, 2 or 4", self.tiles),
             ));
