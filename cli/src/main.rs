@@ -1,12 +1,8 @@
 //! The one program: a thin clap door to every room.
 
 mod commands;
-mod devices;
-mod engines;
 mod failure;
-mod images;
 mod progress;
-mod trace;
 
 use clap::Parser;
 use std::process::ExitCode;

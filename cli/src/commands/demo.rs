@@ -1,11 +1,12 @@
 //! `cnna demo`: the main job from end to end on real images, with the figures and the pictures a user came for.
 
-use super::check::{Check, Engine, Report as Compared};
+use super::check::{Check, Engine};
 use super::rtl::write_sources;
 use super::{JsonArguments, load_board};
 use crate::progress;
 use anyhow::{Context, Result, ensure};
 use cnna_compile::{Options, compile, import};
+use cnna_flow::compare::Report as Compared;
 use cnna_host::files::write_whole;
 use cnna_machine::program;
 use cnna_quant::{AccuracyRow, Dataset, Split, accuracy_report, pixel, read_float};

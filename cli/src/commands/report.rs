@@ -1,9 +1,10 @@
 //! `cnna report`: a program's run as one HTML page that shows where the time goes.
 
 use super::{JsonArguments, writable};
-use crate::{devices, images};
+use crate::progress::Bar;
 use anyhow::{Context, Result, bail};
-use cnna_host::files;
+use cnna_flow::{Session, devices, images};
+use cnna_host::{files, signals};
 use cnna_machine::program::Program;
 use cnna_report::{Report, page};
 use std::path::PathBuf;
@@ -51,8 +52,13 @@ impl Page {
         let program = Program::parse(&self.program, &bytes)?;
         let batch =
             images::read_or_random(self.input.as_deref(), &program.meta, Some(1), 1, self.seed)?;
-        let timeout = Duration::from_secs(self.timeout);
-        let (_, counters) = devices::run_on(&self.device, timeout, &program, &batch)?;
+        let stop = signals::stop_flag()?;
+        let session = Session {
+            stop: &stop,
+            progress: &Bar::new(),
+            timeout: Duration::from_secs(self.timeout),
+        };
+        let (_, counters) = devices::run_on(&self.device, &program, &batch, &session)?;
         let report = Report::new(&program, &counters, &self.device, &self.image())
             .with_context(|| self.program.display().to_string())?;
         let html = page(&report)?;

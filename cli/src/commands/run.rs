@@ -1,14 +1,12 @@
 //! `cnna run`: a program on a device, images in, results out.
 
 use super::{JsonArguments, writable};
-use crate::{devices, images, progress, trace};
+use crate::progress::Bar;
 use anyhow::{Result, bail};
-use cnna_host::files;
-use cnna_host::report::{LayerReport, RunReport, Summary};
-use cnna_host::tensor::{self, Batch};
-use cnna_machine::golden::{self, LayerResult};
-use cnna_machine::program::{Program, ProgramMeta};
-use rayon::prelude::*;
+use cnna_flow::{Session, devices, images, reference, trace};
+use cnna_host::report::Summary;
+use cnna_host::{files, signals, tensor};
+use cnna_machine::program::Program;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -57,18 +55,23 @@ impl Run {
         let bytes = files::map_program(&self.program)?;
         let program = Program::parse(&self.program, &bytes)?;
         let batch = images::read(&self.input, &program.meta, self.images)?;
-        let timeout = Duration::from_secs(self.timeout);
+        let stop = signals::stop_flag()?;
+        let session = Session {
+            stop: &stop,
+            progress: &Bar::new(),
+            timeout: Duration::from_secs(self.timeout),
+        };
         let (words, report) = match (self.device.as_str(), &self.trace) {
             ("cycle", Some(path)) => {
-                let (words, report, timeline) = devices::run_recorded(timeout, &program, &batch)?;
+                let (words, report, timeline) = devices::run_recorded(&program, &batch, &session)?;
                 trace::write(path, &timeline, &program.meta)?;
                 (words, report)
             }
             (name, Some(_)) => {
                 bail!("--trace needs --device cycle: {name} does not tell when its queues work")
             }
-            ("reference", None) => reference(&program, &batch)?,
-            (name, None) => devices::run_on(name, timeout, &program, &batch)?,
+            ("reference", None) => reference::run(&program, &batch, &session)?,
+            (name, None) => devices::run_on(name, &program, &batch, &session)?,
         };
         let meta = &program.meta;
         tensor::write_output(&self.output, meta.output(), &words, self.raw)?;
@@ -83,53 +86,4 @@ impl Run {
         self.json.report(&text, &summary)?;
         Ok(ExitCode::SUCCESS)
     }
-}
-
-/// Runs the reference model, images in parallel; its report has no cycles.
-fn reference(program: &Program<'_>, batch: &Batch) -> Result<(Vec<i16>, RunReport)> {
-    let network = program.network()?;
-    let bar = progress::bar(batch.len() as u64, "reference", "images");
-    let images: Vec<&[i16]> = batch.images().collect();
-    let results: Vec<(Vec<i16>, Vec<u64>)> = images
-        .par_iter()
-        .map(|image| {
-            let mut layers = golden::run(&network, image);
-            let saturated = saturated(&program.meta, &layers);
-            bar.inc(1);
-            (
-                layers.pop().map(|l| l.values).unwrap_or_default(),
-                saturated,
-            )
-        })
-        .collect();
-    bar.finish_and_clear();
-    let mut report = RunReport {
-        images: images.len() as u64,
-        ..RunReport::default()
-    };
-    for (i, l) in program.meta.layers.iter().enumerate() {
-        let saturated = results.iter().map(|(_, s)| s[i]).sum();
-        report.saturated += saturated;
-        report.layers.push(LayerReport {
-            name: l.name.clone(),
-            mode: l.mode.clone(),
-            macs: l.macs * report.images,
-            saturated,
-            ..LayerReport::default()
-        });
-    }
-    let words = results.into_iter().flat_map(|(w, _)| w).collect();
-    Ok((words, report))
-}
-
-/// Saturated results of each of the program's layers, which may cover several of the network's.
-pub fn saturated(meta: &ProgramMeta, layers: &[LayerResult]) -> Vec<u64> {
-    let mut from = 0;
-    let each = meta.layers.iter().map(|l| {
-        let covered = from..l.network_layer + 1;
-        from = l.network_layer + 1;
-        let results = layers.get(covered).unwrap_or_default();
-        results.iter().map(|r| r.saturated).sum()
-    });
-    each.collect()
 }

@@ -1,12 +1,14 @@
 //! `cnna serve`: a simulated device behind a shared file, for `cnna run` or `cnna-host` in another process.
 
 use super::BoardArguments;
-use crate::engines::Simulated;
+use crate::progress::Bar;
 use anyhow::{Result, bail};
+use cnna_flow::{Session, Simulated};
 use cnna_host::serve::Server;
 use cnna_host::signals;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Arguments of `cnna serve`.
 #[derive(clap::Args)]
@@ -17,8 +19,8 @@ use std::process::ExitCode;
 
 Ctrl-C ends the server and removes the file.")]
 pub struct Serve {
-    /// What answers.
-    #[arg(long, value_enum)]
+    /// What answers: cycle or rtl.
+    #[arg(long, value_parser = engine)]
     engine: Simulated,
     #[command(flatten)]
     board: BoardArguments,
@@ -39,9 +41,14 @@ impl Serve {
             Some(w) => w,
             None => board.platform.dma_bytes as usize,
         };
-        self.engine.prepare(&board)?;
-        let mut engine = self.engine.engine(&board)?;
         let stop = signals::stop_flag()?;
+        let session = Session {
+            stop: &stop,
+            progress: &Bar::new(),
+            timeout: Duration::MAX,
+        };
+        self.engine.prepare(&board, &session)?;
+        let mut engine = self.engine.engine(&board)?;
         let server = Server::new(&self.path, window, &mut *engine)?;
         println!(
             "serving {} of {} (configuration {:016x}), window of {window} bytes, at {}",
@@ -53,6 +60,11 @@ impl Serve {
         server.run(&stop)?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn engine(text: &str) -> Result<Simulated, String> {
+    let known = Simulated::ALL.map(Simulated::name).join(" or ");
+    Simulated::named(text).ok_or_else(|| format!("`{text}` is not {known}"))
 }
 
 fn bytes(text: &str) -> Result<usize, String> {

@@ -1,6 +1,6 @@
-//! The images that a command runs on: a file's, or random words.
+//! The images that a path runs on: a file's, or random words.
 
-use anyhow::{Result, ensure};
+use crate::error::FlowError;
 use cnna_host::tensor::{self, Batch};
 use cnna_machine::layer::Shape;
 use cnna_machine::num::Word;
@@ -10,14 +10,16 @@ use rand::{Rng, SeedableRng};
 use std::path::Path;
 
 /// The first images of a file, all of them without `images`. Errors: no such images, or none at all.
-pub fn read(path: &Path, meta: &ProgramMeta, images: Option<usize>) -> Result<Batch> {
+pub fn read(path: &Path, meta: &ProgramMeta, images: Option<usize>) -> Result<Batch, FlowError> {
     let mut batch = tensor::read_input(path, meta)?;
     if let Some(n) = images {
         batch
             .words
             .truncate(n.max(1).saturating_mul(batch.image_len));
     }
-    ensure!(!batch.is_empty(), "{}: no image in it", path.display());
+    if batch.is_empty() {
+        return Err(FlowError::NoImage { path: path.into() });
+    }
     Ok(batch)
 }
 
@@ -28,7 +30,7 @@ pub fn read_or_random(
     images: Option<usize>,
     otherwise: usize,
     seed: u64,
-) -> Result<Batch> {
+) -> Result<Batch, FlowError> {
     match input {
         Some(path) => read(path, meta, images),
         None => Ok(random(

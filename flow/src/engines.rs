@@ -1,7 +1,7 @@
 //! The simulated devices by name, and where built models are kept.
 
-use crate::progress;
-use anyhow::{Context, Result};
+use crate::error::FlowError;
+use crate::progress::Session;
 use cnna_hdl::verilated;
 use cnna_host::{HostError, SharedFile, serve};
 use cnna_machine::Board;
@@ -9,7 +9,7 @@ use cnna_machine::engine::{Engine, EngineError};
 use std::path::PathBuf;
 
 /// A simulated device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Simulated {
     /// The cycle-level simulator.
     Cycle,
@@ -18,6 +18,9 @@ pub enum Simulated {
 }
 
 impl Simulated {
+    /// All of them.
+    pub const ALL: [Simulated; 2] = [Simulated::Cycle, Simulated::Rtl];
+
     /// As the user writes it.
     pub fn name(self) -> &'static str {
         match self {
@@ -26,14 +29,22 @@ impl Simulated {
         }
     }
 
+    /// The one of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|s| s.name() == name)
+    }
+
     /// Does what takes long once a configuration: verilating. Errors: no verilator, or it fails.
-    pub fn prepare(self, board: &Board) -> Result<()> {
+    pub fn prepare(self, board: &Board, session: &Session<'_>) -> Result<(), FlowError> {
         if self == Simulated::Rtl {
-            let spinner =
-                progress::spinner("building the RTL with Verilator (once a configuration)");
-            verilated::build(board, &cache())
-                .with_context(|| format!("the RTL of {}", board.name))?;
-            spinner.finish_and_clear();
+            let what = "building the RTL with Verilator (once a configuration)";
+            session.progress.begin(what, None, "");
+            let built = verilated::build(board, &cache());
+            session.progress.end();
+            built.map_err(|source| FlowError::Rtl {
+                board: board.name.clone(),
+                source,
+            })?;
         }
         Ok(())
     }
@@ -57,9 +68,10 @@ impl Simulated {
         self,
         board: &Board,
         window_bytes: usize,
+        session: &Session<'_>,
         host: impl FnOnce(&mut SharedFile) -> Result<T, HostError>,
-    ) -> Result<T> {
-        self.prepare(board)?;
+    ) -> Result<T, FlowError> {
+        self.prepare(board, session)?;
         Ok(serve::with_served(
             window_bytes,
             || self.engine(board),

@@ -1,0 +1,444 @@
+//! Reference model, cycle simulator and RTL on the same input, compared value for value and cycle for cycle.
+
+use crate::engines::Simulated;
+use crate::error::FlowError;
+use crate::progress::Session;
+use crate::reference::saturated;
+use cnna_host::report::RunReport;
+use cnna_host::tensor::Batch;
+use cnna_host::{Driver, HostError, Loaded, Options, SharedFile};
+use cnna_machine::golden::{self, LayerResult};
+use cnna_machine::layer::{Network, Shape};
+use cnna_machine::program::{LayerInfo, Program, ProgramMeta};
+use serde::Serialize;
+use std::ops::Range;
+use std::sync::atomic::Ordering;
+
+/// The first difference found.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Difference {
+    /// Another value.
+    Value {
+        /// Who ran.
+        engine: &'static str,
+        /// Index in the input.
+        image: usize,
+        /// The layer's name.
+        layer: String,
+        /// Of the layer's result.
+        channel: usize,
+        /// Of the layer's result.
+        row: usize,
+        /// Of the layer's result.
+        column: usize,
+        /// The reference's word.
+        reference: i16,
+        /// The engine's word.
+        found: i16,
+    },
+    /// A result of another size: the program's layout is not that of its network.
+    Length {
+        /// Who ran.
+        engine: &'static str,
+        /// The layer's name.
+        layer: String,
+        /// Values of the reference.
+        reference: usize,
+        /// Values of the engine.
+        found: usize,
+    },
+    /// Another count of results that saturation changed.
+    Saturated {
+        /// Who ran.
+        engine: &'static str,
+        /// Those of the run.
+        images: Range<usize>,
+        /// The layer's name.
+        layer: String,
+        /// Counted by the reference.
+        reference: u64,
+        /// Counted by the engine.
+        found: u64,
+    },
+    /// Simulator and RTL take another time.
+    Cycles {
+        /// Those of the run.
+        images: Range<usize>,
+        /// The layer's name.
+        layer: String,
+        /// The simulator's cycles.
+        cycle: u64,
+        /// The RTL's cycles.
+        rtl: u64,
+    },
+}
+
+impl std::fmt::Display for Difference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Difference::Value {
+                engine,
+                image,
+                layer,
+                channel,
+                row,
+                column,
+                reference,
+                found,
+            } => write!(
+                f,
+                "image {image}, layer {layer}, channel {channel}, row {row}, column {column}: reference {reference}, {engine} {found}"
+            ),
+            Difference::Length {
+                engine,
+                layer,
+                reference,
+                found,
+            } => write!(
+                f,
+                "layer {layer}, values of one image: reference {reference}, {engine} {found}"
+            ),
+            Difference::Saturated {
+                engine,
+                images,
+                layer,
+                reference,
+                found,
+            } => write!(
+                f,
+                "{}, layer {layer}, saturated results: reference {reference}, {engine} {found}",
+                run_name(images)
+            ),
+            Difference::Cycles {
+                images,
+                layer,
+                cycle,
+                rtl,
+            } => write!(
+                f,
+                "{}, layer {layer}, cycles: cycle {cycle}, rtl {rtl}",
+                run_name(images)
+            ),
+        }
+    }
+}
+
+fn run_name(images: &Range<usize>) -> String {
+    match images.len() {
+        1 => format!("image {}", images.start),
+        _ => format!("images {} to {} in one run", images.start, images.end - 1),
+    }
+}
+
+/// Cycles on one engine in runs of one size.
+#[derive(Serialize)]
+pub struct Cycles {
+    /// Who ran.
+    pub engine: &'static str,
+    /// Images of each run.
+    pub run_images: usize,
+    /// Images of all these runs.
+    pub images: usize,
+    /// All these runs together.
+    pub cycles: u64,
+}
+
+impl Cycles {
+    /// Rounded to the nearest.
+    pub fn per_image(&self) -> u64 {
+        (self.cycles + self.images as u64 / 2) / self.images.max(1) as u64
+    }
+}
+
+/// One layer of a comparison, over all images.
+#[derive(Serialize)]
+pub struct Row {
+    /// The layer's name.
+    pub name: String,
+    /// How it ran.
+    pub mode: String,
+    /// Results that saturation changed.
+    pub saturated: u64,
+    /// By engine and size of the run.
+    pub cycles: Vec<Cycles>,
+}
+
+/// What a comparison found.
+#[derive(Serialize)]
+pub struct Report {
+    /// Nothing differs.
+    pub equal: bool,
+    /// The reference and the engines compared with it.
+    pub engines: Vec<&'static str>,
+    /// Images run on each.
+    pub images: usize,
+    /// Values compared with the reference, each engine.
+    pub values_compared: usize,
+    /// In order of execution.
+    pub layers: Vec<Row>,
+    /// From start to done, by engine and size of the run.
+    pub whole: Vec<Cycles>,
+    /// The first one found.
+    pub difference: Option<Difference>,
+}
+
+/// Runs the reference and all `engines` on `batch` and compares them with the reference and each other.
+///
+/// Errors: a damaged network, an engine that fails, interrupted. A difference is no error.
+pub fn compare(
+    program: &Program<'_>,
+    batch: &Batch,
+    engines: &[Simulated],
+    session: &Session<'_>,
+) -> Result<Report, FlowError> {
+    let meta = &program.meta;
+    let network = program.network()?;
+    session
+        .progress
+        .begin("reference", Some(batch.len() as u64), "images");
+    let mut references: Vec<Vec<LayerResult>> = Vec::with_capacity(batch.len());
+    for (n, image) in batch.images().enumerate() {
+        if session.stop.load(Ordering::SeqCst) {
+            return Err(HostError::Interrupted.into());
+        }
+        references.push(golden::run(&network, image));
+        session.progress.at(n as u64 + 1);
+    }
+    session.progress.end();
+    let both = Both {
+        program,
+        network: &network,
+        batch,
+        references: &references,
+        session,
+    };
+    let mut runs: Vec<(Simulated, Vec<RunReport>)> = Vec::new();
+    let mut difference = None;
+    for engine in Simulated::ALL {
+        if engines.contains(&engine) && difference.is_none() {
+            let (reports, found) =
+                engine.with_device(&meta.board, meta.window_bytes, session, |device| {
+                    both.run(engine, device)
+                })?;
+            runs.push((engine, reports));
+            difference = found;
+        }
+    }
+    if let (None, [(_, cycle), (_, rtl)]) = (&difference, runs.as_slice()) {
+        difference = cycle_difference(cycle, rtl);
+    }
+    Ok(report(meta, &references, &runs, difference))
+}
+
+/// The reference's results, and what an engine must give them for.
+struct Both<'a> {
+    program: &'a Program<'a>,
+    network: &'a Network,
+    batch: &'a Batch,
+    references: &'a [Vec<LayerResult>],
+    session: &'a Session<'a>,
+}
+
+impl Both<'_> {
+    /// Runs the batch on one engine; stops at the first run that differs.
+    fn run(
+        &self,
+        engine: Simulated,
+        device: &mut SharedFile,
+    ) -> Result<(Vec<RunReport>, Option<Difference>), HostError> {
+        let (meta, progress) = (&self.program.meta, self.session.progress);
+        let estimate = |run: Range<usize>| meta.stream(run.len()).map_or(0, |s| s.estimated_cycles);
+        let expected = meta.runs(self.batch.len()).map(estimate).sum();
+        progress.begin(engine.name(), Some(expected), "cycles");
+        let before = std::cell::Cell::new(0);
+        let watch = |cycles| progress.at(before.get() + cycles);
+        let options = Options {
+            timeout: self.session.timeout,
+            stop: Some(self.session.stop),
+            watch: Some(&watch),
+        };
+        let mut loaded = Driver::new(device, options)?.load(self.program)?;
+        let mut reports = Vec::new();
+        let mut difference = None;
+        for run in meta.runs(self.batch.len()) {
+            let report = loaded.run(self.batch.range(&run))?;
+            before.set(before.get() + report.cycles);
+            difference = self.difference(engine, &loaded, &run, &report)?;
+            reports.push(report);
+            if difference.is_some() {
+                break;
+            }
+        }
+        progress.end();
+        Ok((reports, difference))
+    }
+
+    /// Every layer of every image of a run, and each layer's saturated results in the whole run.
+    fn difference(
+        &self,
+        engine: Simulated,
+        loaded: &Loaded,
+        run: &Range<usize>,
+        report: &RunReport,
+    ) -> Result<Option<Difference>, HostError> {
+        let meta = &self.program.meta;
+        let counts: Vec<Vec<u64>> = self.references[run.clone()]
+            .iter()
+            .map(|r| saturated(meta, r))
+            .collect();
+        for (k, layer) in meta.layers.iter().enumerate() {
+            let shape = self.network.layers[layer.network_layer].output;
+            for image in run.clone() {
+                let want = &self.references[image][layer.network_layer].values;
+                let got = loaded.tensor(&layer.output, image - run.start)?;
+                let found = value_difference(engine, image, &layer.name, shape, want, &got);
+                if found.is_some() {
+                    return Ok(found);
+                }
+            }
+            let wanted = counts.iter().map(|c| c[k]).sum();
+            if report.layers[k].saturated != wanted {
+                return Ok(Some(Difference::Saturated {
+                    engine: engine.name(),
+                    images: run.clone(),
+                    layer: layer.name.clone(),
+                    reference: wanted,
+                    found: report.layers[k].saturated,
+                }));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// `shape` is the network's, which names a flat result's elements channels.
+fn value_difference(
+    engine: Simulated,
+    image: usize,
+    layer: &str,
+    shape: Shape,
+    want: &[i16],
+    got: &[i16],
+) -> Option<Difference> {
+    if want.len() != got.len() {
+        return Some(Difference::Length {
+            engine: engine.name(),
+            layer: layer.into(),
+            reference: want.len(),
+            found: got.len(),
+        });
+    }
+    let i = want.iter().zip(got).position(|(w, g)| w != g)?;
+    let plane = shape.h * shape.w;
+    Some(Difference::Value {
+        engine: engine.name(),
+        image,
+        layer: layer.into(),
+        channel: i / plane,
+        row: i % plane / shape.w,
+        column: i % shape.w,
+        reference: want[i],
+        found: got[i],
+    })
+}
+
+fn cycle_difference(cycle: &[RunReport], rtl: &[RunReport]) -> Option<Difference> {
+    // Without a difference before this both engines made every run of the same program.
+    assert_eq!(cycle.len(), rtl.len(), "runs of both engines");
+    let mut first = 0;
+    for (c, r) in cycle.iter().zip(rtl) {
+        let images = first..first + c.images as usize;
+        first = images.end;
+        let differ = |layer: &str, cycle: u64, rtl: u64| {
+            (cycle != rtl).then(|| Difference::Cycles {
+                images: images.clone(),
+                layer: layer.into(),
+                cycle,
+                rtl,
+            })
+        };
+        assert_eq!(c.layers.len(), r.layers.len(), "layers of one program");
+        let layers = c.layers.iter().zip(&r.layers);
+        let first = layers
+            .filter_map(|(a, b)| differ(&a.name, a.cycles, b.cycles))
+            .next();
+        let all = differ("(the whole program)", c.cycles, r.cycles);
+        if let Some(d) = first.or(all) {
+            return Some(d);
+        }
+    }
+    None
+}
+
+fn report(
+    meta: &ProgramMeta,
+    references: &[Vec<LayerResult>],
+    runs: &[(Simulated, Vec<RunReport>)],
+    difference: Option<Difference>,
+) -> Report {
+    let counts: Vec<Vec<u64>> = references.iter().map(|r| saturated(meta, r)).collect();
+    let row = |(k, l): (usize, &LayerInfo)| Row {
+        name: l.name.clone(),
+        mode: l.mode.clone(),
+        saturated: counts.iter().map(|c| c[k]).sum(),
+        cycles: cycles(meta, runs, |r| r.layers[k].cycles),
+    };
+    let mut engines = vec!["reference"];
+    engines.extend(runs.iter().map(|(e, _)| e.name()));
+    let values = meta.layers.iter().map(|l| l.output.layout.shape.len());
+    Report {
+        equal: difference.is_none(),
+        engines,
+        images: references.len(),
+        values_compared: values.sum::<usize>() * references.len(),
+        layers: meta.layers.iter().enumerate().map(row).collect(),
+        whole: cycles(meta, runs, |r| r.cycles),
+        difference,
+    }
+}
+
+/// Something's cycles, for each engine and each size of run that happened.
+fn cycles(
+    meta: &ProgramMeta,
+    runs: &[(Simulated, Vec<RunReport>)],
+    of: impl Fn(&RunReport) -> u64,
+) -> Vec<Cycles> {
+    let sizes = meta.streams.iter().map(|s| s.images);
+    let each = sizes.flat_map(|size| runs.iter().map(move |(engine, all)| (size, engine, all)));
+    each.map(|(size, engine, all)| {
+        let such: Vec<_> = all.iter().filter(|r| r.images == size as u64).collect();
+        Cycles {
+            engine: engine.name(),
+            run_images: size,
+            images: size * such.len(),
+            cycles: such.iter().map(|r| of(r)).sum(),
+        }
+    })
+    .filter(|c| c.images > 0)
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_that_is_shorter_than_the_reference_differs() {
+        let shape = Shape { c: 1, h: 1, w: 3 };
+        let of = |got: &[i16]| value_difference(Simulated::Cycle, 0, "fc", shape, &[1, 2, 3], got);
+        assert_eq!(of(&[1, 2, 3]), None);
+        for got in [&[1, 2][..], &[], &[1, 2, 3, 4]] {
+            let text = of(got).expect("another length").to_string();
+            let want = format!(
+                "layer fc, values of one image: reference 3, cycle {}",
+                got.len()
+            );
+            assert_eq!(text, want);
+        }
+        assert!(matches!(
+            of(&[1, 2, 4]),
+            Some(Difference::Value { column: 2, .. })
+        ));
+    }
+}
