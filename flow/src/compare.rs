@@ -3,16 +3,16 @@
 use crate::engines::Simulated;
 use crate::error::FlowError;
 use crate::progress::Session;
-use crate::reference::saturated;
+use crate::reference::{self, saturated};
 use cnna_host::report::RunReport;
-use cnna_host::tensor::Batch;
+use cnna_host::tensor::{Batch, Images};
 use cnna_host::{Driver, HostError, Loaded, Options, SharedFile};
-use cnna_machine::golden::{self, LayerResult};
+use cnna_machine::golden::LayerResult;
 use cnna_machine::layer::{Network, Shape};
 use cnna_machine::program::{LayerInfo, Program, ProgramMeta};
 use serde::Serialize;
 use std::ops::Range;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::AtomicU64;
 
 /// The first difference found.
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -183,65 +183,141 @@ pub struct Report {
     pub difference: Option<Difference>,
 }
 
-/// Runs the reference and all `engines` on `batch` and compares them with the reference and each other.
+/// Values of all layers that are held for comparison at once: some 64 MiB.
+const SHARE: usize = 32 << 20;
+
+/// Runs the reference and all `engines` on `images` and compares them with the reference and each other, a share of the
+/// images after the other, up to the first difference.
 ///
-/// Errors: a damaged network, an engine that fails, interrupted. A difference is no error.
+/// Errors: a damaged network, an engine that fails, `images`' own, interrupted. A difference is no error.
 pub fn compare(
     program: &Program<'_>,
-    batch: &Batch,
+    images: &mut dyn Images,
     engines: &[Simulated],
     session: &Session<'_>,
 ) -> Result<Report, FlowError> {
     let meta = &program.meta;
     let network = program.network()?;
-    session
-        .progress
-        .begin("reference", Some(batch.len() as u64), "images");
-    let mut references: Vec<Vec<LayerResult>> = Vec::with_capacity(batch.len());
-    for (n, image) in batch.images().enumerate() {
-        if session.stop.load(Ordering::SeqCst) {
-            return Err(HostError::Interrupted.into());
-        }
-        references.push(golden::run(&network, image));
-        session.progress.at(n as u64 + 1);
-    }
-    session.progress.end();
-    let both = Both {
-        program,
-        network: &network,
-        batch,
-        references: &references,
-        session,
-    };
-    let mut runs: Vec<(Simulated, Vec<RunReport>)> = Vec::new();
-    let mut difference = None;
-    for engine in Simulated::ALL {
-        if engines.contains(&engine) && difference.is_none() {
-            let (reports, found) =
-                engine.with_device(&meta.board, meta.window_bytes, session, |device| {
-                    both.run(engine, device)
-                })?;
-            runs.push((engine, reports));
-            difference = found;
+    let each: usize = network.layers.iter().map(|l| l.output.len()).sum();
+    // Whole runs, so that shares change nothing but the memory.
+    let share = (SHARE / each.max(1) / meta.batch()).max(1) * meta.batch();
+    let mut total = Total::new(meta, engines);
+    let count = images.count();
+    for first in (0..count).step_by(share) {
+        let images_here = share.min(count - first);
+        let batch = Batch {
+            image_len: network.input.len(),
+            words: images.next(images_here)?,
+        };
+        let progress = session.progress;
+        progress.begin("reference", Some(images_here as u64), "images");
+        let references = reference::layers(&network, &batch.words, session, &AtomicU64::default())?;
+        progress.end();
+        let both = Both {
+            program,
+            network: &network,
+            batch: &batch,
+            first,
+            references: &references,
+            session,
+        };
+        let found = total.add(&both)?;
+        if found.is_some() {
+            return Ok(total.report(meta, found));
         }
     }
-    if let (None, [(_, cycle), (_, rtl)]) = (&difference, runs.as_slice()) {
-        difference = cycle_difference(cycle, rtl);
-    }
-    Ok(report(meta, &references, &runs, difference))
+    Ok(total.report(meta, None))
 }
 
-/// The reference's results, and what an engine must give them for.
+/// What has been compared so far.
+struct Total {
+    /// The engines wanted, and each one's runs.
+    runs: Vec<(Simulated, Vec<RunReport>)>,
+    images: usize,
+    /// Saturated results of each of the program's layers, by the reference.
+    saturated: Vec<u64>,
+}
+
+impl Total {
+    fn new(meta: &ProgramMeta, engines: &[Simulated]) -> Self {
+        let wanted = Simulated::ALL.into_iter().filter(|s| engines.contains(s));
+        Total {
+            runs: wanted.map(|s| (s, Vec::new())).collect(),
+            images: 0,
+            saturated: vec![0; meta.layers.len()],
+        }
+    }
+
+    /// Compares a share; the first difference.
+    fn add(&mut self, both: &Both<'_>) -> Result<Option<Difference>, FlowError> {
+        let meta = &both.program.meta;
+        self.images += both.references.len();
+        for reference in both.references {
+            for (sum, n) in self.saturated.iter_mut().zip(saturated(meta, reference)) {
+                *sum += n;
+            }
+        }
+        let mut found = None;
+        let mut here: Vec<Vec<RunReport>> = Vec::new();
+        for (engine, all) in &mut self.runs {
+            let (reports, difference) =
+                engine.with_device(&meta.board, meta.window_bytes, both.session, |device| {
+                    both.run(*engine, device)
+                })?;
+            all.extend(reports.iter().cloned());
+            here.push(reports);
+            if difference.is_some() {
+                found = difference;
+                break;
+            }
+        }
+        if let (None, [cycle, rtl]) = (&found, here.as_slice()) {
+            found = cycle_difference(both.first, cycle, rtl);
+        }
+        Ok(found)
+    }
+
+    fn report(self, meta: &ProgramMeta, difference: Option<Difference>) -> Report {
+        // An engine that an earlier one's difference kept from running has no place in the report.
+        let runs: Vec<_> = self
+            .runs
+            .into_iter()
+            .filter(|(_, r)| !r.is_empty())
+            .collect();
+        let row = |(k, l): (usize, &LayerInfo)| Row {
+            name: l.name.clone(),
+            mode: l.mode.clone(),
+            saturated: self.saturated[k],
+            cycles: cycles(meta, &runs, |r| r.layers[k].cycles),
+        };
+        let mut engines = vec!["reference"];
+        engines.extend(runs.iter().map(|(e, _)| e.name()));
+        let values = meta.layers.iter().map(|l| l.output.layout.shape.len());
+        Report {
+            equal: difference.is_none(),
+            engines,
+            images: self.images,
+            values_compared: values.sum::<usize>() * self.images,
+            layers: meta.layers.iter().enumerate().map(row).collect(),
+            whole: cycles(meta, &runs, |r| r.cycles),
+            difference,
+        }
+    }
+}
+
+/// A share of the images, the reference's results for them, and what an engine must give them for.
 struct Both<'a> {
     program: &'a Program<'a>,
     network: &'a Network,
     batch: &'a Batch,
+    /// The share's first image.
+    first: usize,
     references: &'a [Vec<LayerResult>],
     session: &'a Session<'a>,
 }
 
 impl Both<'_> {
-    /// Runs the batch on one engine; stops at the first run that differs.
+    /// Runs the share on one engine; stops at the first run that differs.
     fn run(
         &self,
         engine: Simulated,
@@ -249,7 +325,10 @@ impl Both<'_> {
     ) -> Result<(Vec<RunReport>, Option<Difference>), HostError> {
         let (meta, progress) = (&self.program.meta, self.session.progress);
         let estimate = |run: Range<usize>| meta.stream(run.len()).map_or(0, |s| s.estimated_cycles);
-        let expected = meta.runs(self.batch.len()).map(estimate).sum();
+        let expected = meta
+            .runs(self.batch.len())
+            .map(estimate)
+            .fold(0, u64::saturating_add);
         progress.begin(engine.name(), Some(expected), "cycles");
         let before = std::cell::Cell::new(0);
         let watch = |cycles| progress.at(before.get() + cycles);
@@ -292,7 +371,8 @@ impl Both<'_> {
             for image in run.clone() {
                 let want = &self.references[image][layer.network_layer].values;
                 let got = loaded.tensor(&layer.output, image - run.start)?;
-                let found = value_difference(engine, image, &layer.name, shape, want, &got);
+                let index = self.first + image;
+                let found = value_difference(engine, index, &layer.name, shape, want, &got);
                 if found.is_some() {
                     return Ok(found);
                 }
@@ -301,7 +381,7 @@ impl Both<'_> {
             if report.layers[k].saturated != wanted {
                 return Ok(Some(Difference::Saturated {
                     engine: engine.name(),
-                    images: run.clone(),
+                    images: self.first + run.start..self.first + run.end,
                     layer: layer.name.clone(),
                     reference: wanted,
                     found: report.layers[k].saturated,
@@ -343,10 +423,14 @@ fn value_difference(
     })
 }
 
-fn cycle_difference(cycle: &[RunReport], rtl: &[RunReport]) -> Option<Difference> {
+/// `first`: the first image of the first run.
+fn cycle_difference(
+    mut first: usize,
+    cycle: &[RunReport],
+    rtl: &[RunReport],
+) -> Option<Difference> {
     // Without a difference before this both engines made every run of the same program.
     assert_eq!(cycle.len(), rtl.len(), "runs of both engines");
-    let mut first = 0;
     for (c, r) in cycle.iter().zip(rtl) {
         let images = first..first + c.images as usize;
         first = images.end;
@@ -369,33 +453,6 @@ fn cycle_difference(cycle: &[RunReport], rtl: &[RunReport]) -> Option<Difference
         }
     }
     None
-}
-
-fn report(
-    meta: &ProgramMeta,
-    references: &[Vec<LayerResult>],
-    runs: &[(Simulated, Vec<RunReport>)],
-    difference: Option<Difference>,
-) -> Report {
-    let counts: Vec<Vec<u64>> = references.iter().map(|r| saturated(meta, r)).collect();
-    let row = |(k, l): (usize, &LayerInfo)| Row {
-        name: l.name.clone(),
-        mode: l.mode.clone(),
-        saturated: counts.iter().map(|c| c[k]).sum(),
-        cycles: cycles(meta, runs, |r| r.layers[k].cycles),
-    };
-    let mut engines = vec!["reference"];
-    engines.extend(runs.iter().map(|(e, _)| e.name()));
-    let values = meta.layers.iter().map(|l| l.output.layout.shape.len());
-    Report {
-        equal: difference.is_none(),
-        engines,
-        images: references.len(),
-        values_compared: values.sum::<usize>() * references.len(),
-        layers: meta.layers.iter().enumerate().map(row).collect(),
-        whole: cycles(meta, runs, |r| r.cycles),
-        difference,
-    }
 }
 
 /// Something's cycles, for each engine and each size of run that happened.

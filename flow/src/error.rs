@@ -3,7 +3,6 @@
 use cnna_hdl::error::HdlError;
 use cnna_host::HostError;
 use cnna_machine::MachineError;
-use std::path::PathBuf;
 
 /// An error of a whole path.
 #[derive(Debug, thiserror::Error)]
@@ -21,12 +20,6 @@ pub enum FlowError {
         board: String,
         /// The generator's or the tool's error.
         source: HdlError,
-    },
-    /// An input file without an image.
-    #[error("{}: no image in it: write at least one, shape (1, C, H, W)", path.display())]
-    NoImage {
-        /// The npy file.
-        path: PathBuf,
     },
     /// The simulator panicked while it recorded.
     #[error(

@@ -5,7 +5,7 @@ use crate::error::HostError;
 use crate::hang::HangDetector;
 use crate::pace::Pace;
 use crate::report::RunReport;
-use crate::tensor::Batch;
+use crate::tensor::Images;
 use cnna_machine::isa::{COMMAND_WORDS, Head, Queue};
 use cnna_machine::program::{Program, ProgramMeta, TensorInfo};
 use cnna_machine::regs::{self, DeviceError};
@@ -179,7 +179,7 @@ impl Loaded<'_, '_> {
     ///
     /// `images` are [channel][row][column] words, one image behind the other. Errors: a number of images that no stream
     /// takes, timeout (with the registers), the device's own error, interruption (device reset), the server is gone.
-    /// Panics on a part of an image; [`crate::tensor::read_input`] gives whole ones.
+    /// Panics on a part of an image; [`Images`] gives whole ones.
     pub fn run(&mut self, images: &[i16]) -> Result<RunReport, HostError> {
         let input = &self.meta.input;
         let image_len = input.layout.shape.len();
@@ -237,25 +237,25 @@ impl Loaded<'_, '_> {
         Ok(info.layout.unpack(&bytes))
     }
 
-    /// Runs a whole batch, as many images at once as the program takes, the rest one by one. Returns the results, one
-    /// behind the other, and the counters' sums.
+    /// Runs all images, as many at once as the program takes, the rest one by one, and returns the counters' sums.
     ///
-    /// `progress` is told after each run how many images are done. Errors: those of [`Loaded::run`], at the first that fails.
+    /// `results` gets each image's words, in order. `progress` is told after each run how many images are done.
+    /// Errors: those of [`Loaded::run`], of `images` and of `results`, at the first that fails.
     pub fn run_batch(
         &mut self,
-        batch: &Batch,
+        images: &mut dyn Images,
+        results: &mut dyn FnMut(&[i16]) -> Result<(), HostError>,
         mut progress: impl FnMut(usize),
-    ) -> Result<(Vec<i16>, RunReport), HostError> {
+    ) -> Result<RunReport, HostError> {
         let mut total = RunReport::default();
-        let mut words = Vec::with_capacity(batch.len() * self.meta.output().layout.shape.len());
-        for run in self.meta.runs(batch.len()) {
-            total.add(&self.run(batch.range(&run))?);
+        for run in self.meta.runs(images.count()) {
+            total.add(&self.run(&images.next(run.len())?)?);
             for image in 0..run.len() {
-                words.extend(self.output(image)?);
+                results(&self.output(image)?)?;
             }
             progress(run.end);
         }
-        Ok((words, total))
+        Ok(total)
     }
 
     fn check_error(&mut self) -> Result<(), HostError> {

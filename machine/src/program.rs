@@ -180,115 +180,95 @@ pub struct Program<'a> {
     reference: [&'a [u8]; 3],
 }
 
-fn io_error(path: &Path) -> impl Fn(std::io::Error) -> MachineError + '_ {
-    move |source| MachineError::Io {
-        path: path.into(),
-        source,
-    }
-}
-
-/// Writes a program file: to a temporary beside it, then renamed.
+/// Writes a program file in place. What is to be whole or not at all, or no regular file, takes [`write_to`].
 pub fn write(
     path: &Path,
     meta: &ProgramMeta,
     image: &[u8],
     network: &Network,
 ) -> Result<(), MachineError> {
-    write_parts(path, meta, &mut std::iter::once(image.into()), network)
+    let mut image = std::iter::once(image.into());
+    std::fs::File::create(path)
+        .and_then(|mut f| write_to(&mut f, meta, &mut image, network))
+        .map_err(|source| MachineError::Io {
+            path: path.into(),
+            source,
+        })
 }
 
-/// The same for an image that comes in parts, one behind the other, so that it is never whole in memory.
-pub fn write_parts(
-    path: &Path,
+/// Writes a program file from the writer's position 0 on; its image comes in parts, one behind the other, so that it is
+/// never whole in memory.
+pub fn write_to(
+    mut f: impl Write + Seek,
     meta: &ProgramMeta,
     image: &mut dyn Iterator<Item = Cow<'_, [u8]>>,
     network: &Network,
-) -> Result<(), MachineError> {
-    let io = io_error(path);
-    let to_toml = |what: &str, r: Result<String, toml::ser::Error>| {
-        r.map_err(|e| MachineError::Program {
-            path: path.into(),
-            message: format!("{what}: {e}"),
+) -> std::io::Result<()> {
+    let not_toml = |e| std::io::Error::other(format!("meta or network: {e}"));
+    let meta_text = toml::to_string(meta).map_err(not_toml)?;
+    let net_text = toml::to_string(network).map_err(not_toml)?;
+    f.write_all(&[0; HEADER])?;
+    let mut table = Vec::new();
+    let mut at = HEADER as u64;
+    let mut section =
+        |kind: u32, parts: &mut dyn Iterator<Item = Cow<'_, [u8]>>| -> std::io::Result<()> {
+            let start = at.next_multiple_of(ALIGN);
+            f.write_all(&vec![0; (start - at) as usize])?;
+            let mut crc = crc32fast::Hasher::new();
+            let mut len = 0;
+            for p in parts {
+                crc.update(&p);
+                f.write_all(&p)?;
+                len += p.len() as u64;
+            }
+            at = start + len;
+            table.push((kind, crc.finalize(), start, len));
+            Ok(())
+        };
+    section(0, &mut std::iter::once(meta_text.as_bytes().into()))?;
+    section(1, image)?;
+    section(2, &mut std::iter::once(net_text.as_bytes().into()))?;
+    let convs = || {
+        network.layers.iter().filter_map(|l| match &l.op {
+            Op::Conv(c) => Some(c),
+            Op::MaxPool(_) => None,
         })
     };
-    let meta_text = to_toml("meta", toml::to_string(meta))?;
-    let net_text = to_toml("network", toml::to_string(network))?;
-    let mut tmp = path.as_os_str().to_owned();
-    tmp.push(format!(".{}.tmp", std::process::id()));
-    let tmp = std::path::PathBuf::from(tmp);
-    let result = (|| {
-        let mut f = std::io::BufWriter::with_capacity(1 << 20, std::fs::File::create(&tmp)?);
-        f.write_all(&[0; HEADER])?;
-        let mut table = Vec::new();
-        let mut at = HEADER as u64;
-        let mut section =
-            |kind: u32, parts: &mut dyn Iterator<Item = Cow<'_, [u8]>>| -> std::io::Result<()> {
-                let start = at.next_multiple_of(ALIGN);
-                f.write_all(&vec![0; (start - at) as usize])?;
-                let mut crc = crc32fast::Hasher::new();
-                let mut len = 0;
-                for p in parts {
-                    crc.update(&p);
-                    f.write_all(&p)?;
-                    len += p.len() as u64;
-                }
-                at = start + len;
-                table.push((kind, crc.finalize(), start, len));
-                Ok(())
-            };
-        section(0, &mut std::iter::once(meta_text.as_bytes().into()))?;
-        section(1, image)?;
-        section(2, &mut std::iter::once(net_text.as_bytes().into()))?;
-        let convs = || {
-            network.layers.iter().filter_map(|l| match &l.op {
-                Op::Conv(c) => Some(c),
-                Op::MaxPool(_) => None,
-            })
-        };
-        section(
-            3,
-            &mut convs().flat_map(|c| c.weights.chunks(1 << 16)).map(|w| {
-                w.iter()
-                    .flat_map(|v| v.to_le_bytes())
-                    .collect::<Vec<u8>>()
-                    .into()
-            }),
-        )?;
-        section(
-            4,
-            &mut convs().map(|c| {
-                c.bias
-                    .iter()
-                    .flat_map(|v| v.to_le_bytes())
-                    .collect::<Vec<u8>>()
-                    .into()
-            }),
-        )?;
-        let mut head = Vec::with_capacity(HEADER);
-        head.extend_from_slice(MAGIC);
-        head.extend_from_slice(&FORMAT.to_le_bytes());
-        head.extend_from_slice(&(SECTIONS as u32).to_le_bytes());
-        head.extend_from_slice(&meta.accelerator().hash().to_le_bytes());
-        head.extend_from_slice(&at.to_le_bytes());
-        for (kind, crc, offset, len) in table {
-            head.extend_from_slice(&kind.to_le_bytes());
-            head.extend_from_slice(&crc.to_le_bytes());
-            head.extend_from_slice(&offset.to_le_bytes());
-            head.extend_from_slice(&len.to_le_bytes());
-        }
-        head.extend_from_slice(&crc32fast::hash(&head).to_le_bytes());
-        f.seek(SeekFrom::Start(0))?;
-        f.write_all(&head)?;
-        f.into_inner()
-            .map_err(std::io::IntoInnerError::into_error)?
-            .sync_data()?;
-        std::fs::rename(&tmp, path)
-    })();
-    if result.is_err() {
-        // Nothing half-written stays behind; the first error is the one to report.
-        let _ = std::fs::remove_file(&tmp);
+    section(
+        3,
+        &mut convs().flat_map(|c| c.weights.chunks(1 << 16)).map(|w| {
+            w.iter()
+                .flat_map(|v| v.to_le_bytes())
+                .collect::<Vec<u8>>()
+                .into()
+        }),
+    )?;
+    section(
+        4,
+        &mut convs().map(|c| {
+            c.bias
+                .iter()
+                .flat_map(|v| v.to_le_bytes())
+                .collect::<Vec<u8>>()
+                .into()
+        }),
+    )?;
+    let mut head = Vec::with_capacity(HEADER);
+    head.extend_from_slice(MAGIC);
+    head.extend_from_slice(&FORMAT.to_le_bytes());
+    head.extend_from_slice(&(SECTIONS as u32).to_le_bytes());
+    head.extend_from_slice(&meta.accelerator().hash().to_le_bytes());
+    head.extend_from_slice(&at.to_le_bytes());
+    for (kind, crc, offset, len) in table {
+        head.extend_from_slice(&kind.to_le_bytes());
+        head.extend_from_slice(&crc.to_le_bytes());
+        head.extend_from_slice(&offset.to_le_bytes());
+        head.extend_from_slice(&len.to_le_bytes());
     }
-    result.map_err(io)
+    head.extend_from_slice(&crc32fast::hash(&head).to_le_bytes());
+    f.seek(SeekFrom::Start(0))?;
+    f.write_all(&head)?;
+    f.flush()
 }
 
 fn u32_at(b: &[u8], at: usize) -> u32 {

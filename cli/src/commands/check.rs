@@ -30,11 +30,11 @@ pub struct Check {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Random images (default: enough for every stream of the program), or only the first images of the input.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = super::images)]
     images: Option<usize>,
-    /// What to compare with the reference.
-    #[arg(long, value_enum, value_delimiter = ',', default_values = ["reference", "cycle", "rtl"])]
-    engines: Vec<Engine>,
+    /// What to compare with the reference, which always runs: some of reference, cycle and rtl, with commas between them.
+    #[arg(long, value_name = "LIST", value_parser = engines, default_value = "reference,cycle,rtl")]
+    engines: Engines,
     /// Seconds without progress after which an engine counts as hung.
     #[arg(long, default_value_t = 60)]
     timeout: u64,
@@ -42,27 +42,36 @@ pub struct Check {
     json: JsonArguments,
 }
 
-/// An engine to compare.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Engine {
-    /// Plain integer loops; always part of the comparison.
-    Reference,
-    /// The cycle-level simulator.
-    Cycle,
-    /// The RTL itself, by Verilator.
-    Rtl,
+/// Engines to compare with the reference.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Engines(pub Vec<Simulated>);
+
+fn engines(text: &str) -> Result<Engines, String> {
+    let mut found = Vec::new();
+    for name in text.split(',').map(str::trim) {
+        match Simulated::named(name) {
+            Some(engine) => found.push(engine),
+            None if name == "reference" => {}
+            None => {
+                return Err(format!(
+                    "`{name}` is no engine: give some of reference, cycle and rtl, as in reference,cycle"
+                ));
+            }
+        }
+    }
+    Ok(Engines(found))
 }
 
 impl Check {
     /// A comparison of an input file's first images.
     #[cfg(feature = "train")]
-    pub fn new(program: PathBuf, input: PathBuf, images: usize, engines: Vec<Engine>) -> Self {
+    pub fn new(program: PathBuf, input: PathBuf, images: usize, engines: Vec<Simulated>) -> Self {
         Check {
             program,
             input: Some(input),
             seed: 1,
             images: Some(images),
-            engines,
+            engines: Engines(engines),
             timeout: 60,
             json: JsonArguments::default(),
         }
@@ -70,8 +79,11 @@ impl Check {
 
     /// Runs all engines; status 1 when they differ.
     pub fn run(self) -> Result<ExitCode> {
+        let mut inputs = vec![self.program.as_path()];
+        inputs.extend(self.input.as_deref());
+        self.json.check_places(&inputs, &[])?;
         let report = self.compare_all()?;
-        self.json.report(text(&report).trim_end(), &report)?;
+        self.json.report(text(&report).trim_end(), &report, &[])?;
         Ok(ExitCode::from(u8::from(!report.equal)))
     }
 
@@ -81,7 +93,7 @@ impl Check {
         let program = Program::parse(&self.program, &bytes)?;
         let meta = &program.meta;
         let every_stream = meta.streams.iter().map(|s| s.images).sum();
-        let batch = images::read_or_random(
+        let mut images = images::read_or_random(
             self.input.as_deref(),
             meta,
             self.images,
@@ -94,19 +106,7 @@ impl Check {
             progress: &Bar::new(),
             timeout: Duration::from_secs(self.timeout),
         };
-        let wanted = |s: &Simulated| self.engines.iter().any(|e| e.simulated() == Some(*s));
-        let engines: Vec<Simulated> = Simulated::ALL.into_iter().filter(wanted).collect();
-        Ok(compare(&program, &batch, &engines, &session)?)
-    }
-}
-
-impl Engine {
-    fn simulated(self) -> Option<Simulated> {
-        match self {
-            Engine::Reference => None,
-            Engine::Cycle => Some(Simulated::Cycle),
-            Engine::Rtl => Some(Simulated::Rtl),
-        }
+        Ok(compare(&program, &mut *images, &self.engines.0, &session)?)
     }
 }
 
@@ -147,6 +147,13 @@ fn text(r: &Report) -> String {
     match &r.difference {
         Some(d) => {
             let _ = write!(s, "\ndifferent: {d}");
+        }
+        None if r.engines.len() < 2 => {
+            let _ = write!(
+                s,
+                "\nnothing compared: the reference alone ran {} image(s), {} values each; name a second engine, as in --engines reference,cycle",
+                r.images, r.values_compared
+            );
         }
         None => {
             let _ = write!(

@@ -1,9 +1,10 @@
 //! `cnna compile`: a model and a board become one program file.
 
-use super::{BoardArguments, JsonArguments, writable};
+use super::{BoardArguments, JsonArguments};
 use crate::progress;
 use anyhow::{Context, Result, bail};
 use cnna_compile::{Options, import, zoo};
+use cnna_host::files;
 use cnna_machine::layer::Network;
 use cnna_machine::num::Word;
 use cnna_machine::program::{self, Stream};
@@ -57,7 +58,8 @@ struct Report<'a> {
 impl Compile {
     /// Compiles and writes the program file.
     pub fn run(self) -> Result<ExitCode> {
-        writable(&self.output)?;
+        let inputs = [Path::new(&self.model), Path::new(&self.board.board)];
+        self.json.check_places(&inputs, &[&self.output])?;
         let board = self.board.load()?;
         let spinner = progress::spinner(&format!("compiling {}", self.model));
         let network = load_network(&self.model, self.seed, board.accelerator.word)?;
@@ -69,7 +71,9 @@ impl Compile {
         let compiled = cnna_compile::compile(&network, &board, &options)
             .with_context(|| format!("{} for {}", self.model, board.name))?;
         let (meta, image) = (&compiled.meta, &compiled.image);
-        program::write_parts(&self.output, meta, &mut image.parts(), &network)?;
+        files::write_seekable(&self.output, |w| {
+            program::write_to(w, meta, &mut image.parts(), &network)
+        })?;
         spinner.finish_and_clear();
         let report = Report {
             program: &self.output,
@@ -114,7 +118,7 @@ impl Compile {
                 board.name
             );
         }
-        self.json.report(&text, &report)?;
+        self.json.report(&text, &report, &[&self.output])?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -44,6 +44,7 @@ struct Commands {
 impl Inspect {
     /// Prints the program's contents.
     pub fn run(self) -> Result<ExitCode> {
+        self.json.check_places(&[&self.program], &[])?;
         let bytes = files::map_program(&self.program)?;
         let program = Program::parse(&self.program, &bytes)?;
         let meta = &program.meta;
@@ -56,7 +57,7 @@ impl Inspect {
             memory: memory::map(&program, &streams[0]).with_context(name)?,
             commands: meta.streams.iter().zip(&streams).map(count).collect(),
         };
-        self.json.report(text(&report).trim_end(), &report)?;
+        self.json.report(text(&report).trim_end(), &report, &[])?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -1,13 +1,13 @@
 //! `cnna report`: a program's run as one HTML page that shows where the time goes.
 
-use super::{JsonArguments, writable};
+use super::JsonArguments;
 use crate::progress::Bar;
 use anyhow::{Context, Result, bail};
 use cnna_flow::{Session, devices, images};
 use cnna_host::{files, signals};
 use cnna_machine::program::Program;
 use cnna_report::{Report, page};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -44,13 +44,15 @@ pub struct Page {
 impl Page {
     /// Runs the program on one image and writes the page.
     pub fn run(self) -> Result<ExitCode> {
-        writable(&self.output)?;
+        let mut inputs = vec![self.program.as_path(), Path::new(&self.device)];
+        inputs.extend(self.input.as_deref());
+        self.json.check_places(&inputs, &[&self.output])?;
         if self.device == "reference" {
             bail!("--device reference counts no cycles: use cycle, rtl or a board's device");
         }
         let bytes = files::map_program(&self.program)?;
         let program = Program::parse(&self.program, &bytes)?;
-        let batch =
+        let mut images =
             images::read_or_random(self.input.as_deref(), &program.meta, Some(1), 1, self.seed)?;
         let stop = signals::stop_flag()?;
         let session = Session {
@@ -58,13 +60,14 @@ impl Page {
             progress: &Bar::new(),
             timeout: Duration::from_secs(self.timeout),
         };
-        let (_, counters) = devices::run_on(&self.device, &program, &batch, &session)?;
+        let (images, results) = (&mut *images, &mut |_: &[i16]| Ok(()));
+        let counters = devices::run_on(&self.device, &program, images, results, &session)?;
         let report = Report::new(&program, &counters, &self.device, &self.image())
             .with_context(|| self.program.display().to_string())?;
         let html = page(&report)?;
         files::write_whole(&self.output, |w| w.write_all(html.as_bytes()))?;
         let text = format!("{}: {}", self.output.display(), report.headline());
-        self.json.report(&text, &report)?;
+        self.json.report(&text, &report, &[&self.output])?;
         Ok(ExitCode::SUCCESS)
     }
 

@@ -1,13 +1,14 @@
 //! `cnna run`: a program on a device, images in, results out.
 
-use super::{JsonArguments, writable};
+use super::JsonArguments;
 use crate::progress::Bar;
 use anyhow::{Result, bail};
 use cnna_flow::{Session, devices, images, reference, trace};
 use cnna_host::report::Summary;
-use cnna_host::{files, signals, tensor};
+use cnna_host::tensor::{Images, Results};
+use cnna_host::{files, signals};
 use cnna_machine::program::Program;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -18,7 +19,10 @@ use std::time::Duration;
   cnna run model.cnna --device cycle --input x.npy -o y.npy --json run.json
   cnna run model.cnna --device cycle --input x.npy --images 1 -o y.npy --trace t.json   # then open t.json in Perfetto
   cnna run model.cnna --device rtl --input x.npy --images 3 -o y.npy --raw
-  cnna run model.cnna --device uio0 --input x.npy -o y.npy")]
+  cnna run model.cnna --device uio0 --input x.npy -o y.npy
+
+Columns, in cycles of the layer: busy (the array takes a step), wait load (it waits for activations), wait weigh (for weights),
+wait store (for the store). MAC/*: multiply-accumulates per DSP and cycle; saturated: results that saturation changed.")]
 pub struct Run {
     /// A program file written by `cnna compile`.
     program: PathBuf,
@@ -29,7 +33,7 @@ pub struct Run {
     #[arg(long)]
     input: PathBuf,
     /// Only the first images of the batch.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = super::images)]
     images: Option<usize>,
     /// Results: npy, (N, C, H, W) or (N, n), float32.
     #[arg(short, long)]
@@ -50,31 +54,39 @@ pub struct Run {
 impl Run {
     /// Runs the batch and writes the results.
     pub fn run(self) -> Result<ExitCode> {
-        writable(&self.output)?;
-        self.trace.iter().try_for_each(|t| writable(t))?;
+        if self.trace.is_some() && self.device != "cycle" {
+            bail!(
+                "--trace needs --device cycle: {} does not tell when its queues work",
+                self.device
+            );
+        }
+        let inputs = [&self.program, &self.input, Path::new(&self.device)];
+        let mut outputs = vec![self.output.as_path()];
+        outputs.extend(self.trace.as_deref());
+        self.json.check_places(&inputs, &outputs)?;
         let bytes = files::map_program(&self.program)?;
         let program = Program::parse(&self.program, &bytes)?;
-        let batch = images::read(&self.input, &program.meta, self.images)?;
+        let mut images = images::read(&self.input, &program.meta, self.images)?;
         let stop = signals::stop_flag()?;
         let session = Session {
             stop: &stop,
             progress: &Bar::new(),
             timeout: Duration::from_secs(self.timeout),
         };
-        let (words, report) = match (self.device.as_str(), &self.trace) {
-            ("cycle", Some(path)) => {
-                let (words, report, timeline) = devices::run_recorded(&program, &batch, &session)?;
-                trace::write(path, &timeline, &program.meta)?;
-                (words, report)
-            }
-            (name, Some(_)) => {
-                bail!("--trace needs --device cycle: {name} does not tell when its queues work")
-            }
-            ("reference", None) => reference::run(&program, &batch, &session)?,
-            (name, None) => devices::run_on(name, &program, &batch, &session)?,
-        };
         let meta = &program.meta;
-        tensor::write_output(&self.output, meta.output(), &words, self.raw)?;
+        let mut results = Results::create(&self.output, meta.output(), images.count(), self.raw)?;
+        let sink = &mut |words: &[i16]| results.push(words);
+        let images = &mut images;
+        let report = match (self.device.as_str(), &self.trace) {
+            ("cycle", Some(path)) => {
+                let (report, timeline) = devices::run_recorded(&program, images, sink, &session)?;
+                trace::write(path, &timeline, meta)?;
+                report
+            }
+            ("reference", _) => reference::run(&program, images, sink, &session)?,
+            (name, _) => devices::run_on(name, &program, images, sink, &session)?,
+        };
+        results.finish()?;
         let summary = Summary::new(&meta.name, &meta.board, &self.device, &report);
         let text = match self.device.as_str() {
             "reference" => format!(
@@ -83,7 +95,7 @@ impl Run {
             ),
             _ => summary.table(meta.accelerator().dsps()),
         };
-        self.json.report(&text, &summary)?;
+        self.json.report(&text, &summary, &outputs)?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -5,7 +5,7 @@ use crate::progress::Bar;
 use anyhow::{Result, bail};
 use cnna_flow::{Session, Simulated};
 use cnna_host::serve::Server;
-use cnna_host::signals;
+use cnna_host::{files, signals};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use std::time::Duration;
   cnna run model.cnna --device /dev/shm/cnna0 --input x.npy -o y.npy
   cnna-host info --device /dev/shm/cnna0
 
-Ctrl-C ends the server and removes the file.")]
+Ctrl-C ends the server and removes the file; its status is then 130 (SIGTERM: 143).")]
 pub struct Serve {
     /// What answers: cycle or rtl.
     #[arg(long, value_parser = engine)]
@@ -50,15 +50,16 @@ impl Serve {
         self.engine.prepare(&board, &session)?;
         let mut engine = self.engine.engine(&board)?;
         let server = Server::new(&self.path, window, &mut *engine)?;
-        println!(
+        files::print(&format!(
             "serving {} of {} (configuration {:016x}), window of {window} bytes, at {}",
             self.engine.name(),
             board.name,
             board.accelerator.hash(),
             self.path.display()
-        );
+        ))?;
         server.run(&stop)?;
-        Ok(ExitCode::SUCCESS)
+        // Nothing but a signal ends it well.
+        Ok(signals::status().map_or(ExitCode::SUCCESS, ExitCode::from))
     }
 }
 

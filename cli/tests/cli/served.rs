@@ -22,13 +22,13 @@ impl Server {
         Server(child)
     }
 
-    /// Ctrl-C; true when it ended well.
+    /// Ctrl-C; true when it ended as a shell expects.
     fn interrupt(mut self) -> bool {
         let pid = self.0.id().to_string();
         let kill = std::process::Command::new("kill")
             .args(["-INT", &pid])
             .status();
-        kill.unwrap().success() && self.0.wait().unwrap().success()
+        kill.unwrap().success() && self.0.wait().unwrap().code() == Some(130)
     }
 }
 
