@@ -8,5 +8,8 @@ mod help;
 mod outputs;
 mod report;
 mod served;
+mod signals;
+mod small;
+mod stream;
 mod trace;
 mod workplace;
