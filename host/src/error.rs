@@ -76,7 +76,7 @@ pub enum HostError {
         message: String,
     },
     /// A shared file without a server.
-    #[error("{}: no server answers: start one, for example `cnna serve --engine cycle --board ultra96 --path {}`", path.display(), path.display())]
+    #[error("no server answers at {}: start one there, for example `cnna serve --engine cycle --board ultra96 --path ...`", path.display())]
     NotServed {
         /// The shared file.
         path: PathBuf,

@@ -340,6 +340,10 @@ fn refuse_foreign_file(path: &Path) -> Result<(), HostError> {
         Ok(m) => m,
     };
     if !meta.is_file() || meta.len() <= regs::BLOCK_BYTES as u64 {
+        // What somebody cut short while a server had it is told by the lock that the server left.
+        if meta.is_file() && lock_path(path).exists() {
+            return Ok(());
+        }
         return Err(foreign());
     }
     let file = File::options()

@@ -95,7 +95,7 @@ impl ServerLock {
 /// Where the server of `path` keeps its lock.
 pub(crate) fn lock_path(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
+    name.push(".cnna-lock");
     name.into()
 }
 
