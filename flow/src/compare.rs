@@ -197,7 +197,7 @@ pub fn compare(
     session: &Session<'_>,
 ) -> Result<Report, FlowError> {
     let meta = &program.meta;
-    let network = program.network()?;
+    let network = reference::network(program)?;
     let each: usize = network.layers.iter().map(|l| l.output.len()).sum();
     // Whole runs, so that shares change nothing but the memory.
     let share = (SHARE / each.max(1) / meta.batch()).max(1) * meta.batch();

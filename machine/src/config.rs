@@ -172,15 +172,21 @@ impl Board {
         let board: Board = table
             .try_into()
             .map_err(|e: toml::de::Error| bad(e.to_string()))?;
-        board.accelerator.validate()?;
-        board.memory.validate()?;
-        if !(1.0..=1000.0).contains(&board.clock_mhz) {
+        board.validate()?;
+        Ok(board)
+    }
+
+    /// Checks every range; derived sizes may then be trusted.
+    pub fn validate(&self) -> Result<(), MachineError> {
+        self.accelerator.validate()?;
+        self.memory.validate()?;
+        if !(1.0..=1000.0).contains(&self.clock_mhz) {
             return Err(MachineError::config(
                 "clock_mhz",
-                format!("{} is outside 1..=1000", board.clock_mhz),
+                format!("{} is outside 1..=1000", self.clock_mhz),
             ));
         }
-        Ok(board)
+        Ok(())
     }
 
     /// Refuses a configuration that the chip cannot hold.

@@ -24,6 +24,20 @@ impl TensorLayout {
             word_bytes: accelerator.word.bytes(),
         }
     }
+    /// It is the layout that its shape has on `accelerator`, and its bytes can be counted.
+    pub fn is_sound(&self, accelerator: &Accelerator) -> bool {
+        // Everything lies in a window of at most 4 GiB.
+        let side = |n: usize| (1..=1usize << 32).contains(&n);
+        let Shape { c, h, w } = self.shape;
+        side(c)
+            && side(h)
+            && side(w)
+            && *self == TensorLayout::new(self.shape, accelerator)
+            && [c, h, self.word_bytes]
+                .into_iter()
+                .try_fold(self.padded_w, usize::checked_mul)
+                .is_some()
+    }
     /// Bytes between rows.
     pub fn row_bytes(&self) -> usize {
         self.shape.c * self.channel_bytes()

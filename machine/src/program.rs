@@ -24,6 +24,8 @@ const MAGIC: &[u8; 8] = b"CNNAPROG";
 const FORMAT: u32 = 2;
 const ALIGN: u64 = 4096;
 const SECTIONS: usize = 5;
+/// The cycle counter wraps; no run is estimated to wrap it more often.
+const MOST_WRAPS: u64 = 16;
 const HEADER: usize = 32 + SECTIONS * 24 + 4;
 
 /// A tensor in the window.
@@ -155,8 +157,27 @@ impl ProgramMeta {
             [1, n] => (2..=most).contains(&n),
             _ => false,
         };
+        let tensors = || std::iter::once(&self.input).chain(self.layers.iter().map(|l| &l.output));
         if self.layers.is_empty() {
             Some("it has no layer")
+        } else if self.board.validate().is_err() {
+            Some("its board is out of range")
+        } else if tensors().any(|t| !t.layout.is_sound(self.accelerator())) {
+            Some("a tensor's layout is not that of its shape")
+        } else if self.layers.iter().any(|l| {
+            // Bytes of the window bound every tensor; these are for people, and must be countable.
+            [l.input.h, l.input.w]
+                .into_iter()
+                .try_fold(l.input.c, usize::checked_mul)
+                .is_none()
+        }) {
+            Some("a layer's input is too large")
+        } else if self
+            .streams
+            .iter()
+            .any(|s| s.estimated_cycles > u64::from(u32::MAX) * MOST_WRAPS)
+        {
+            Some("a stream's estimate is beyond any run")
         } else if !sized {
             Some(
                 "its streams are not one for a single image and at most one for as many as the machine takes",
@@ -353,10 +374,13 @@ impl<'a> Program<'a> {
         let (mut weights, mut biases) = (self.reference[1], self.reference[2]);
         for l in &mut net.layers {
             let Op::Conv(c) = &mut l.op else { continue };
-            let n = c.oc * l.input.c * c.window.kernel[0] * c.window.kernel[1];
+            let [kh, kw] = c.window.kernel;
+            let bytes = [c.oc, l.input.c, kh, kw]
+                .into_iter()
+                .try_fold(2, usize::checked_mul);
             let (Some((w, wr)), Some((b, br))) = (
-                weights.split_at_checked(n * 2),
-                biases.split_at_checked(c.oc * 8),
+                bytes.and_then(|n| weights.split_at_checked(n)),
+                c.oc.checked_mul(8).and_then(|n| biases.split_at_checked(n)),
             ) else {
                 return Err(bad(format!("layer {}: weights are missing", l.name)));
             };

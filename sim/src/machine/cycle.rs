@@ -12,7 +12,7 @@ use crate::timeline::Track;
 use cnna_machine::config::port;
 use cnna_machine::isa::{self, Body, Queue, store_kind};
 use cnna_machine::memory::{MOST_PORTS, Signals, channel, on};
-use cnna_machine::regs;
+use cnna_machine::regs::{self, RECORD_BYTES};
 use std::rc::Rc;
 
 impl Machine {
@@ -250,8 +250,11 @@ impl Machine {
             }
             if let Body::Store(s) = &e.body {
                 let at = s.ddr as u32 as usize;
-                for (i, v) in before.record().iter().enumerate() {
-                    window[at + i * 4..][..4].copy_from_slice(&v.to_le_bytes());
+                // A record that leaves the window is an error that the burst finds.
+                if let Some(record) = window.get_mut(at..at + RECORD_BYTES) {
+                    for (dest, v) in record.chunks_exact_mut(4).zip(before.record()) {
+                        dest.copy_from_slice(&v.to_le_bytes());
+                    }
                 }
             }
         }
