@@ -119,11 +119,6 @@ fn programs_that_contradict_themselves_end_in_a_result_or_one_error() {
             "inspect m.cnna",
         ] {
             if let Err(e) = ends_well(&w, command) {
-                std::fs::copy(
-                    w.path("m.cnna"),
-                    std::env::temp_dir().join(format!("bad-{seed}.cnna")),
-                )
-                .unwrap();
                 wrong.push(format!("{seed}: {e}"));
             }
         }
