@@ -5,33 +5,7 @@
 use crate::num::Word;
 use serde::{Deserialize, Serialize};
 
-/// Channels, rows and columns of one image's activation tensor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Shape {
-    /// Channels.
-    pub c: usize,
-    /// Rows.
-    pub h: usize,
-    /// Columns.
-    pub w: usize,
-}
-
-impl Shape {
-    /// Elements of the tensor.
-    pub fn len(&self) -> usize {
-        self.c * self.h * self.w
-    }
-    /// True when a dimension is zero.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-impl std::fmt::Display for Shape {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}x{}x{}", self.c, self.h, self.w)
-    }
-}
+pub use crate::layout::Shape;
 
 /// Zero (convolution) or never-winning (max pooling) border, in pixels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,10 +2,114 @@
 //! a group of channels, is a single burst.
 
 use crate::config::Accelerator;
-use crate::layer::Shape;
+use serde::{Deserialize, Serialize};
+
+/// Channels, rows and columns of one image's activation tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Shape {
+    /// Channels.
+    pub c: usize,
+    /// Rows.
+    pub h: usize,
+    /// Columns.
+    pub w: usize,
+}
+
+impl Shape {
+    /// From channels, rows and columns.
+    pub fn of([c, h, w]: [usize; 3]) -> Self {
+        Shape { c, h, w }
+    }
+    /// Channels, rows and columns.
+    pub fn sides(&self) -> [usize; 3] {
+        [self.c, self.h, self.w]
+    }
+    /// Elements of the tensor; as many as can be counted.
+    pub fn len(&self) -> usize {
+        self.c.saturating_mul(self.h).saturating_mul(self.w)
+    }
+    /// True when a dimension is zero.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl std::fmt::Display for Shape {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}x{}x{}", self.c, self.h, self.w)
+    }
+}
+
+/// An array over a tensor's elements [channel][row][column]: its shape as the user sees it, and where its elements lie.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArrayLayout {
+    /// The array's shape, without the batch.
+    pub dims: Vec<usize>,
+    /// Nested loops over the array's elements, the last innermost: (count, distance in the tensor).
+    pub axes: Vec<(usize, usize)>,
+    /// Position of the array's first element in the tensor.
+    pub first: usize,
+}
+
+impl ArrayLayout {
+    /// [channel][row][column] itself.
+    pub fn plain(s: Shape) -> Self {
+        ArrayLayout {
+            dims: s.sides().to_vec(),
+            axes: vec![(s.len(), 1)],
+            first: 0,
+        }
+    }
+
+    /// Elements.
+    pub fn len(&self) -> usize {
+        self.axes
+            .iter()
+            .fold(1, |n: usize, (count, _)| n.saturating_mul(*count))
+    }
+
+    /// True without an element.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The tensor's position of every element, in the array's order.
+    pub fn offsets(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.len()).map(|mut n| {
+            let mut at = self.first;
+            for &(count, distance) in self.axes.iter().rev() {
+                at += n % count * distance;
+                n /= count;
+            }
+            at
+        })
+    }
+
+    /// Checks that the array lies in a tensor of that shape. Errors: what contradicts what.
+    pub fn check(&self, tensor: Shape) -> Result<(), String> {
+        let dims = self.dims.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
+        if dims != Some(self.len()) || self.is_empty() {
+            return Err(format!(
+                "an array of shape {:?} with {} elements",
+                self.dims,
+                self.len()
+            ));
+        }
+        let last = self
+            .axes
+            .iter()
+            .try_fold(self.first, |at, &(count, distance)| {
+                at.checked_add((count - 1).checked_mul(distance)?)
+            });
+        match last.is_some_and(|l| l < tensor.len()) {
+            true => Ok(()),
+            false => Err(format!("an array that leaves its tensor {tensor}")),
+        }
+    }
+}
 
 /// An activation tensor of one image in the memory window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TensorLayout {
     /// Logical shape.
     pub shape: Shape,
