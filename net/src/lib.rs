@@ -7,6 +7,7 @@
 //! op/NAME.rs  one operator: attributes, shape rule, integer reference, multiply-accumulates, a random instance
 //! random.rs   random graphs of them
 //! run.rs      the reference run over all nodes
+//! zoo/        built-in topologies with weights from a seed
 //! file.rs     the graph as bytes, for the program file
 //! ```
 
@@ -19,6 +20,7 @@ pub mod random;
 pub mod run;
 pub mod values;
 pub mod window;
+pub mod zoo;
 
 pub use activation::Activation;
 pub use cnna_machine::layout::{ArrayLayout, Shape};
