@@ -229,6 +229,7 @@ fn values_neither_vanish_nor_saturate() {
         ("zoo:densenet121@56", Word::W16),
         ("zoo:yolov4-tiny@96", Word::W16),
         ("zoo:yolov8n@96/2", Word::W16),
+        ("zoo:yolov8n@160/2", Word::W16),
     ] {
         let g = network(name, 1, word).unwrap();
         check_consistent(&g);

@@ -46,9 +46,9 @@ pub(super) fn yolov4_tiny(b: &mut Builder, divisor: usize) {
 }
 
 /// Mean square in front of every SiLU: about where trained networks have it.
-const BEFORE_SILU: f64 = 2.25;
+const BEFORE_SILU: f64 = 4.0;
 /// Mean square for which all tensors behind a SiLU have their format: those that are added up are the largest.
-const BEHIND_SILU: f64 = 2.0;
+const BEHIND_SILU: f64 = 8.0;
 
 /// Source: the model's description by its authors (Jocher et al. 2023); width 1/4, depth 1/3, 80 classes.
 pub(super) fn yolov8n(b: &mut Builder, divisor: usize) {
@@ -90,7 +90,9 @@ pub(super) fn yolov8n(b: &mut Builder, divisor: usize) {
 }
 
 fn silu(b: &mut Builder, name: &str, x: TensorId, oc: usize, k: usize, stride: usize) -> TensorId {
-    let spec = conv(oc, k, stride).linear().power(BEFORE_SILU);
+    // A bit of room: over so many layers what each has drifts from what it was meant to have.
+    let room = b.frac_for(4.0 * BEFORE_SILU);
+    let spec = conv(oc, k, stride).linear().power(BEFORE_SILU).frac(room);
     let y = b.conv(&format!("{name}.conv"), x, spec);
     let frac = b.frac_for(BEHIND_SILU);
     b.table(&format!("{name}.silu"), y, Function::Silu, frac)
@@ -132,7 +134,12 @@ fn pyramid(b: &mut Builder, name: &str, x: TensorId) -> TensorId {
     let mut parts = vec![silu(b, &format!("{name}.cv1"), x, oc / 2, 1, 1)];
     for i in 0..3 {
         let x = parts[parts.len() - 1];
-        parts.push(b.max_pool(&format!("{name}.pool{i}"), x, window));
+        let y = b.max_pool(&format!("{name}.pool{i}"), x, window);
+        // Maxima of maxima are hardly larger.
+        if i > 0 {
+            b.set_power(y, b.power(x));
+        }
+        parts.push(y);
     }
     let x = b.concat(&format!("{name}.concat"), &parts);
     silu(b, &format!("{name}.cv2"), x, oc, 1, 1)
