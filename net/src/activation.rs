@@ -15,8 +15,10 @@ pub enum Activation {
     /// `min(hi, max(lo, y))`; a bound of plus or minus infinity is none.
     Clip {
         /// Lower bound.
+        #[serde(with = "crate::values::real")]
         lo: f32,
         /// Upper bound.
+        #[serde(with = "crate::values::real")]
         hi: f32,
     },
     /// `y` where it is not negative, else `slope * y`.
@@ -167,6 +169,18 @@ impl Activation {
             Activation::Relu => Some([0, max]),
             Activation::Clip { lo, hi } => Some([bound(*lo), bound(*hi)]),
             _ => None,
+        }
+    }
+
+    /// Checks what may follow in a node of so many output channels. Errors: slopes of another number; a table, which has a
+    /// node of its own because it lies between two formats.
+    pub fn check(&self, channels: usize) -> Result<(), String> {
+        match self {
+            Activation::PRelu(m) if ![1, channels].contains(&m.len()) => {
+                Err(format!("it has {} slopes for {channels} channels", m.len()))
+            }
+            Activation::Table(f) => Err(format!("{f:?} does not follow in the same node")),
+            _ => Ok(()),
         }
     }
 

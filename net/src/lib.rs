@@ -5,6 +5,7 @@
 //! graph.rs    tensors, nodes, inputs and outputs; building one node by node
 //! values.rs   an operator's constants: reals before quantisation, words after
 //! op/NAME.rs  one operator: attributes, shape rule, integer reference, multiply-accumulates, a random instance
+//! random.rs   random graphs of them
 //! run.rs      the reference run over all nodes
 //! file.rs     the graph as bytes, for the program file
 //! ```
@@ -14,6 +15,7 @@ pub mod error;
 pub mod file;
 pub mod graph;
 pub mod op;
+pub mod random;
 pub mod run;
 pub mod values;
 pub mod window;
