@@ -52,12 +52,18 @@ pub fn network(graph: &Graph, a: &Accelerator) -> Result<(), CompileError> {
                 )));
             }
         }
-        if n.op.constants().iter().any(|v| v.reals().is_some()) && !matches!(&n.op, Op::Activate(_))
+        // Slopes stay real until they meet the words that they multiply.
+        let multiplied = match &n.op {
+            Op::Conv(_) | Op::ConvTranspose(_) => 2,
+            _ => 0,
+        };
+        if n.op
+            .constants()
+            .iter()
+            .take(multiplied)
+            .any(|v| v.reals().is_some())
         {
-            let only_slopes = n.op.constants().iter().take(2).all(|v| v.reals().is_none());
-            if !only_slopes {
-                return Err(bad("its constants are not quantised".into()));
-            }
+            return Err(bad("its constants are not quantised".into()));
         }
         if let Some(w) = window(n) {
             check_window(w).map_err(bad)?;

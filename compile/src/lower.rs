@@ -192,6 +192,14 @@ impl<'b, 'a> Build<'b, 'a> {
         self.buffers.len() - 1
     }
 
+    /// The first columns of a tensor, to write.
+    pub fn narrow(&mut self, of: BufferId, columns: usize) -> BufferId {
+        let mut part = self.buffers[of].clone();
+        part.layout.shape.w = columns;
+        self.buffers.push(part);
+        self.buffers.len() - 1
+    }
+
     /// Shape as it lies in memory: a fully connected layer's output may be one row.
     pub fn shape(&self, b: BufferId) -> Shape {
         self.buffers[b].layout.shape
@@ -292,40 +300,65 @@ impl<'b, 'a> Build<'b, 'a> {
     }
 
     /// Each result a weighted sum of the values at its place in up to four tensors. Weights are [channel][source], or
-    /// [source] for all channels alike. Errors: see [`Build::linear`].
+    /// [source] for all channels alike; one beyond the word counts several times, in as many steps.
+    ///
+    /// Errors: see [`Build::linear`].
     pub fn each(
         &mut self,
         inputs: &[BufferId],
-        weights: &[i16],
+        weights: &[i64],
         bias: i64,
         shift: i32,
         relu: bool,
         output: BufferId,
     ) -> Result<(), CompileError> {
         let c = self.shape(output).c;
+        let most = self.word().max();
+        let times = weights
+            .iter()
+            .map(|w| (w.abs() + most - 1) / most)
+            .max()
+            .unwrap_or(1)
+            .max(1);
+        // Sources are planes, of which there are 1, 2 or 4; steps go round them.
+        let planes = inputs.len().next_power_of_two();
+        let columns = match times {
+            1 => inputs.len(),
+            _ => planes * times as usize,
+        };
+        let sources = weights.chunks_exact(inputs.len()).cycle().take(c);
+        let spread = |w: &[i64]| -> Vec<i16> {
+            (0..columns)
+                .map(|at| {
+                    let (turn, w) = (
+                        (at / planes) as i64,
+                        w.get(at % planes).copied().unwrap_or(0),
+                    );
+                    let share = w.abs() / times + i64::from(turn < w.abs() % times);
+                    (share * w.signum()) as i16
+                })
+                .collect()
+        };
         let l = Linear {
             outputs: c,
             groups: c,
             inputs: 1,
-            taps: [1, inputs.len()],
-            weights: weights
-                .iter()
-                .copied()
-                .cycle()
-                .take(c * inputs.len())
-                .collect(),
+            taps: [1, columns],
+            weights: sources.flat_map(spread).collect(),
             bias: vec![bias; c].into(),
             shift,
             relu,
         };
         check::linear(self.name(), &l, self.word())?;
         let taps = Taps {
-            kernel: [1, inputs.len()],
+            kernel: [1, columns],
+            // A round of all sources comes back to the same pixel.
+            dilation: [1, usize::from(columns == 1)],
             ..Taps::single()
         };
         let sources = inputs.iter().map(|&i| self.source(i)).collect();
         let mut stage = self.stage(Kind::Linear(Arc::new(l)), taps, sources, output);
-        stage.side = inputs.len() > 1;
+        stage.side = columns > 1;
         self.tiled(stage, inputs.to_vec(), output)
     }
 

@@ -93,7 +93,8 @@ pub struct Stage<'a> {
     pub taps: Taps,
     /// What it reads: channels behind each other.
     pub sources: Vec<Source>,
-    /// Sources lie side by side instead, one a tap column: result channel c sees channel c of each.
+    /// Sources lie side by side instead, as column planes that the tap columns go round: result channel c sees channel c of
+    /// each.
     pub side: bool,
     /// Its output in memory.
     pub output: TensorInfo,
@@ -163,7 +164,7 @@ impl<'a> Stage<'a> {
 
     /// Rows or columns of the map from the first to the last tap.
     pub fn span(&self, axis: usize) -> usize {
-        if self.side {
+        if self.side && axis == 1 {
             return 1;
         }
         (self.taps.kernel[axis] - 1) * self.taps.dilation[axis] + 1

@@ -46,7 +46,7 @@ pub fn split(f: &Activation, frac: i32, word: Word) -> Option<Split> {
     })
 }
 
-/// The passes that are left, from one tensor to another. Errors: slopes in words of 8 bits.
+/// The passes that are left, from one tensor to another.
 pub fn passes(
     b: &mut Build<'_, '_>,
     split: &Split,
@@ -88,41 +88,20 @@ pub fn passes(
     Ok(())
 }
 
-/// `y >= 0 ? y : (y * m + 2^14) >> 15` is `(y * m + max(0, y) * (2^15 - m) + 2^14) >> 15`; what exceeds a weight counts twice
-/// or three times.
+/// `y >= 0 ? y : (y * m + 2^14) >> 15` is `(y * m + max(0, y) * (2^15 - m) + 2^14) >> 15`.
 fn slopes(
     b: &mut Build<'_, '_>,
     slopes: &[i32],
     from: BufferId,
     to: BufferId,
 ) -> Result<(), CompileError> {
-    if b.word() == Word::W8 {
-        return Err(b.unsupported(
-            "a slope for negative values needs words of 16 bits on this machine: use --set word=16",
-        ));
-    }
     let positive = b.temporary_like(from);
     b.each(&[from], &[1], 0, 0, true, positive)?;
-    const LARGEST: i32 = i16::MAX as i32;
-    let rest = |m: &i32| (1 << 15) - m;
-    let times = slopes
+    let weights: Vec<i64> = slopes
         .iter()
-        .map(rest)
-        .max()
-        .unwrap_or(0)
-        .div_euclid(LARGEST + 1)
-        + 1;
-    let mut inputs = vec![from];
-    inputs.extend((0..times).map(|_| positive));
-    let weights: Vec<i16> = slopes
-        .iter()
-        .flat_map(|m| {
-            let (share, over) = (rest(m) / times, rest(m) % times);
-            let part = move |t| (share + i32::from(t < over)) as i16;
-            std::iter::once(*m as i16).chain((0..times).map(part))
-        })
+        .flat_map(|&m| [m.into(), (1 << 15) - i64::from(m)])
         .collect();
-    b.each(&inputs, &weights, 0, 15, false, to)
+    b.each(&[from, positive], &weights, 0, 15, false, to)
 }
 
 pub fn lower(b: &mut Build<'_, '_>, n: &Node, a: &Activate) -> Result<(), CompileError> {

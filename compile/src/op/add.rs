@@ -8,6 +8,8 @@ use cnna_net::op::Add;
 
 /// Most operands of one pass.
 const MOST: usize = 4;
+/// Most steps for one operand.
+const MOST_TIMES: u64 = 64;
 
 pub fn lower(b: &mut Build<'_, '_>, n: &Node, a: &Add) -> Result<(), CompileError> {
     if n.inputs.len() > MOST {
@@ -18,24 +20,21 @@ pub fn lower(b: &mut Build<'_, '_>, n: &Node, a: &Add) -> Result<(), CompileErro
     }
     let fracs: Vec<i32> = n.inputs.iter().map(|&t| b.frac(t)).collect();
     let (weights, finest) = a.weights(&fracs);
-    let largest = b.word().max();
-    let words: Option<Vec<i16>> = weights
+    if weights
         .iter()
-        .map(|&w| (w.abs() <= largest).then_some(w as i16))
-        .collect();
-    let Some(words) = words else {
+        .any(|w| w.unsigned_abs() > MOST_TIMES * b.word().max() as u64)
+    {
         return Err(b.unsupported(format!(
-            "its operands have {fracs:?} fraction bits, too far apart for one pass in words of {} bits: give them scales nearer to each other",
-            b.word().bits()
+            "its operands have {fracs:?} fraction bits, too far apart: give them scales nearer to each other"
         )));
-    };
+    }
     let split = activate::split(&a.activation, b.frac(n.output), b.word())
         .ok_or_else(|| b.unsupported("its activation needs a table, which this machine has not"))?;
     let shift = finest - b.frac(n.output);
     if !split.is_more() {
-        return b.each(&n.inputs, &words, 0, shift, split.relu, n.output);
+        return b.each(&n.inputs, &weights, 0, shift, split.relu, n.output);
     }
     let sum = b.temporary_like(n.output);
-    b.each(&n.inputs, &words, 0, shift, split.relu, sum)?;
+    b.each(&n.inputs, &weights, 0, shift, split.relu, sum)?;
     activate::passes(b, &split, sum, n.output)
 }

@@ -74,11 +74,13 @@ pub fn lower<'a>(
         // All columns of a phase, side by side as channels; the matrix takes the ones that exist.
         let w = o.w.div_ceil(sx);
         let frac = b.frac(output);
-        let phases: Vec<BufferId> = (0..sx)
+        let phases: Vec<BufferId> = (0..sx.min(o.w))
             .map(|_| b.temporary(Shape { c: o.c, h, w }, frac))
             .collect();
         for (px, &phase) in phases.iter().enumerate() {
-            convolve(b, n, c, [py, px], split.relu, input, phase)?;
+            // A column that does not exist must not count as saturated.
+            let to = b.narrow(phase, count(o.w, px, sx));
+            convolve(b, n, c, [py, px], split.relu, input, to)?;
         }
         interleave(b, &phases, o.w, rows)?;
     }

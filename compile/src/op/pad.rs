@@ -49,7 +49,14 @@ pub fn lower(b: &mut Build<'_, '_>, n: &Node, p: &Pad) -> Result<(), CompileErro
     padded(b, input, map, first)?;
     constant(b, input, 1, ones)?;
     padded(b, ones, inside, first)?;
-    b.each(&[map, inside], &[1, -value], value.into(), 0, false, to)
+    b.each(
+        &[map, inside],
+        &[1, -i64::from(value)],
+        value.into(),
+        0,
+        false,
+        to,
+    )
 }
 
 /// Fills a tensor with one word: a convolution of anything with weights of zero.
