@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use cnna_host::tensor::{self, Batch};
-use cnna_machine::layer::Shape;
+use cnna_machine::layout::Shape;
 use cnna_machine::num::Word;
 use cnna_machine::program::ProgramMeta;
 use rand::rngs::StdRng;

@@ -45,7 +45,8 @@ module requantise #(
   assign over  = shifted_q > Max;
   assign under = shifted_q < Min;
   always_ff @(posedge clk_i) begin
-    saturated_o <= over | under;
+    // What the activation makes zero anyway alarms nobody.
+    saturated_o <= over | (under & ~relu_qq);
     if (over)       word_o <= Max[W-1:0];
     else if (under) word_o <= relu_qq ? '0 : Min[W-1:0];
     else            word_o <= (relu_qq & shifted_q[48]) ? '0 : shifted_q[W-1:0];

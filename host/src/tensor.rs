@@ -2,7 +2,7 @@
 
 use crate::error::HostError;
 use crate::files::write_whole;
-use cnna_machine::layer::Shape;
+use cnna_machine::layout::Shape;
 use cnna_machine::num::{Word, dequantise, quantise};
 use cnna_machine::program::{ProgramMeta, TensorInfo};
 use npyz::{DType, NpyFile, Order, TypeChar, WriterBuilder};

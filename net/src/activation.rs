@@ -1,7 +1,8 @@
 //! Functions of one value, applied to the saturated integer.
 
+use crate::run::Target;
 use crate::values::Values;
-use cnna_machine::num::{Word, dequantise, quantise};
+use cnna_machine::num::{Requantised, Word, dequantise, quantise};
 use serde::{Deserialize, Serialize};
 
 /// A function of one value. Parameters are reals: the integers follow from the output's format.
@@ -184,6 +185,15 @@ impl Activation {
         }
     }
 
+    /// True when a saturation counts: not below zero where the activation makes it zero anyway.
+    pub fn alarms(&self, r: Requantised, out: &Target) -> bool {
+        let zeroed = r.value < 0
+            && self
+                .bounds(out.frac, out.word)
+                .is_some_and(|[lo, _]| lo == 0);
+        r.saturated && !zeroed
+    }
+
     /// True for those that keep order and format, so that they may move before a maximum or a concatenation.
     pub fn is_clip(&self) -> bool {
         matches!(self, Activation::Relu | Activation::Clip { .. })
@@ -212,33 +222,38 @@ impl Activation {
     }
 
     /// Applies the function in place to saturated words, [channel][plane], of format `frac`; tables are not of one format.
+    /// Returns how many results saturation changed: a slope may turn the least word over.
     ///
     /// Panics for [`Activation::Table`] and for slopes of another number than channels: both are checked when a graph is built.
-    pub fn apply(&self, values: &mut [i16], channels: usize, frac: i32, word: Word) {
+    pub fn apply(&self, values: &mut [i16], channels: usize, frac: i32, word: Word) -> u64 {
         match self {
-            Activation::None => {}
+            Activation::None => 0,
             Activation::Relu | Activation::Clip { .. } => {
                 let [lo, hi] = self.bounds(frac, word).expect("a clip has bounds");
                 values.iter_mut().for_each(|v| *v = (*v).max(lo).min(hi));
+                0
             }
             Activation::Leaky(m) => leak(values, slope_word(*m), word),
             Activation::PRelu(m) => {
                 let m = m.to_reals(0);
                 let plane = values.len() / channels;
-                for (c, v) in values.chunks_exact_mut(plane).enumerate() {
-                    leak(v, slope_word(m[c % m.len()]), word);
-                }
+                let each = values.chunks_exact_mut(plane).enumerate();
+                each.map(|(c, v)| leak(v, slope_word(m[c % m.len()]), word))
+                    .sum()
             }
             Activation::Table(_) => unreachable!("a table has an operator of its own"),
         }
     }
 }
 
-fn leak(values: &mut [i16], m: i32, word: Word) {
+fn leak(values: &mut [i16], m: i32, word: Word) -> u64 {
+    let mut saturated = 0;
     for v in values.iter_mut().filter(|v| **v < 0) {
-        let product = i64::from(i32::from(*v) * m);
-        *v = word.saturate((product + (1 << 14)) >> 15);
+        let exact = (i64::from(i32::from(*v) * m) + (1 << 14)) >> 15;
+        *v = word.saturate(exact);
+        saturated += u64::from(i64::from(*v) != exact);
     }
+    saturated
 }
 
 /// The table's reals, for pictures and tests.

@@ -3,7 +3,7 @@
 use crate::format::{bytes, data, percent, short, whole};
 use crate::numbers::{Layer, Part, Report, ratio};
 use crate::palette;
-use cnna_machine::layer::Shape;
+use cnna_machine::layout::Shape;
 use maud::{Markup, html};
 
 /// The section's table.

@@ -17,13 +17,18 @@ pub struct Outcome {
     pub status: u32,
 }
 
+/// One image of every input of a network, [channel][row][column].
+pub type Inputs = Vec<Vec<i16>>;
+
 /// A window with a program's image and inputs in it, and `filler` in every other byte.
-pub fn window(meta: &ProgramMeta, image: &[u8], inputs: &[Vec<i16>], filler: u8) -> Vec<u8> {
+pub fn window(meta: &ProgramMeta, image: &[u8], inputs: &[Inputs], filler: u8) -> Vec<u8> {
     let mut window = vec![filler; meta.window_bytes];
     window[..image.len()].copy_from_slice(image);
-    for (n, input) in inputs.iter().enumerate() {
-        let at = meta.offset(&meta.input, n);
-        meta.input.layout.pack(input, &mut window[at..]);
+    for (n, inputs) in inputs.iter().enumerate() {
+        for (port, input) in meta.inputs.iter().zip(inputs) {
+            let at = meta.offset(&port.tensor, n);
+            port.tensor.layout.pack(input, &mut window[at..]);
+        }
     }
     window
 }
@@ -45,7 +50,7 @@ pub fn run(
     engine: &mut dyn Engine,
     meta: &ProgramMeta,
     image: &[u8],
-    inputs: &[Vec<i16>],
+    inputs: &[Inputs],
     limit: u64,
 ) -> Result<Outcome, String> {
     let mut window = window(meta, image, inputs, 0x5a);

@@ -4,7 +4,7 @@ use crate::fake::meta;
 use cnna_host::HostError;
 use cnna_host::tensor::{read_input, write_output};
 use cnna_machine::config::Board;
-use cnna_machine::layer::Shape;
+use cnna_machine::layout::Shape;
 use cnna_machine::program::ProgramMeta;
 use npyz::{AutoSerialize, Order, WriterBuilder};
 use std::path::Path;

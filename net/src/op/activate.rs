@@ -35,10 +35,10 @@ impl Operator for Activate {
         let mut words = Words::default();
         for &q in x.words {
             let r = requantise(q.into(), x.frac - out.frac, out.word);
-            words.saturated += u64::from(r.saturated);
+            words.saturated += u64::from(self.function.alarms(r, out));
             words.values.push(r.value);
         }
-        self.function.apply(&mut words.values, out.shape.c, out.frac, out.word);
+        words.saturated += self.function.apply(&mut words.values, out.shape.c, out.frac, out.word);
         words
     }
 

@@ -64,10 +64,10 @@ impl Operator for Add {
         for at in 0..out.shape.len() {
             let acc = inputs.iter().zip(&weights).map(|(i, w)| i64::from(i.words[at]) * w).sum();
             let r = requantise(acc, finest - out.frac, out.word);
-            words.saturated += u64::from(r.saturated);
+            words.saturated += u64::from(self.activation.alarms(r, out));
             words.values.push(r.value);
         }
-        self.activation.apply(&mut words.values, out.shape.c, out.frac, out.word);
+        words.saturated += self.activation.apply(&mut words.values, out.shape.c, out.frac, out.word);
         words
     }
 

@@ -97,7 +97,7 @@ impl Operator for Conv {
         // Output channels are independent: each thread has a run of them.
         let share = self.oc.div_ceil(threads);
         let mut values = vec![0; out.shape.len()];
-        let saturated = std::thread::scope(|scope| {
+        let mut saturated = std::thread::scope(|scope| {
             let job = &job;
             let workers: Vec<_> = values
                 .chunks_mut(share * pixels)
@@ -107,9 +107,9 @@ impl Operator for Conv {
             workers
                 .into_iter()
                 .map(|w| w.join().expect("integer loops do not panic"))
-                .sum()
+                .sum::<u64>()
         });
-        self.activation.apply(&mut values, self.oc, out.frac, out.word);
+        saturated += self.activation.apply(&mut values, self.oc, out.frac, out.word);
         Words { values, saturated }
     }
 
@@ -173,7 +173,7 @@ impl Job<'_> {
             }
             for (v, &a) in out.iter_mut().zip(&acc) {
                 let r = requantise(a, self.shift, self.out.word);
-                saturated += u64::from(r.saturated);
+                saturated += u64::from(c.activation.alarms(r, self.out));
                 *v = r.value;
             }
         }

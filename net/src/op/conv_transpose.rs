@@ -108,12 +108,12 @@ impl Operator for ConvTranspose {
                         });
                     });
                     let r = requantise(acc, shift, out.word);
-                    words.saturated += u64::from(r.saturated);
+                    words.saturated += u64::from(self.activation.alarms(r, out));
                     words.values.push(r.value);
                 }
             }
         }
-        self.activation.apply(&mut words.values, self.oc, out.frac, out.word);
+        words.saturated += self.activation.apply(&mut words.values, self.oc, out.frac, out.word);
         words
     }
 

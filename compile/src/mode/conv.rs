@@ -1,24 +1,27 @@
 //! Convolutions in WINOGRAD and DIRECT mode: which tilings fit, and the jobs of one of them.
 //!
 //! ```text
-//! for block of columns:                one fill of the activation ring a block
-//!   for stripe of tile rows:           its input rows are in the ring together
-//!     for group of output channels:    its weights are in the buffer
-//!       for tile row of the stripe, for part of the block that the output buffer holds:   one compute command
+//! for set of output channels that read the same input channels (all of them, or a few when the convolution is grouped):
+//!   for block of columns:                one fill of the activation ring a block
+//!     for stripe of tile rows:           its input rows are in the ring together
+//!       for group of output channels:    its weights are in the buffer
+//!         for tile row of the stripe, for part of the block that the output buffer holds:   one compute command
 //! ```
+//! A group of a grouped convolution may hold several of its groups: their weights form blocks on a diagonal, zeros beside.
 //! Where one group's weights or one tile's inputs do not fit, single tiles are summed over chunks of channels.
 
+use super::ResultRows;
 use crate::error::CompileError;
 use crate::fill::Fill;
-use crate::jobs::{Jobs, address, field};
-use crate::lower::Build;
+use crate::jobs::{Jobs, field};
+use crate::linear::Linear;
+use crate::memory::Placer;
 use crate::stage::Stage;
-use crate::weights::{Chunk, Form, Weights, groups};
+use crate::weights::{Chunk, Form, Group, Weights, parts, spans};
 use cnna_machine::Accelerator;
-use cnna_machine::config::BEAT_WORDS;
 use cnna_machine::isa::{Compute, Store, mode};
-use cnna_machine::layer::{Conv, Shape};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// One way to tile a convolution.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,8 +35,8 @@ pub struct Tiling {
     pub width: usize,
     /// Tile rows of a stripe.
     pub stripe: usize,
-    /// Channels summed by one command, when not all.
-    pub chunk: Option<usize>,
+    /// Channels and tap rows summed by one command, when not all.
+    pub chunk: Option<[usize; 2]>,
     /// With chunks: the ring holds a chunk of one tile only, not all channels of the block.
     pub refill: bool,
 }
@@ -72,32 +75,73 @@ fn slots_needed(s: &Stage, fill: &Fill, winograd: bool, tile_rows: usize) -> usi
         .unwrap_or(1)
 }
 
-/// Blocks of at most `size` of `n` columns.
-fn spans(n: usize, size: usize) -> impl Iterator<Item = Range<usize>> + Clone {
-    (0..n).step_by(size).map(move |x| x..(x + size).min(n))
+/// The output channels of each group of at most `lanes`, and the input channels that it reads.
+fn lane_groups(l: &Linear, lanes: usize) -> Vec<Group> {
+    let per_group = l.per_group();
+    let mut all = Vec::new();
+    let mut add = |outputs: Range<usize>| {
+        let window =
+            outputs.start / per_group * l.inputs..((outputs.end - 1) / per_group + 1) * l.inputs;
+        all.push(Group { outputs, window });
+    };
+    if l.groups == 1 {
+        // Not in equal parts: a full group costs what a smaller one does where draining is the limit.
+        spans(l.outputs, lanes).for_each(add);
+    } else if per_group >= lanes {
+        for g in 0..l.groups {
+            for part in parts(per_group, lanes) {
+                add(g * per_group + part.start..g * per_group + part.end);
+            }
+        }
+    } else {
+        for groups in spans(l.groups, lanes / per_group) {
+            add(groups.start * per_group..groups.end * per_group);
+        }
+    }
+    all
+}
+
+/// Lane groups that read the same channels, by index.
+fn sets(groups: &[Group]) -> Vec<Range<usize>> {
+    let mut all: Vec<Range<usize>> = Vec::new();
+    for (i, g) in groups.iter().enumerate() {
+        match all.last_mut() {
+            Some(set) if groups[set.start].window == g.window => set.end = i + 1,
+            _ => all.push(i..i + 1),
+        }
+    }
+    all
+}
+
+/// All steps of a window of channels as one chunk.
+fn whole_chunk(l: &Linear, window: &Range<usize>) -> Chunk {
+    Chunk {
+        ky: 0..l.taps[0],
+        kx: 0..l.taps[1],
+        c: window.clone(),
+    }
 }
 
 /// The tilings worth estimating; empty when this form of the convolution does not fit.
-pub fn tilings(s: &Stage, conv: &Conv, winograd: bool, a: &Accelerator) -> Vec<Tiling> {
+pub fn tilings(s: &Stage, l: &Linear, winograd: bool, a: &Accelerator) -> Vec<Tiling> {
     let unit = s.unit(a);
     let units = s.ow.div_ceil(unit);
     let (per_unit, _) = out_lines(s, winograd, unit, a);
-    let lanes = a.lanes.min(conv.oc).min(a.out_depth / per_unit);
+    let lanes = a.lanes.min(l.outputs).min(a.out_depth / per_unit);
+    if lanes == 0 {
+        return Vec::new();
+    }
     // Two regions, so that one is stored while the other is written.
     let most = (a.out_depth / 2 / (lanes * per_unit)).clamp(1, units);
-    let input = s.input.layout.shape;
-    let taps = conv.window.kernel[0] * conv.window.kernel[1];
-    let chunk = Chunk {
-        ky: 0..conv.window.kernel[0],
-        kx: 0..conv.window.kernel[1],
-        c: 0..input.c,
-    };
+    let groups = lane_groups(l, lanes);
+    let widest = groups.iter().max_by_key(|g| g.window.len());
+    let window = &widest.expect("a stage has an output").window;
     let form = if winograd { Form::Kernel } else { Form::Plain };
-    let rows = chunk.rows(form);
+    let rows = whole_chunk(l, window).rows(form);
     // The widest block of columns whose rows fit with all channels.
     let block = (1..=units).map(|n| units.div_ceil(n)).find(|&units| {
         spans(s.ow, units * unit).all(|x| {
-            let fill = Fill::for_columns(s, x, 0..input.c, a);
+            let fill = Fill::for_columns(s, x, window.clone(), a);
             slots_needed(s, &fill, winograd, 1) * fill.row_pitch <= a.act_depth
         })
     });
@@ -111,17 +155,14 @@ pub fn tilings(s: &Stage, conv: &Conv, winograd: bool, a: &Accelerator) -> Vec<T
         refill: false,
     };
     if let Some(block) = block.filter(|_| rows <= a.weight_depth) {
-        return stripes(
-            s,
-            base(block),
-            rows * conv.oc.div_ceil(lanes) <= a.weight_depth,
-            a,
-        );
+        let set = sets(&groups).iter().map(Range::len).max().unwrap_or(1);
+        return stripes(s, base(block), window, rows * set <= a.weight_depth, a);
     }
-    if winograd || s.pooled {
+    if winograd || s.pooled || s.side {
         return Vec::new();
     }
     // Single tiles in chunks of channels: bounded by half the weight buffer, and by the ring.
+    let taps = l.taps[0] * l.taps[1];
     let by_weights = match a.weight_depth / 2 * 8 / taps {
         0 => a.weight_depth * 8 / taps,
         n => n,
@@ -130,20 +171,25 @@ pub fn tilings(s: &Stage, conv: &Conv, winograd: bool, a: &Accelerator) -> Vec<T
     let fits = |c: usize| {
         let columns = pass_columns(s, false, a);
         spans(s.ow, columns).all(|x| {
-            let fill = Fill::for_columns(s, x, 0..c, a);
+            let fill = Fill::for_columns(s, x, window.start..window.start + c, a);
             slots_needed(s, &fill, false, 1) * fill.row_pitch <= a.act_depth
         })
     };
-    let most = by_weights.min(input.c);
+    // Where not even one channel's kernel fits, its rows come in chunks.
+    let (most, ky) = match by_weights {
+        0 => (1, a.weight_depth * 8 / l.taps[1]),
+        n => (n.min(window.len()), l.taps[0]),
+    };
     let chunk = match refill {
         true => (1..=most).rev().find(|&c| fits(c)).unwrap_or(0),
         false => most,
     };
-    if chunk == 0 {
+    if chunk == 0 || ky == 0 {
         return Vec::new();
     }
+    let equal = window.len().div_ceil(window.len().div_ceil(chunk));
     vec![Tiling {
-        chunk: Some(input.c.div_ceil(input.c.div_ceil(chunk))),
+        chunk: Some([equal, ky]),
         refill,
         ..base(block.unwrap_or(1))
     }]
@@ -151,12 +197,17 @@ pub fn tilings(s: &Stage, conv: &Conv, winograd: bool, a: &Accelerator) -> Vec<T
 
 /// Stripe heights to try: the more rows, the more time for each group's weights to come, and the fewer times they do; the
 /// fewer rows, the more room to load ahead. Weights that stay come only once, at their first use.
-fn stripes(s: &Stage, base: Tiling, resident: bool, a: &Accelerator) -> Vec<Tiling> {
-    let input = s.input.layout.shape;
+fn stripes(
+    s: &Stage,
+    base: Tiling,
+    window: &Range<usize>,
+    resident: bool,
+    a: &Accelerator,
+) -> Vec<Tiling> {
     let tile_rows = s.oh.div_ceil(pass_rows(s, base.winograd).0);
     let fits = |stripe: usize| {
         spans(s.ow, base.block).all(|x| {
-            let fill = Fill::for_columns(s, x, 0..input.c, a);
+            let fill = Fill::for_columns(s, x, window.clone(), a);
             slots_needed(s, &fill, base.winograd, stripe) * fill.row_pitch <= a.act_depth
         })
     };
@@ -185,15 +236,24 @@ fn stripes(s: &Stage, base: Tiling, resident: bool, a: &Accelerator) -> Vec<Tili
 }
 
 /// Why no tiling fits.
-pub fn capacity_error(s: &Stage, conv: &Conv, a: &Accelerator) -> CompileError {
-    let taps = conv.window.kernel[0] * conv.window.kernel[1];
-    if a.weight_depth * 8 < taps {
+pub fn capacity_error(s: &Stage, l: &Linear, a: &Accelerator) -> CompileError {
+    if a.weight_depth * 8 < l.taps[1] {
         return CompileError::Capacity {
             layer: s.name.into(),
-            what: "rows of the weight buffer for one channel's kernel",
-            need: taps.div_ceil(8),
+            what: "rows of the weight buffer for one row of a channel's kernel",
+            need: l.taps[1].div_ceil(8),
             have: a.weight_depth,
             key: "weight_depth",
+        };
+    }
+    let (per_unit, _) = out_lines(s, false, s.unit(a), a);
+    if per_unit > a.out_depth {
+        return CompileError::Capacity {
+            layer: s.name.into(),
+            what: "lines of the output buffer for one channel's results",
+            need: per_unit,
+            have: a.out_depth,
+            key: "out_depth",
         };
     }
     let columns = pass_columns(s, false, a).min(s.ow);
@@ -208,67 +268,64 @@ pub fn capacity_error(s: &Stage, conv: &Conv, a: &Accelerator) -> CompileError {
 }
 
 /// Places the stage's weights in memory.
-pub fn place<'a>(s: &Stage, conv: &'a Conv, t: &Tiling, b: &mut Build<'_, 'a>) -> Weights {
-    let input = s.input.layout.shape;
+pub fn place<'a>(l: &Arc<Linear<'a>>, t: &Tiling, placer: &mut Placer<'_, 'a>) -> Weights {
     let form = if t.winograd {
         Form::Kernel
     } else {
         Form::Plain
     };
-    let chunks = groups(input.c, t.chunk.unwrap_or(input.c))
-        .into_iter()
-        .map(|c| Chunk {
-            ky: 0..conv.window.kernel[0],
-            kx: 0..conv.window.kernel[1],
+    let groups = lane_groups(l, t.lanes);
+    let chunks = |g: &Group| -> Vec<Chunk> {
+        let Some([c, ky]) = t.chunk else {
+            return vec![whole_chunk(l, &g.window)];
+        };
+        let rows = parts(l.taps[0], ky);
+        let each = spans(g.window.len(), c).flat_map(|c| {
+            let c = g.window.start + c.start..g.window.start + c.end;
+            rows.iter().map(move |ky| (c.clone(), ky.clone()))
+        });
+        each.map(|(c, ky)| Chunk {
+            ky,
+            kx: 0..l.taps[1],
             c,
         })
-        .collect();
-    let dims = Shape {
-        c: input.c,
-        h: conv.window.kernel[0],
-        w: conv.window.kernel[1],
+        .collect()
     };
-    let a = b.accelerator;
-    Weights::place(
-        conv,
-        dims,
-        form,
-        t.lanes,
-        chunks,
-        a,
-        &mut b.arena,
-        &mut b.blocks,
-    )
+    let chunks = groups.iter().map(chunks).collect();
+    Weights::place(l, form, groups, chunks, placer)
 }
 
 /// Appends the jobs of one image. `weights` knows what images before it left in the buffers.
 pub fn schedule(
     s: &Stage,
-    conv: &Conv,
+    l: &Linear,
     t: &Tiling,
     weights: &mut Weights,
     a: &Accelerator,
     jobs: &mut Jobs,
 ) {
-    let input = s.input.layout.shape;
-    let mut work = Conversion {
+    let sets = sets(&weights.groups);
+    let mut work = Tiled {
         s,
-        conv,
+        l,
         t,
         a,
         weights,
     };
     let (rows, _) = pass_rows(s, t.winograd);
     let tile_rows = s.oh.div_ceil(rows);
-    for block in spans(s.ow, t.block) {
-        let mut fill = Fill::for_columns(s, block.clone(), 0..input.c, a);
-        fill.open(slots_needed(s, &fill, t.winograd, tile_rows), a);
-        for stripe in spans(tile_rows, t.stripe) {
-            for group in 0..work.weights.groups.len() {
-                for tile_row in stripe.clone() {
-                    for part in spans(block.len(), t.width) {
-                        let part = block.start + part.start..block.start + part.end;
-                        work.part(&mut fill, group, tile_row * rows, part, jobs);
+    for set in sets {
+        let window = work.weights.groups[set.start].window.clone();
+        for block in spans(s.ow, t.block) {
+            let mut fill = Fill::for_columns(s, block.clone(), window.clone(), a);
+            fill.open(slots_needed(s, &fill, t.winograd, tile_rows), a);
+            for stripe in spans(tile_rows, t.stripe) {
+                for group in set.clone() {
+                    for tile_row in stripe.clone() {
+                        for part in spans(block.len(), t.width) {
+                            let part = block.start + part.start..block.start + part.end;
+                            work.part(&mut fill, group, tile_row * rows, part, jobs);
+                        }
                     }
                 }
             }
@@ -276,21 +333,21 @@ pub fn schedule(
     }
 }
 
-struct Conversion<'s> {
+struct Tiled<'s> {
     s: &'s Stage<'s>,
-    conv: &'s Conv,
+    l: &'s Linear<'s>,
     t: &'s Tiling,
     a: &'s Accelerator,
     weights: &'s mut Weights,
 }
 
-impl Conversion<'_> {
+impl Tiled<'_> {
     /// One tile row of some columns and one group: its compute commands and stores.
     fn part(&mut self, fill: &mut Fill, group: usize, o: usize, x: Range<usize>, jobs: &mut Jobs) {
         let (s, t, a) = (self.s, self.t, self.a);
         let (rows, _) = pass_rows(s, t.winograd);
         let valid = rows.min(s.oh - o);
-        let lanes = self.weights.groups[group].len();
+        let lanes = self.weights.groups[group].outputs.len();
         let (bank_lines, pitch) = out_lines(s, t.winograd, x.len(), a);
         let region = jobs.out_ring.take(lanes * bank_lines);
         let columns = pass_columns(s, t.winograd, a);
@@ -301,7 +358,7 @@ impl Conversion<'_> {
                 .collect(),
             false => vec![x.clone()],
         };
-        let chunks = self.weights.chunks.clone();
+        let chunks = self.weights.chunks[group].clone();
         let mut stores = self.stores(group, o, &x, &region);
         for (i, tile) in tiles.iter().enumerate() {
             for (k, chunk) in chunks.iter().enumerate() {
@@ -316,9 +373,15 @@ impl Conversion<'_> {
                 };
                 let loads = fill.rows(s.input_rows(o, valid), s, jobs);
                 let (item, weight_row) = self.weights.need(group, k, jobs);
+                // Taps of the same plane lie `dilation` apart, those of neighbouring planes 1.
+                let y = s.origin(0, o) + (chunk.ky.start * s.taps.dilation[0]) as i64;
                 let (bias_item, bias_row) = self.weights.bias(group, jobs);
                 let last = k + 1 == chunks.len();
-                let step = if t.winograd { 1 } else { 0 };
+                // A Winograd step has its whole kernel.
+                let [ky_count, kx_count] = match t.winograd {
+                    true => [1, 1],
+                    false => [chunk.ky.len(), chunk.kx.len()],
+                };
                 let cmd = Compute {
                     mode: if t.winograd {
                         mode::WINOGRAD
@@ -327,31 +390,23 @@ impl Conversion<'_> {
                     },
                     first: i32::from(k == 0),
                     last: i32::from(last),
-                    relu: i32::from(s.relu()),
+                    relu: i32::from(self.l.relu),
                     pool: i32::from(s.pooled),
                     rows: field(valid),
-                    shift: self.conv.shift,
+                    shift: self.l.shift,
                     bias_row: field(bias_row),
                     tiles: field(tile.len().div_ceil(columns)),
                     lanes: field(lanes),
                     c_count: field(chunk.c.len()),
-                    kx_count: if step == 1 {
-                        1
-                    } else {
-                        field(s.window.kernel[1])
-                    },
-                    ky_count: if step == 1 {
-                        1
-                    } else {
-                        field(s.window.kernel[0])
-                    },
+                    kx_count: field(kx_count),
+                    ky_count: field(ky_count),
                     weight_row: field(weight_row),
                     x_step: field(columns),
                     out_line: field(region.start + i * single_lines(s, a, single)),
                     out_row_pitch: field(lanes * pitch),
                     out_c_pitch: field(pitch),
                     out_width: field(tile.len()),
-                    ..fill.view(s, chunk.c.start, s.origin(0, o), s.origin(1, tile.start))
+                    ..fill.view(s, chunk.c.start, y, s.origin(1, tile.start))
                 };
                 let done = last && i + 1 == tiles.len();
                 let stores = if done {
@@ -376,23 +431,22 @@ impl Conversion<'_> {
         let (s, a) = (self.s, self.a);
         let (rows, _) = pass_rows(s, self.t.winograd);
         let valid = rows.min(s.oh - o);
-        let channels = &self.weights.groups[group];
+        let channels = &self.weights.groups[group].outputs;
         let (_, pitch) = out_lines(s, self.t.winograd, x.len(), a);
         let (first, count) = if s.pooled {
             (o / 2, valid / 2)
         } else {
             (o, valid)
         };
-        row_stores(
-            s,
-            first,
-            count,
-            channels,
-            s.stored(x.start, a),
+        let results = ResultRows {
+            channels: channels.clone(),
+            column: s.stored(x.start, a),
             pitch,
-            region.start,
-            a,
-        )
+            line: region.start,
+        };
+        (0..count)
+            .map(|r| results.store(s, r, first + r, a))
+            .collect()
     }
 }
 
@@ -402,40 +456,4 @@ fn single_lines(s: &Stage, a: &Accelerator, single: bool) -> usize {
         return 0;
     }
     s.stored(pass_columns(s, false, a), a) / a.line_words()
-}
-
-/// Stores of `count` output rows of neighbouring channels, `pitch` lines a channel, from column `x` on.
-#[allow(clippy::too_many_arguments)]
-pub fn row_stores(
-    s: &Stage,
-    first: usize,
-    count: usize,
-    channels: &Range<usize>,
-    x: usize,
-    pitch: usize,
-    line: usize,
-    a: &Accelerator,
-) -> Vec<Store> {
-    let out = &s.output.layout;
-    let words = pitch * a.line_words();
-    let whole = words == out.padded_w;
-    let (seg_count, beats) = match whole {
-        true => (1, channels.len() * words / BEAT_WORDS),
-        false => (channels.len(), words / BEAT_WORDS),
-    };
-    (0..count)
-        .map(|r| Store {
-            ddr: address(
-                s.output.offset
-                    + (first + r) * out.row_bytes()
-                    + channels.start * out.channel_bytes()
-                    + x * out.word_bytes,
-            ),
-            seg_beats: field(beats),
-            seg_count: field(seg_count),
-            seg_stride: address(out.channel_bytes()),
-            line: field(line + r / 2 * channels.len() * pitch),
-            bank: field(r % 2),
-        })
-        .collect()
 }

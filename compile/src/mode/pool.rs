@@ -5,12 +5,12 @@
 //!   for tile row:                                     one compute command, then its stores
 //! ```
 
-use crate::conv::row_stores;
+use super::ResultRows;
 use crate::error::CompileError;
 use crate::fill::Fill;
 use crate::jobs::{Jobs, field};
 use crate::stage::Stage;
-use crate::weights::groups;
+use crate::weights::spans;
 use cnna_machine::Accelerator;
 use cnna_machine::isa::{Compute, mode};
 use std::ops::Range;
@@ -52,7 +52,7 @@ fn tiling(s: &Stage, a: &Accelerator) -> Result<Tiling, CompileError> {
         let by_out = a.out_depth / 2 / (ROWS / 2 * pitch(s, block.min(s.ow), a));
         // Lines of one channel's slot, and slots with one to load ahead where there is room.
         let (mut slot, mut slots) = (0, 0);
-        for x in groups(s.ow, block) {
+        for x in spans(s.ow, block) {
             let fill = Fill::for_columns(s, x, 0..1, a);
             slot = slot.max(fill.row_pitch);
             slots = slots.max(slots_needed(s, &fill));
@@ -62,7 +62,7 @@ fn tiling(s: &Stage, a: &Accelerator) -> Result<Tiling, CompileError> {
             0 => a.act_depth / need,
             n => n,
         };
-        let most = by_out.min(by_act).min(s.input.layout.shape.c);
+        let most = by_out.min(by_act).min(s.input().c);
         if most > 0 {
             return Ok(Tiling {
                 block,
@@ -82,8 +82,8 @@ fn tiling(s: &Stage, a: &Accelerator) -> Result<Tiling, CompileError> {
 /// Appends the jobs of one image. Errors: not even one channel of the narrowest block fits.
 pub fn schedule(s: &Stage, a: &Accelerator, jobs: &mut Jobs) -> Result<(), CompileError> {
     let t = tiling(s, a)?;
-    for x in groups(s.ow, t.block) {
-        for channels in groups(s.input.layout.shape.c, t.channels) {
+    for x in spans(s.ow, t.block) {
+        for channels in spans(s.input().c, t.channels) {
             column(s, x.clone(), channels, a, jobs);
         }
     }
@@ -93,12 +93,12 @@ pub fn schedule(s: &Stage, a: &Accelerator, jobs: &mut Jobs) -> Result<(), Compi
 /// All rows of some columns and channels.
 fn column(s: &Stage, x: Range<usize>, channels: Range<usize>, a: &Accelerator, jobs: &mut Jobs) {
     let mut fill = Fill::for_columns(s, x.clone(), channels.clone(), a);
-    fill.open(fill.slots_for(&(0..s.input.layout.shape.h)), a);
+    fill.open(fill.slots_for(&(0..s.input().h)), a);
     let rows = rows_of_use(s);
     let pitch = pitch(s, x.len(), a);
     let count = channels.len();
     let (tiles, x_step) = match s.spread {
-        true => (x.len(), s.window.stride[1]),
+        true => (x.len(), s.taps.stride[1]),
         false => (x.len().div_ceil(a.line_words()), a.line_words()),
     };
     for o in (0..s.oh).step_by(rows) {
@@ -113,8 +113,8 @@ fn column(s: &Stage, x: Range<usize>, channels: Range<usize>, a: &Accelerator, j
             tiles: field(tiles),
             lanes: field(count),
             c_count: field(count),
-            kx_count: field(s.window.kernel[1]),
-            ky_count: field(s.window.kernel[0]),
+            kx_count: field(s.taps.kernel[1]),
+            ky_count: field(s.taps.kernel[0]),
             x_step: field(x_step),
             out_line: field(region.start),
             out_row_pitch: field(count * pitch),
@@ -122,8 +122,13 @@ fn column(s: &Stage, x: Range<usize>, channels: Range<usize>, a: &Accelerator, j
             out_width: field(s.stored(x.len(), a)),
             ..fill.view(s, channels.start, s.origin(0, o), s.origin(1, x.start))
         };
-        let column = s.stored(x.start, a);
-        let stores = row_stores(s, o, valid, &channels, column, pitch, region.start, a);
+        let results = ResultRows {
+            channels: channels.clone(),
+            column: s.stored(x.start, a),
+            pitch,
+            line: region.start,
+        };
+        let stores = (0..valid).map(|r| results.store(s, r, o + r, a)).collect();
         jobs.compute(cmd, loads, [None; 2], &region, stores);
     }
 }

@@ -5,33 +5,21 @@
 
 use crate::fill::Fill;
 use crate::jobs::{Jobs, address, field};
-use crate::lower::Build;
+use crate::linear::Linear;
+use crate::memory::{Images, Placer};
 use crate::stage::Stage;
-use crate::weights::{Chunk, Form, Weights, groups};
+use crate::weights::{Chunk, Form, Group, Weights, parts, spans};
 use cnna_machine::Accelerator;
 use cnna_machine::config::PLAIN_WORDS;
 use cnna_machine::isa::{Compute, Store, mode};
-use cnna_machine::layer::{Conv, Shape};
+use cnna_machine::layout::Shape;
 use std::ops::Range;
-
-/// Equal parts of at most `most` of `n`.
-fn parts(n: usize, most: usize) -> Vec<Range<usize>> {
-    groups(n, n.div_ceil(n.div_ceil(most)))
-}
-
-/// The images of a run: how many, and bytes from a tensor of one to that of the next.
-#[derive(Clone, Copy, Debug)]
-pub struct Images {
-    /// Images of a run.
-    pub count: usize,
-    /// Bytes between their tensors.
-    pub pitch: usize,
-}
+use std::sync::Arc;
 
 /// The fill for all rows of the input, where the ring holds them at once.
 fn whole_fill(s: &Stage, a: &Accelerator) -> Option<Fill> {
-    let i = s.input.layout.shape;
-    let mut fill = Fill::new(&s.input, [1, 1], 0..i.c, 0..i.w, a);
+    let i = s.input();
+    let mut fill = Fill::new(s, [1, 1], 0..i.c, 0..i.w, a);
     fill.slots = i.h;
     (i.h * fill.row_pitch <= a.act_depth).then_some(fill)
 }
@@ -73,7 +61,7 @@ fn boxes(i: Shape, cap: usize, whole: bool, a: &Accelerator) -> Vec<Chunk> {
         _ => 1,
     };
     for y in 0..i.h {
-        for x in groups(i.w, blocks * align) {
+        for x in spans(i.w, blocks * align) {
             // A piece stays within its lines even where the weight buffer holds less.
             for part in parts(x.len(), (cap / channels).max(1)) {
                 let kx = x.start + part.start..x.start + part.end;
@@ -85,44 +73,48 @@ fn boxes(i: Shape, cap: usize, whole: bool, a: &Accelerator) -> Vec<Chunk> {
 }
 
 /// Lines of one image's results.
-fn lines(lanes: usize, a: &Accelerator) -> usize {
+pub fn lines(lanes: usize, a: &Accelerator) -> usize {
     (lanes * PLAIN_WORDS).div_ceil(a.line_words())
 }
 
-/// Places the stage's weights in memory.
-pub fn place<'a>(s: &Stage, conv: &'a Conv, b: &mut Build<'_, 'a>) -> Weights {
-    let a = b.accelerator;
-    let input = s.input.layout.shape;
-    let lanes = (1..=a.lanes.min(conv.oc.div_ceil(PLAIN_WORDS)))
+/// Lanes of a group: as many as outputs need and half the output buffer holds.
+pub fn lanes(outputs: usize, a: &Accelerator) -> usize {
+    (1..=a.lanes.min(outputs.div_ceil(PLAIN_WORDS)))
         .rev()
         .find(|&l| lines(l, a) <= a.out_depth / 2)
-        .unwrap_or(1);
+        .unwrap_or(1)
+}
+
+/// Places the stage's weights in memory. `l`'s taps and inputs are the sides of the stage's input.
+pub fn place<'a>(s: &Stage, l: &Arc<Linear<'a>>, placer: &mut Placer<'_, 'a>) -> Weights {
+    let a = placer.accelerator;
+    let input = s.input();
+    let lanes = lanes(l.outputs, a);
     let whole = whole_fill(s, a).is_some();
-    Weights::place(
-        conv,
-        input,
-        Form::Vector,
-        lanes,
-        boxes(input, a.weight_depth / 2, whole, a),
-        a,
-        &mut b.arena,
-        &mut b.blocks,
-    )
+    let boxes = boxes(input, a.weight_depth / 2, whole, a);
+    let groups: Vec<Group> = spans(l.outputs, lanes * PLAIN_WORDS)
+        .map(|outputs| Group {
+            outputs,
+            window: 0..input.c,
+        })
+        .collect();
+    let chunks = vec![boxes; groups.len()];
+    Weights::place(l, Form::Vector, groups, chunks, placer)
 }
 
 /// Appends the jobs of all images.
 pub fn schedule(
     s: &Stage,
-    conv: &Conv,
+    l: &Linear,
     weights: &mut Weights,
     images: Images,
     a: &Accelerator,
     jobs: &mut Jobs,
 ) {
     let mut whole = whole_fill(s, a);
-    let chunks = weights.chunks.clone();
     for group in 0..weights.groups.len() {
-        let outputs = weights.groups[group].clone();
+        let outputs = weights.groups[group].outputs.clone();
+        let chunks = weights.chunks[group].clone();
         let lanes = outputs.len().div_ceil(PLAIN_WORDS);
         // Two row banks: the results of two images share each line.
         let pitch = lines(lanes, a);
@@ -132,7 +124,7 @@ pub fn schedule(
             let fill = match &mut whole {
                 Some(fill) => fill,
                 None => {
-                    own = Fill::new(&s.input, [1, 1], chunk.c.clone(), chunk.kx.clone(), a);
+                    own = Fill::new(s, [1, 1], chunk.c.clone(), chunk.kx.clone(), a);
                     &mut own
                 }
             };
@@ -146,9 +138,9 @@ pub fn schedule(
                 mode: mode::VECTOR,
                 first: i32::from(k == 0),
                 last: i32::from(last),
-                relu: i32::from(s.relu()),
+                relu: i32::from(l.relu),
                 rows: field(images.count),
-                shift: conv.shift,
+                shift: l.shift,
                 bias_row: field(bias_row),
                 tiles: 1,
                 lanes: field(lanes),
