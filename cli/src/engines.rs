@@ -2,7 +2,6 @@
 
 use crate::progress;
 use anyhow::{Context, Result};
-use cnna_hdl::verilated;
 use cnna_host::{HostError, SharedFile, serve};
 use cnna_machine::Board;
 use cnna_machine::engine::{Engine, EngineError};
@@ -31,7 +30,7 @@ impl Simulated {
         if self == Simulated::Rtl {
             let spinner =
                 progress::spinner("building the RTL with Verilator (once a configuration)");
-            verilated::build(board, &cache())
+            cnna_rtlsim::build(board, &cache())
                 .with_context(|| format!("the RTL of {}", board.name))?;
             spinner.finish_and_clear();
         }
@@ -42,7 +41,7 @@ impl Simulated {
     pub fn engine(self, board: &Board) -> Result<Box<dyn Engine>, EngineError> {
         match self {
             Simulated::Cycle => Ok(Box::new(cnna_sim::Machine::new(board))),
-            Simulated::Rtl => match verilated::Rtl::new(board, &cache()) {
+            Simulated::Rtl => match cnna_rtlsim::Rtl::new(board, &cache()) {
                 Ok(rtl) => Ok(Box::new(rtl)),
                 Err(e) => Err(EngineError {
                     engine: "rtl",

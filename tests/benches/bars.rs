@@ -4,11 +4,11 @@
 //! this machine's. Names after `--` run only the groups whose names contain one of them.
 
 use cnna_compile::{CompiledProgram, Options, compile, import, zoo};
-use cnna_hdl::verilated::Rtl;
 use cnna_machine::engine::Engine;
 use cnna_machine::layer::Network;
 use cnna_machine::regs::COUNTERS;
 use cnna_machine::{Board, golden};
+use cnna_rtlsim::Rtl;
 use cnna_sim::Machine;
 use cnna_tests::engines::{Outcome, run, start, window};
 use cnna_tests::random::random_words;

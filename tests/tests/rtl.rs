@@ -4,11 +4,11 @@
 //! `CNNA_SEED=n` runs one case of each configuration, `CNNA_CASES=n` that many.
 
 use cnna_compile::{CompileError, CompiledProgram, Options, compile, zoo};
-use cnna_hdl::verilated::Rtl;
 use cnna_machine::engine::Engine;
 use cnna_machine::layer::{Network, Shape};
 use cnna_machine::num::Word;
 use cnna_machine::{Board, golden};
+use cnna_rtlsim::Rtl;
 use cnna_sim::Machine;
 use cnna_tests::engines::{self, Outcome, run};
 use cnna_tests::random::{

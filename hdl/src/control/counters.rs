@@ -1,7 +1,7 @@
 //! The counters of a program: cleared at its start, counting while it runs, frozen after it. 32 bits, modulo 2^32.
 
-use crate::dff::{ClockReset, DffRst};
-use crate::dff_setup;
+use cnna_emit::dff::{ClockReset, DffRst};
+use cnna_emit::dff_setup;
 use rust_hdl_core::prelude::*;
 
 /// Counters, one output each; what they count is said in machine's register table.

@@ -4,8 +4,8 @@
 //! effect, nothing clears by being written. Read data come two cycles after the address. Offsets and values are machine's.
 
 use super::block;
-use crate::dff::{ClockReset, Dff, DffRst};
-use crate::dff_setup;
+use cnna_emit::dff::{ClockReset, Dff, DffRst};
+use cnna_emit::dff_setup;
 use cnna_machine::regs::{self, DeviceError};
 use rust_hdl_core::prelude::*;
 

@@ -1,9 +1,9 @@
 //! Registers, counters, command fetch, the four queues, and the tokens between them.
 
 use super::{COMMAND_BITS, QUEUES, address_bits, field, head, join};
-use crate::builder::{BlockInstance, Instance, Net, TopBuilder};
 use crate::control::{BusError, Counters, Fetch, Registers, Resets, Status, Tokens};
 use crate::ports::ADDRESS_BITS;
+use cnna_emit::builder::{BlockInstance, Instance, Net, TopBuilder};
 use cnna_machine::config::Accelerator;
 use cnna_machine::isa;
 use cnna_machine::regs;

@@ -2,7 +2,7 @@
 
 use super::{edge, ready, settle};
 use crate::control::Registers;
-use crate::dff::ClockReset;
+use cnna_emit::dff::ClockReset;
 use cnna_machine::regs::{self, Access, DeviceError, Reg};
 use rust_hdl_core::prelude::*;
 

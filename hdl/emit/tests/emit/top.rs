@@ -3,8 +3,8 @@
 use crate::harness::{verilator, write_modules};
 use crate::snapshot::compare;
 use crate::state::{Pipe, Sequencer, Tokens};
-use cnna_hdl::builder::{BlockInstance, Instance, Net, Top, TopBuilder, WiringError};
-use cnna_hdl::emit::Emitter;
+use cnna_emit::Emitter;
+use cnna_emit::builder::{BlockInstance, Instance, Net, Top, TopBuilder, WiringError};
 
 const BUFFER: &str = "
 `default_nettype none

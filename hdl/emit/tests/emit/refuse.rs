@@ -1,8 +1,8 @@
 //! What the back end must refuse, by name, instead of emitting wrong text.
 
-use cnna_hdl::dff::{ClockReset, Dff};
-use cnna_hdl::dff_setup;
-use cnna_hdl::emit::{EmitError, Emitter};
+use cnna_emit::dff::{ClockReset, Dff};
+use cnna_emit::dff_setup;
+use cnna_emit::{EmitError, Emitter};
 use rust_hdl_core::prelude::*;
 
 fn error_of<B: Block>(mut block: B) -> EmitError {

@@ -1,6 +1,6 @@
 //! The project's own rust-hdl back end: a design as SystemVerilog in the house style.
 //!
-//! See `README.md` beside this file for the subset of rust-hdl that is safe to use, with an example block.
+//! See `README.md` of this crate for the subset of rust-hdl that is safe to use, with an example block.
 //!
 //! A [`Probe`](rust_hdl_core::prelude::Probe) reads the design into a tree (`scope`); each block's kernel is lowered to
 //! resolved, sized expressions (`lower`, `ir`); `flow` refuses latches and splits the kernel into independent
@@ -8,6 +8,8 @@
 //! the back end never guesses. Equal blocks become one module. rust-hdl's own `generate_verilog` is not used: it
 //! keeps carries, loses signs and emits a module for every instance.
 
+pub mod builder;
+pub mod dff;
 mod error;
 mod flow;
 mod ir;

@@ -1,7 +1,7 @@
 //! Runs one block in rust-hdl's simulator and in Verilator on the same random vectors.
 
-use cnna_hdl::builder::{BlockInstance, TopBuilder};
-use cnna_hdl::emit::{Emitter, Module};
+use cnna_emit::builder::{BlockInstance, TopBuilder};
+use cnna_emit::{Emitter, Module};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use rust_hdl_core::prelude::*;
 use std::fmt::Write as _;

@@ -1,8 +1,8 @@
 //! Combinational constructs, each an output of its own.
 
 use crate::harness::Dut;
-use cnna_hdl::dff::{ClockReset, Dff, DffRst};
-use cnna_hdl::dff_setup;
+use cnna_emit::dff::{ClockReset, Dff, DffRst};
+use cnna_emit::dff_setup;
 use rust_hdl_core::prelude::*;
 
 /// Arithmetic, comparison and casts on 12 bits.

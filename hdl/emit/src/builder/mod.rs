@@ -4,13 +4,13 @@
 //! checks them instead, before anything is emitted: every name, every width, one driver for every bit, no bit without a
 //! driver, no wire that nothing reads, no port forgotten. Then it becomes an ordinary rust-hdl design, [`Atom`]s of run-time
 //! width, SystemVerilog modules as rust-hdl black boxes, rust-hdl blocks as they are, and the wiring as rust-hdl's own
-//! statements, and the same back end ([`crate::emit`]) prints it as it prints any block. Only its checks are the project's own:
+//! statements, and the same back end ([`crate`]) prints it as it prints any block. Only its checks are the project's own:
 //! rust-hdl's ask whether a signal is connected, never how wide it is. A black box has no behaviour in rust-hdl, so
 //! a top level is simulated in Verilator, its blocks in rust-hdl as well.
 //!
 //! ```
-//! use cnna_hdl::builder::{Instance, Net, TopBuilder};
-//! use cnna_hdl::emit::Emitter;
+//! use cnna_emit::builder::{Instance, Net, TopBuilder};
+//! use cnna_emit::Emitter;
 //!
 //! let width = 512;
 //! let top = TopBuilder::new("buffered")
@@ -29,7 +29,7 @@
 //!     .build()?;
 //! let modules = top.emit(&Emitter::new("ultra96", "0123abcd"))?;
 //! assert!(modules[0].text.contains(".T(2)"));
-//! # Ok::<(), cnna_hdl::builder::WiringError>(())
+//! # Ok::<(), cnna_emit::builder::WiringError>(())
 //! ```
 
 mod atom;
@@ -42,7 +42,7 @@ pub use error::WiringError;
 pub use instance::{BlockInstance, Instance};
 pub use net::Net;
 
-use crate::emit::{Emitter, Module, is_identifier};
+use crate::{Emitter, Module, is_identifier};
 use atom::{DynBlock, DynSignal};
 use instance::Placed;
 use rust_hdl_core::ast::{VerilogExpression, VerilogLiteral, VerilogStatement};

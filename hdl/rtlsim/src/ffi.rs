@@ -1,6 +1,6 @@
 //! The shared library made by `build`: its C interface, one call a clock cycle. The structures mirror `wrapper.cpp`.
 
-use crate::error::HdlError;
+use crate::error::RtlsimError;
 use std::ffi::{CString, c_char};
 use std::path::Path;
 
@@ -82,8 +82,8 @@ unsafe impl Send for Model {}
 
 impl Model {
     /// Loads the library and makes an instance.
-    pub(super) fn load(path: &Path) -> Result<Self, HdlError> {
-        let failed = |e: libloading::Error| HdlError::ToolFailed {
+    pub(super) fn load(path: &Path) -> Result<Self, RtlsimError> {
+        let failed = |e: libloading::Error| RtlsimError::ToolFailed {
             program: path.display().to_string(),
             message: e.to_string(),
         };
@@ -113,7 +113,7 @@ impl Model {
     }
 
     /// Writes the state to a file.
-    pub(super) fn save(&mut self, path: &Path) -> Result<(), HdlError> {
+    pub(super) fn save(&mut self, path: &Path) -> Result<(), RtlsimError> {
         let name = c_path(path)?;
         // SAFETY: the handle is live until drop, and the name is a C string that outlives the call.
         let done = unsafe { (self.save)(self.handle, name.as_ptr()) };
@@ -121,7 +121,7 @@ impl Model {
     }
 
     /// Takes the state from a file that `save` of the same library wrote, whole: what else it holds ends the process.
-    pub(super) fn restore(&mut self, path: &Path) -> Result<(), HdlError> {
+    pub(super) fn restore(&mut self, path: &Path) -> Result<(), RtlsimError> {
         let name = c_path(path)?;
         // SAFETY: as for `save`.
         let done = unsafe { (self.restore)(self.handle, name.as_ptr()) };
@@ -135,18 +135,18 @@ impl Model {
     }
 }
 
-fn c_path(path: &Path) -> Result<CString, HdlError> {
-    CString::new(path.as_os_str().as_encoded_bytes()).map_err(|e| HdlError::Io {
+fn c_path(path: &Path) -> Result<CString, RtlsimError> {
+    CString::new(path.as_os_str().as_encoded_bytes()).map_err(|e| RtlsimError::Io {
         path: path.into(),
         source: e.into(),
     })
 }
 
-fn opened(done: i32, path: &Path) -> Result<(), HdlError> {
+fn opened(done: i32, path: &Path) -> Result<(), RtlsimError> {
     if done != 0 {
         return Ok(());
     }
-    Err(HdlError::Io {
+    Err(RtlsimError::Io {
         path: path.into(),
         source: std::io::Error::other("the verilated model cannot open it"),
     })

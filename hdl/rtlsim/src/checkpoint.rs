@@ -5,7 +5,7 @@
 //! ```
 //! A checkpoint belongs to its key: library, memory model, registers and every byte of the window at the start.
 
-use crate::error::HdlError;
+use crate::error::RtlsimError;
 use cnna_machine::memory::Memory;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -54,9 +54,9 @@ impl Checkpoint {
         &self,
         state: &State,
         window: &[u8],
-        save: impl FnOnce(&Path) -> Result<(), HdlError>,
-    ) -> Result<(), HdlError> {
-        let io = |source| HdlError::Io {
+        save: impl FnOnce(&Path) -> Result<(), RtlsimError>,
+    ) -> Result<(), RtlsimError> {
+        let io = |source| RtlsimError::Io {
             path: self.path.clone(),
             source,
         };
@@ -81,13 +81,13 @@ impl Checkpoint {
     pub(super) fn read(
         &self,
         window: &mut [u8],
-        load: impl FnOnce(&Path) -> Result<(), HdlError>,
-    ) -> Result<Option<State>, HdlError> {
+        load: impl FnOnce(&Path) -> Result<(), RtlsimError>,
+    ) -> Result<Option<State>, RtlsimError> {
         let fits = |s: &State| s.written.end <= window.len();
         let Some((state, model, region)) = self.parts().filter(|(s, _, _)| fits(s)) else {
             return Ok(None);
         };
-        let io = |source| HdlError::Io {
+        let io = |source| RtlsimError::Io {
             path: self.path.clone(),
             source,
         };

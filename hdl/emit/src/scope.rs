@@ -115,7 +115,7 @@ impl Collector {
             TypeKind::Bits(_) if descriptor.name == "clock" => {
                 return refuse(
                     "rust-hdl's `Clock`".into(),
-                    "use cnna_hdl::dff::ClockReset, which carries the reset too",
+                    "use cnna_emit::dff::ClockReset, which carries the reset too",
                 );
             }
             TypeKind::Bits(_) | TypeKind::Composite(_) => Ty::Bits,

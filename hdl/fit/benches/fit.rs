@@ -3,8 +3,8 @@
 //! Prints a row a machine and fails when one is off by more than [`LIMIT`]. `make bench-fit`; a name after `--` runs only the
 //! machines whose name contains it. About 25 minutes of CPU. Needs a Yosys with slang: `CNNA_YOSYS`.
 
+use cnna_fit::synth::{Job, Report, Target, Yosys};
 use cnna_hdl::sources;
-use cnna_hdl::synth::{Job, Report, Target, Yosys};
 use cnna_machine::Board;
 use std::process::ExitCode;
 use std::time::Duration;

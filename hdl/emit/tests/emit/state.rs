@@ -1,8 +1,8 @@
 //! Registers, state machines, nested blocks, arrays of blocks, interfaces.
 
 use crate::harness::Dut;
-use cnna_hdl::dff::{ClockReset, Dff, DffRst};
-use cnna_hdl::dff_setup;
+use cnna_emit::dff::{ClockReset, Dff, DffRst};
+use cnna_emit::dff_setup;
 use rust_hdl_core::prelude::*;
 
 /// A token counter: up on `give`, down on `take` unless empty.

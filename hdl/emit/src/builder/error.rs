@@ -1,6 +1,6 @@
 //! What is wrong with a structure before anything is emitted.
 
-use crate::emit::EmitError;
+use crate::EmitError;
 
 /// A mistake in the wiring of a top level. `at` is `instance.port`, or the port of the top itself.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
