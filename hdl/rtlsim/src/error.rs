@@ -34,4 +34,9 @@ pub enum RtlsimError {
         /// Its first error lines.
         message: String,
     },
+    /// The build was stopped, because its caller was asked to stop.
+    #[error(
+        "interrupted while the RTL was built: nothing is left of it, the next run builds it anew"
+    )]
+    Interrupted,
 }

@@ -18,7 +18,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-pub use build::build;
+pub use build::{build, build_files};
 pub use error::RtlsimError;
 
 /// A verilated accelerator with its memory's timing.
@@ -51,7 +51,11 @@ const EVERY: Duration = Duration::from_secs(30);
 impl Rtl {
     /// Builds (or finds in `cache`) and resets the RTL of a board.
     pub fn new(board: &Board, cache: &Path) -> Result<Self, RtlsimError> {
-        let library = build::build(board, cache)?;
+        Self::of_library(board, build::build(board, cache, None)?)
+    }
+
+    /// Resets the RTL in a library that [`build`] or [`build_files`] has made for the board.
+    pub fn of_library(board: &Board, library: PathBuf) -> Result<Self, RtlsimError> {
         let a = &board.accelerator;
         let mut rtl = Rtl {
             model: ffi::Model::load(&library)?,
