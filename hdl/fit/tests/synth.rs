@@ -10,8 +10,8 @@ use std::path::Path;
 use std::time::Duration;
 
 /// The form of the accumulation that packs, in `mac.sv`, and one that does not.
-const CLEAR: &str = "(clear_i ? 48'sd0 : acc_o) + 48'(p_q)";
-const OTHER_CLEAR: &str = "clear_i ? 48'(p_q) : acc_o + 48'(p_q)";
+const CLEAR: &str = "(clear_i ? 48'sd0 : acc_o) + product";
+const OTHER_CLEAR: &str = "clear_i ? product : acc_o + product";
 
 /// The RTL that `cnna rtl` emits for `ultra96` with these keys overridden: name and text.
 fn emitted(set: &[(&str, &str)]) -> Vec<(String, String)> {
