@@ -12,11 +12,11 @@ use crate::stream::{self, Entry};
 use crate::vector::Images;
 use crate::weights::Block;
 use crate::{check, conv, cost, vector};
+use cnna_machine::counters::RECORD_BYTES;
 use cnna_machine::layer::{Conv, Layer, Network, Op, Shape};
 use cnna_machine::layout::TensorLayout;
 use cnna_machine::num::Word;
 use cnna_machine::program::{LayerInfo, TensorInfo};
-use cnna_machine::regs::RECORD_BYTES;
 use cnna_machine::{Accelerator, Board};
 
 /// What lowering builds up. Offsets in each arena count from where its section of the window will begin.

@@ -6,7 +6,7 @@
 use crate::error::MachineError;
 use crate::memory::MemoryModel;
 use crate::num::Word;
-use crate::{isa, regs};
+use crate::{counters, isa, regs};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
@@ -362,7 +362,7 @@ impl Accelerator {
             let _ = writeln!(text, "{} {} {:?}", r.name, r.offset, r.access);
         }
         let version = (regs::ID_VALUE, regs::VERSION_VALUE);
-        let record = regs::COUNTERS.map(|r| r.offset);
+        let record = counters::REGISTERS.map(|r| r.offset);
         let errors = regs::DeviceError::ALL.map(|e| (e, e as u8));
         let _ = writeln!(text, "{version:?} {record:?} {errors:?}");
         let digest = Sha256::digest(text);

@@ -323,7 +323,7 @@ command! {
     /// ```text
     /// STORE: lines from `line` on, read contiguously: for seg in 0..seg_count: for beat in 0..seg_beats:
     ///   8 words to ddr + seg * seg_stride + beat * beat_bytes
-    /// MARK:  8 counters of 32 bits to ddr (see `regs::COUNTERS`), after every earlier write has been answered
+    /// MARK:  8 counters of 32 bits to ddr (see `counters.rs`), after every earlier write has been answered
     /// ```
     Store {
         ddr = 1, 0, 32, false; "byte offset in the window"
