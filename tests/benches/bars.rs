@@ -4,6 +4,7 @@
 //! this machine's. Names after `--` run only the groups whose names contain one of them.
 
 use cnna_compile::{CompiledProgram, Options, compile, import, zoo};
+use cnna_machine::Counters;
 use cnna_machine::engine::Engine;
 use cnna_machine::layer::Network;
 use cnna_machine::{Board, golden};
@@ -83,12 +84,8 @@ fn simulate(net: &Network, program: &CompiledProgram<'_>, count: usize) -> (Outc
 
 /// Each layer's cycles, from mark to mark.
 fn layer_cycles(done: &Outcome) -> Vec<f64> {
-    let mut before = 0;
-    let cycles = |r: &[u32; 8]| {
-        let d = r[0] - before;
-        before = r[0];
-        f64::from(d)
-    };
+    let mut before = Counters::default();
+    let cycles = |now: &Counters| now.since(&std::mem::replace(&mut before, *now)).cycles as f64;
     done.records.iter().map(cycles).collect()
 }
 

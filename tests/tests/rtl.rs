@@ -127,7 +127,7 @@ fn stream_case(
             }
         }
     }
-    if cycle.counters.cycles > most.into() {
+    if cycle.counters.cycles > u64::from(most) {
         return Ok(false);
     }
     let mut rtl = Rtl::new(board, cache).map_err(|e| e.to_string())?;

@@ -147,7 +147,7 @@ impl Machine {
             return Ok(());
         };
         let u = &mut self.units;
-        let steps = u.compute.start(self.now, e, c).steps;
+        let steps = u.compute.start(self.now, e, c);
         self.counters.busy += steps;
         if let Some(r) = &mut self.recorder {
             r.computes(e, self.now, u.compute.free_at(), steps);
