@@ -29,7 +29,7 @@ pub fn run_on(
         "rtl" => Simulated::Rtl,
         _ => return Ok(run(&mut *device::open(name)?)?),
     };
-    simulated.with_device(&meta.board, meta.window_bytes, |device| run(device))
+    simulated.with_device(&meta.board, meta.window_bytes, &stop, |device| run(device))
 }
 
 /// Runs `batch` on the cycle simulator and keeps what every queue and port did when.

@@ -2,11 +2,11 @@
 
 use crate::progress;
 use anyhow::{Context, Result};
-use cnna_hdl::verilated;
 use cnna_host::{HostError, SharedFile, serve};
 use cnna_machine::Board;
 use cnna_machine::engine::{Engine, EngineError};
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 
 /// A simulated device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, clap::ValueEnum)]
@@ -26,12 +26,12 @@ impl Simulated {
         }
     }
 
-    /// Does what takes long once a configuration: verilating. Errors: no verilator, or it fails.
-    pub fn prepare(self, board: &Board) -> Result<()> {
+    /// Does what takes long once a configuration: verilating, until `stop`. Errors: no verilator, it fails or was stopped.
+    pub fn prepare(self, board: &Board, stop: &AtomicBool) -> Result<()> {
         if self == Simulated::Rtl {
             let spinner =
                 progress::spinner("building the RTL with Verilator (once a configuration)");
-            verilated::build(board, &cache())
+            cnna_rtlsim::build(board, &cache(), Some(stop))
                 .with_context(|| format!("the RTL of {}", board.name))?;
             spinner.finish_and_clear();
         }
@@ -42,7 +42,7 @@ impl Simulated {
     pub fn engine(self, board: &Board) -> Result<Box<dyn Engine>, EngineError> {
         match self {
             Simulated::Cycle => Ok(Box::new(cnna_sim::Machine::new(board))),
-            Simulated::Rtl => match verilated::Rtl::new(board, &cache()) {
+            Simulated::Rtl => match cnna_rtlsim::Rtl::new(board, &cache()) {
                 Ok(rtl) => Ok(Box::new(rtl)),
                 Err(e) => Err(EngineError {
                     engine: "rtl",
@@ -57,9 +57,10 @@ impl Simulated {
         self,
         board: &Board,
         window_bytes: usize,
+        stop: &AtomicBool,
         host: impl FnOnce(&mut SharedFile) -> Result<T, HostError>,
     ) -> Result<T> {
-        self.prepare(board)?;
+        self.prepare(board, stop)?;
         Ok(serve::with_served(
             window_bytes,
             || self.engine(board),

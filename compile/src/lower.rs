@@ -17,7 +17,7 @@ use crate::{check, cost, op};
 use cnna_machine::layout::{Shape, TensorLayout};
 use cnna_machine::num::Word;
 use cnna_machine::program::{LayerInfo, Mode, PortInfo, TensorInfo};
-use cnna_machine::regs::RECORD_BYTES;
+use cnna_machine::counters::RECORD_BYTES;
 use cnna_machine::{Accelerator, Board};
 use cnna_net::{Graph, Node, TensorId};
 use std::sync::Arc;

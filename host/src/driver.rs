@@ -6,6 +6,7 @@ use crate::hang::HangDetector;
 use crate::pace::Pace;
 use crate::report::RunReport;
 use crate::tensor::Batch;
+use cnna_machine::counters::{Counters, RECORD_BYTES};
 use cnna_machine::isa::{COMMAND_WORDS, Head, Queue};
 use cnna_machine::program::{Program, ProgramMeta, TensorInfo};
 use cnna_machine::regs::{self, DeviceError};
@@ -207,13 +208,9 @@ impl Loaded<'_, '_> {
         let device = &self.driver.device;
         let mut records = Vec::with_capacity(self.meta.layers.len());
         for layer in &self.meta.layers {
-            let mut bytes = [0; regs::RECORD_BYTES];
+            let mut bytes = [0; RECORD_BYTES];
             device.copy_out(layer.record, &mut bytes)?;
-            let mut words = bytes.chunks_exact(4);
-            records.push(std::array::from_fn(|_| {
-                let word = words.next().expect("four bytes a counter");
-                u32::from_le_bytes(word.try_into().expect("four bytes"))
-            }));
+            records.push(Counters::from_bytes(&bytes));
         }
         Ok(RunReport::new(
             &self.meta.layers,

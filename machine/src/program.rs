@@ -177,7 +177,7 @@ impl ProgramMeta {
             let bytes = others.and_then(|o| o.checked_add(t.layout.bytes()));
             ends(t.offset, bytes, self.window_bytes)
         };
-        let record = |at| ends(at, Some(crate::regs::RECORD_BYTES), self.window_bytes);
+        let record = |at| ends(at, Some(crate::counters::RECORD_BYTES), self.window_bytes);
         let commands = |s: &Stream| {
             let bytes = s.commands.checked_mul(COMMAND_BYTES);
             ends(s.commands_offset, bytes, image_bytes)

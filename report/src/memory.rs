@@ -2,8 +2,8 @@
 
 use crate::ReportError;
 use crate::stream::{Traffic, commands};
+use cnna_machine::counters::RECORD_BYTES;
 use cnna_machine::program::Program;
-use cnna_machine::regs::RECORD_BYTES;
 use serde::Serialize;
 use std::ops::Range;
 

@@ -239,7 +239,7 @@ impl Check {
         ] {
             if self.engines.contains(&wanted) && difference.is_none() {
                 let (reports, found) =
-                    engine.with_device(&meta.board, meta.window_bytes, |device| {
+                    engine.with_device(&meta.board, meta.window_bytes, &stop, |device| {
                         self.compare(
                             engine,
                             device,

@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use cnna_host::files;
 use cnna_host::report::{LayerReport, RunReport, Summary};
 use cnna_host::tensor::{self, Batch};
+use cnna_machine::Counters;
 use cnna_machine::golden::{self, LayerResult};
 use cnna_machine::program::{Program, ProgramMeta};
 use rayon::prelude::*;
@@ -114,8 +115,10 @@ fn reference(program: &Program<'_>, batch: &Batch) -> Result<(Vec<i16>, RunRepor
             name: l.name.clone(),
             mode: l.mode.clone(),
             macs: l.macs * report.images,
-            saturated,
-            ..LayerReport::default()
+            counters: Counters {
+                saturated,
+                ..Counters::default()
+            },
         });
     }
     let words = results.into_iter().flat_map(|(w, _)| w).collect();

@@ -39,9 +39,9 @@ impl Serve {
             Some(w) => w,
             None => board.platform.dma_bytes as usize,
         };
-        self.engine.prepare(&board)?;
-        let mut engine = self.engine.engine(&board)?;
         let stop = signals::stop_flag()?;
+        self.engine.prepare(&board, &stop)?;
+        let mut engine = self.engine.engine(&board)?;
         let server = Server::new(&self.path, window, &mut *engine)?;
         println!(
             "serving {} of {} (configuration {:016x}), window of {window} bytes, at {}",
