@@ -2,7 +2,7 @@
 
 use cnna_machine::config::Board;
 use cnna_machine::counters::Counters;
-use cnna_machine::program::LayerInfo;
+use cnna_machine::program::{LayerInfo, Mode};
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::ops::Deref;
@@ -12,8 +12,8 @@ use std::ops::Deref;
 pub struct LayerReport {
     /// The layer's name.
     pub name: String,
-    /// How it ran: "winograd", "direct", "vector", "pool".
-    pub mode: String,
+    /// How it ran.
+    pub mode: Mode,
     /// Multiply-accumulates (a number).
     pub macs: u64,
     /// The device's counters.
@@ -58,7 +58,7 @@ impl RunReport {
             .map(|(layer, now)| {
                 let report = LayerReport {
                     name: layer.name.clone(),
-                    mode: layer.mode.clone(),
+                    mode: layer.mode,
                     macs: layer.macs * images,
                     counters: now.since(&before),
                 };

@@ -244,7 +244,7 @@ fn override_key(table: &mut toml::Table, key: &str, value: &str) -> Result<(), M
     let Some(old) = target.and_then(|t| t.get_mut(name)) else {
         return Err(MachineError::config(
             key,
-            "no such key: see `cnna boards` for the keys of a board",
+            "no such key: `cnna boards ultra96` prints all keys",
         ));
     };
     let parsed = value

@@ -48,12 +48,13 @@ pub struct PortInfo {
 }
 
 /// How a layer runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// F(2x2, 3x3).
     Winograd,
     /// One tap a step.
+    #[default]
     Direct,
     /// One input a step, 8 outputs a lane.
     Vector,
@@ -141,6 +142,20 @@ impl ProgramMeta {
     /// The machine that it runs on.
     pub fn accelerator(&self) -> &Accelerator {
         &self.board.accelerator
+    }
+    /// Words of one image: all inputs', one behind the other.
+    pub fn image_len(&self) -> usize {
+        self.inputs
+            .iter()
+            .map(|p| p.tensor.layout.shape.len())
+            .sum()
+    }
+    /// Words of one image's result: all outputs', one behind the other.
+    pub fn result_len(&self) -> usize {
+        self.outputs
+            .iter()
+            .map(|p| p.tensor.layout.shape.len())
+            .sum()
     }
     /// Most images of one run.
     pub fn batch(&self) -> usize {
@@ -232,84 +247,57 @@ pub struct Program<'a> {
     pub network: [&'a [u8]; 2],
 }
 
-fn io_error(path: &Path) -> impl Fn(std::io::Error) -> MachineError + '_ {
-    move |source| MachineError::Io {
-        path: path.into(),
-        source,
-    }
-}
-
 /// Bytes in parts, one behind the other, so that they are never whole in memory.
 pub type Parts<'p, 'b> = &'p mut dyn Iterator<Item = Cow<'b, [u8]>>;
 
-/// Writes a program file: to a temporary beside it, then renamed. `network` and `constants` are the network's two parts.
-pub fn write(
-    path: &Path,
+/// Writes a program file from the writer's position 0 on. `network` and `constants` are what `net::file` makes of the network.
+pub fn write_to(
+    mut f: impl Write + Seek,
     meta: &ProgramMeta,
     image: Parts,
     network: &[u8],
     constants: Parts,
-) -> Result<(), MachineError> {
-    let io = io_error(path);
-    let to_toml = |what: &str, r: Result<String, toml::ser::Error>| {
-        r.map_err(|e| MachineError::Program {
-            path: path.into(),
-            message: format!("{what}: {e}"),
-        })
-    };
-    let meta_text = to_toml("meta", toml::to_string(meta))?;
-    let mut tmp = path.as_os_str().to_owned();
-    tmp.push(format!(".{}.tmp", std::process::id()));
-    let tmp = std::path::PathBuf::from(tmp);
-    let result = (|| {
-        let mut f = std::io::BufWriter::with_capacity(1 << 20, std::fs::File::create(&tmp)?);
-        f.write_all(&[0; HEADER])?;
-        let mut table = Vec::new();
-        let mut at = HEADER as u64;
-        let mut section =
-            |kind: u32, parts: &mut dyn Iterator<Item = Cow<'_, [u8]>>| -> std::io::Result<()> {
-                let start = at.next_multiple_of(ALIGN);
-                f.write_all(&vec![0; (start - at) as usize])?;
-                let mut crc = crc32fast::Hasher::new();
-                let mut len = 0;
-                for p in parts {
-                    crc.update(&p);
-                    f.write_all(&p)?;
-                    len += p.len() as u64;
-                }
-                at = start + len;
-                table.push((kind, crc.finalize(), start, len));
-                Ok(())
-            };
-        section(0, &mut std::iter::once(meta_text.as_bytes().into()))?;
-        section(1, image)?;
-        section(2, &mut std::iter::once(network.into()))?;
-        section(3, constants)?;
-        let mut head = Vec::with_capacity(HEADER);
-        head.extend_from_slice(MAGIC);
-        head.extend_from_slice(&FORMAT.to_le_bytes());
-        head.extend_from_slice(&(SECTIONS as u32).to_le_bytes());
-        head.extend_from_slice(&meta.accelerator().hash().to_le_bytes());
-        head.extend_from_slice(&at.to_le_bytes());
-        for (kind, crc, offset, len) in table {
-            head.extend_from_slice(&kind.to_le_bytes());
-            head.extend_from_slice(&crc.to_le_bytes());
-            head.extend_from_slice(&offset.to_le_bytes());
-            head.extend_from_slice(&len.to_le_bytes());
-        }
-        head.extend_from_slice(&crc32fast::hash(&head).to_le_bytes());
-        f.seek(SeekFrom::Start(0))?;
-        f.write_all(&head)?;
-        f.into_inner()
-            .map_err(std::io::IntoInnerError::into_error)?
-            .sync_data()?;
-        std::fs::rename(&tmp, path)
-    })();
-    if result.is_err() {
-        // Nothing half-written stays behind; the first error is the one to report.
-        let _ = std::fs::remove_file(&tmp);
+) -> std::io::Result<()> {
+    let not_toml = |e| std::io::Error::other(format!("meta: {e}"));
+    let meta_text = toml::to_string(meta).map_err(not_toml)?;
+    f.write_all(&[0; HEADER])?;
+    let mut table = Vec::new();
+    let mut at = HEADER as u64;
+    let mut section =
+        |kind: u32, parts: &mut dyn Iterator<Item = Cow<'_, [u8]>>| -> std::io::Result<()> {
+            let start = at.next_multiple_of(ALIGN);
+            f.write_all(&vec![0; (start - at) as usize])?;
+            let mut crc = crc32fast::Hasher::new();
+            let mut len = 0;
+            for p in parts {
+                crc.update(&p);
+                f.write_all(&p)?;
+                len += p.len() as u64;
+            }
+            at = start + len;
+            table.push((kind, crc.finalize(), start, len));
+            Ok(())
+        };
+    section(0, &mut std::iter::once(meta_text.as_bytes().into()))?;
+    section(1, image)?;
+    section(2, &mut std::iter::once(network.into()))?;
+    section(3, constants)?;
+    let mut head = Vec::with_capacity(HEADER);
+    head.extend_from_slice(MAGIC);
+    head.extend_from_slice(&FORMAT.to_le_bytes());
+    head.extend_from_slice(&(SECTIONS as u32).to_le_bytes());
+    head.extend_from_slice(&meta.accelerator().hash().to_le_bytes());
+    head.extend_from_slice(&at.to_le_bytes());
+    for (kind, crc, offset, len) in table {
+        head.extend_from_slice(&kind.to_le_bytes());
+        head.extend_from_slice(&crc.to_le_bytes());
+        head.extend_from_slice(&offset.to_le_bytes());
+        head.extend_from_slice(&len.to_le_bytes());
     }
-    result.map_err(io)
+    head.extend_from_slice(&crc32fast::hash(&head).to_le_bytes());
+    f.seek(SeekFrom::Start(0))?;
+    f.write_all(&head)?;
+    f.flush()
 }
 
 fn u32_at(b: &[u8], at: usize) -> u32 {

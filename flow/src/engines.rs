@@ -1,15 +1,14 @@
 //! The simulated devices by name, and where built models are kept.
 
-use crate::progress;
-use anyhow::{Context, Result};
+use crate::error::FlowError;
+use crate::progress::Session;
 use cnna_host::{HostError, SharedFile, serve};
 use cnna_machine::Board;
 use cnna_machine::engine::{Engine, EngineError};
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
 
 /// A simulated device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Simulated {
     /// The cycle-level simulator.
     Cycle,
@@ -18,6 +17,9 @@ pub enum Simulated {
 }
 
 impl Simulated {
+    /// All of them.
+    pub const ALL: [Simulated; 2] = [Simulated::Cycle, Simulated::Rtl];
+
     /// As the user writes it.
     pub fn name(self) -> &'static str {
         match self {
@@ -26,14 +28,22 @@ impl Simulated {
         }
     }
 
-    /// Does what takes long once a configuration: verilating, until `stop`. Errors: no verilator, it fails or was stopped.
-    pub fn prepare(self, board: &Board, stop: &AtomicBool) -> Result<()> {
+    /// The one of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|s| s.name() == name)
+    }
+
+    /// Does what takes long once a configuration: verilating. Errors: no verilator, or it fails.
+    pub fn prepare(self, board: &Board, session: &Session<'_>) -> Result<(), FlowError> {
         if self == Simulated::Rtl {
-            let spinner =
-                progress::spinner("building the RTL with Verilator (once a configuration)");
-            cnna_rtlsim::build(board, &cache(), Some(stop))
-                .with_context(|| format!("the RTL of {}", board.name))?;
-            spinner.finish_and_clear();
+            let what = "building the RTL with Verilator (once a configuration)";
+            session.progress.begin(what, None, "");
+            let built = cnna_rtlsim::build(board, &cache(), Some(session.stop));
+            session.progress.end();
+            built.map_err(|source| FlowError::Rtl {
+                board: board.name.clone(),
+                source,
+            })?;
         }
         Ok(())
     }
@@ -57,10 +67,10 @@ impl Simulated {
         self,
         board: &Board,
         window_bytes: usize,
-        stop: &AtomicBool,
+        session: &Session<'_>,
         host: impl FnOnce(&mut SharedFile) -> Result<T, HostError>,
-    ) -> Result<T> {
-        self.prepare(board, stop)?;
+    ) -> Result<T, FlowError> {
+        self.prepare(board, session)?;
         Ok(serve::with_served(
             window_bytes,
             || self.engine(board),
