@@ -7,6 +7,8 @@ use std::rc::Rc;
 
 /// Most elements that folding may make of a small constant (ConstantOfShape, Expand, Range).
 pub(crate) const MAX_FOLDED: usize = 1 << 24;
+/// Most elements of weights that a ConstantOfShape fills, as test models' are, and of all of them in one model.
+pub(crate) const MAX_FILLED: usize = 1 << 28;
 
 /// Stands for a batch size that the file leaves open, inside shapes that the graph computes. It survives a cast to float and back.
 pub(crate) const BATCH: i64 = i64::MIN;

@@ -1,7 +1,7 @@
 //! Nodes whose inputs are all constants, computed while the file is read: the arithmetic on shapes that exporters leave in
 //! graphs, and constants that are stored in another form.
 
-use super::array::{Array, BATCH, Data, MAX_FOLDED, strides, walk};
+use super::array::{Array, BATCH, Data, MAX_FILLED, MAX_FOLDED, strides, walk};
 use super::reader::{Call, Value, dimension};
 use crate::ElementType;
 use crate::op::quantize;
@@ -383,9 +383,9 @@ fn constant_of_shape(n: &Call) -> Result<Array, String> {
     let len = dims
         .iter()
         .try_fold(1usize, |a, &d| a.checked_mul(d))
-        .filter(|&l| l <= MAX_FOLDED);
+        .filter(|&l| l <= MAX_FILLED);
     let len = len.ok_or_else(|| {
-        format!("a constant of shape {dims:?} has more than {MAX_FOLDED} elements")
+        format!("a constant of shape {dims:?} has more than {MAX_FILLED} elements")
     })?;
     let value = match n.raw("value").and_then(|a| a.t.as_ref()) {
         Some(t) => Array::load("value", t, None)?,

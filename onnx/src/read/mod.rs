@@ -91,6 +91,7 @@ pub fn import(model: &Model, folder: Option<&Path>) -> Result<Import, ReadError>
         values: HashMap::new(),
         left: index.uses.clone(),
         obstacles: Vec::new(),
+        filled: 0,
         folder,
     };
     for o in &proto.output {
@@ -188,6 +189,8 @@ struct Walk<'m> {
     /// How often a value is still to be read.
     left: HashMap<&'m str, usize>,
     obstacles: Vec<Obstacle>,
+    /// Elements of constants that were computed from a shape.
+    filled: usize,
     folder: Option<&'m Path>,
 }
 
@@ -223,6 +226,11 @@ impl<'m> Walk<'m> {
         let label = &index.labels[i];
         match self.outputs(r, model, i, label) {
             Ok(Some(values)) => {
+                let more = node.output.iter().skip(values.len());
+                for name in more.filter(|o| self.left.get(o.as_str()).is_some_and(|&n| n > 0)) {
+                    let reason = format!("its output `{name}` is not computed: leave it unused");
+                    self.obstacles.push(Obstacle { node: label.clone(), operator: node.op_type.clone(), reason });
+                }
                 for (name, v) in node
                     .output
                     .iter()
@@ -280,13 +288,16 @@ impl<'m> Walk<'m> {
         }
         let mut call = Call::new(node, label, model.opset, inputs, r.batch);
         if let Some(done) = fold::fold(&mut call) {
-            return done.map(|all| {
-                Some(
-                    all.into_iter()
-                        .map(|a| Value::Constant(Rc::new(a)))
-                        .collect(),
-                )
-            });
+            let all = done?;
+            // What a few bytes of the file can make large is counted, so that a damaged one cannot ask for all memory.
+            if matches!(node.op_type.as_str(), "ConstantOfShape" | "Expand" | "Range" | "Where") {
+                self.filled += all.iter().map(Array::len).sum::<usize>();
+                if self.filled > array::MAX_FILLED {
+                    return Err(format!("the model's computed constants have more than {} elements", array::MAX_FILLED));
+                }
+            }
+            let value = |a| Value::Constant(Rc::new(a));
+            return Ok(Some(all.into_iter().map(value).collect()));
         }
         let Some(read) = entry else {
             return Err(
