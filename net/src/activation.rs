@@ -2,7 +2,7 @@
 
 use crate::run::Target;
 use crate::values::Values;
-use cnna_machine::num::{Requantised, Word, dequantise, quantise};
+use cnna_machine::num::{Requantised, Word, quantise};
 use serde::{Deserialize, Serialize};
 
 /// A function of one value. Parameters are reals: the integers follow from the output's format.
@@ -256,14 +256,95 @@ fn leak(values: &mut [i16], m: i32, word: Word) -> u64 {
     saturated
 }
 
-/// The table's reals, for pictures and tests.
-pub fn table_error(f: Function, input_frac: i32, output_frac: i32, word: Word) -> f64 {
-    let table = Table::new(f, input_frac, output_frac, word);
-    let mut worst = 0.0f64;
-    for q in word.min()..=word.max() {
-        let exact = f.of(dequantise(q as i16, input_frac)) * 2f64.powi(output_frac);
-        let exact = exact.clamp(word.min() as f64, word.max() as f64);
-        worst = worst.max((f64::from(table.apply(q as i16, word)) - exact).abs());
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cnna_machine::num::dequantise;
+    /// Words between the table and the rounded function, at most.
+    fn worst(f: Function, input_frac: i32, output_frac: i32, word: Word) -> i32 {
+        let table = Table::new(f, input_frac, output_frac, word);
+        let off = |q: i64| {
+            let exact = f.of(dequantise(q as i16, input_frac));
+            let exact = quantise(exact, output_frac, word).expect("finite");
+            (i32::from(table.apply(q as i16, word)) - i32::from(exact)).abs()
+        };
+        (word.min()..=word.max()).map(off).max().unwrap_or(0)
     }
-    worst
+
+    const HARD: Function = Function::HardSigmoid {
+        alpha: 0.2,
+        beta: 0.5,
+    };
+
+    #[test]
+    fn tables_are_within_a_word_of_their_functions() {
+        use Function::*;
+        let sixth = HardSigmoid {
+            alpha: 1.0 / 6.0,
+            beta: 0.5,
+        };
+        // Input and output fraction bits; the last bits of a whole table cost a second word.
+        for (f, inputs, outputs, most) in [
+            (Sigmoid, 12..=14, 8..=15, 1),
+            (Sigmoid, 11..=11, 8..=13, 1),
+            (Sigmoid, 11..=11, 14..=15, 2),
+            (Tanh, 12..=14, 8..=14, 2),
+            (Tanh, 13..=14, 15..=15, 2),
+            (HARD, 8..=14, 8..=15, 1),
+            (sixth, 8..=14, 8..=15, 1),
+        ] {
+            for i in inputs {
+                for o in outputs.clone() {
+                    let off = worst(f, i, o, Word::W16);
+                    assert!(off <= most, "{f:?} from {i} to {o}: {off}");
+                }
+            }
+        }
+        // As large as their input where that is large: an output with more fraction bits saturates within a segment.
+        for (f, coarsest) in [(HardSwish, 11), (Silu, 11), (Gelu, 12), (Mish, 11)] {
+            for i in coarsest..=14 {
+                for o in 8..=i {
+                    let off = worst(f, i, o, Word::W16);
+                    assert!(off <= 1, "{f:?} from {i} to {o}: {off}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn tables_of_bytes_are_exact() {
+        use Function::*;
+        for f in [Sigmoid, Tanh, HARD, HardSwish, Silu, Gelu, Mish] {
+            for i in -2..=9 {
+                for o in -2..=9 {
+                    assert_eq!(worst(f, i, o, Word::W8), 0, "{f:?} from {i} to {o}");
+                }
+            }
+        }
+    }
+
+    /// The values are those of another implementation of the error function and the exponential.
+    #[test]
+    fn functions_have_their_known_values() {
+        use Function::*;
+        for (f, x, want) in [
+            (Sigmoid, 1.0, 0.731_058_578_630_005),
+            (Tanh, -0.5, -0.462_117_157_260_010),
+            (HARD, 1.0, 0.7),
+            (HARD, 3.0, 1.0),
+            (HardSwish, 1.0, 2.0 / 3.0),
+            (HardSwish, -4.0, 0.0),
+            (Silu, -2.5, -0.189645450053109),
+            (Gelu, 1.0, 0.841344746068543),
+            (Gelu, -2.5, -0.015524163314440),
+            (Gelu, 7.0, 6.999999999991041),
+            (Mish, 1.0, 0.865098388267310),
+            (Mish, -2.5, -0.196816203906533),
+        ] {
+            // Parameters of the hard sigmoid are floats.
+            let off = (f.of(x) - want).abs();
+            assert!(off < 1e-7, "{f:?} of {x}: {} is not {want}", f.of(x));
+            assert!(off < 1e-13 || f == HARD, "{f:?} of {x}: {}", f.of(x));
+        }
+    }
 }

@@ -8,6 +8,8 @@
 //! random.rs   random graphs of them
 //! run.rs      the reference run over all nodes
 //! zoo/        built-in topologies with weights from a seed
+//! simplify.rs scales and borders folded into convolutions, dead nodes gone
+//! settle.rs   activations fused, formats spread, constants as integers
 //! file.rs     the graph as bytes, for the program file
 //! ```
 
@@ -18,6 +20,8 @@ pub mod graph;
 pub mod op;
 pub mod random;
 pub mod run;
+pub mod settle;
+pub mod simplify;
 pub mod values;
 pub mod window;
 pub mod zoo;
