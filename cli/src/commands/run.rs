@@ -81,7 +81,8 @@ impl Run {
         let sink = &mut |words: &[i16]| results.push(words);
         let report = match (self.device.as_str(), &self.trace) {
             ("cycle", Some(path)) => {
-                let (report, timeline) = devices::run_recorded(&program, &mut images, sink, &session)?;
+                let (report, timeline) =
+                    devices::run_recorded(&program, &mut images, sink, &session)?;
                 trace::write(path, &timeline, meta)?;
                 report
             }
