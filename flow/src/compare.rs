@@ -3,13 +3,14 @@
 use crate::engines::Simulated;
 use crate::error::FlowError;
 use crate::progress::Session;
-use crate::reference::{self, saturated};
+use crate::reference::{self, graph, saturated};
 use cnna_host::report::RunReport;
 use cnna_host::tensor::{Batch, Images};
 use cnna_host::{Driver, HostError, Loaded, Options, SharedFile};
-use cnna_machine::golden::LayerResult;
-use cnna_machine::layer::{Network, Shape};
-use cnna_machine::program::{LayerInfo, Program, ProgramMeta};
+use cnna_machine::layout::Shape;
+use cnna_machine::program::{LayerInfo, Mode, Program, ProgramMeta, TensorInfo};
+use cnna_net::run::Run;
+use cnna_net::{Graph, TensorId};
 use serde::Serialize;
 use std::ops::Range;
 use std::sync::atomic::AtomicU64;
@@ -157,7 +158,7 @@ pub struct Row {
     /// The layer's name.
     pub name: String,
     /// How it ran.
-    pub mode: String,
+    pub mode: Mode,
     /// Results that saturation changed.
     pub saturated: u64,
     /// By engine and size of the run.
@@ -175,6 +176,8 @@ pub struct Report {
     pub images: usize,
     /// Values compared with the reference, each engine.
     pub values_compared: usize,
+    /// Layers whose results were gone when the program ended: later ones took their memory.
+    pub gone: usize,
     /// In order of execution.
     pub layers: Vec<Row>,
     /// From start to done, by engine and size of the run.
@@ -197,8 +200,8 @@ pub fn compare(
     session: &Session<'_>,
 ) -> Result<Report, FlowError> {
     let meta = &program.meta;
-    let network = reference::network(program)?;
-    let each: usize = network.layers.iter().map(|l| l.output.len()).sum();
+    let graph = graph(program)?;
+    let each: usize = graph.tensors.iter().map(|t| t.shape.len()).sum();
     // Whole runs, so that shares change nothing but the memory.
     let share = (SHARE / each.max(1) / meta.batch()).max(1) * meta.batch();
     let mut total = Total::new(meta, engines);
@@ -206,16 +209,16 @@ pub fn compare(
     for first in (0..count).step_by(share) {
         let images_here = share.min(count - first);
         let batch = Batch {
-            image_len: network.input.len(),
+            image_len: meta.image_len(),
             words: images.next(images_here)?,
         };
         let progress = session.progress;
         progress.begin("reference", Some(images_here as u64), "images");
-        let references = reference::layers(&network, &batch.words, session, &AtomicU64::default())?;
+        let references = reference::tensors(&graph, &batch.words, session, &AtomicU64::default())?;
         progress.end();
         let both = Both {
             program,
-            network: &network,
+            graph: &graph,
             batch: &batch,
             first,
             references: &references,
@@ -223,10 +226,10 @@ pub fn compare(
         };
         let found = total.add(&both)?;
         if found.is_some() {
-            return Ok(total.report(meta, found));
+            return Ok(total.report(meta, &graph, found));
         }
     }
-    Ok(total.report(meta, None))
+    Ok(total.report(meta, &graph, None))
 }
 
 /// What has been compared so far.
@@ -253,7 +256,11 @@ impl Total {
         let meta = &both.program.meta;
         self.images += both.references.len();
         for reference in both.references {
-            for (sum, n) in self.saturated.iter_mut().zip(saturated(meta, reference)) {
+            for (sum, n) in self
+                .saturated
+                .iter_mut()
+                .zip(saturated(meta, both.graph, reference))
+            {
                 *sum += n;
             }
         }
@@ -277,7 +284,7 @@ impl Total {
         Ok(found)
     }
 
-    fn report(self, meta: &ProgramMeta, difference: Option<Difference>) -> Report {
+    fn report(self, meta: &ProgramMeta, graph: &Graph, difference: Option<Difference>) -> Report {
         // An engine that an earlier one's difference kept from running has no place in the report.
         let runs: Vec<_> = self
             .runs
@@ -286,18 +293,20 @@ impl Total {
             .collect();
         let row = |(k, l): (usize, &LayerInfo)| Row {
             name: l.name.clone(),
-            mode: l.mode.clone(),
+            mode: l.mode,
             saturated: self.saturated[k],
             cycles: cycles(meta, &runs, |r| r.layers[k].cycles),
         };
         let mut engines = vec!["reference"];
         engines.extend(runs.iter().map(|(e, _)| e.name()));
-        let values = meta.layers.iter().map(|l| l.output.layout.shape.len());
+        let values = lasting(meta, graph);
+        let values = values.iter().map(|l| l.info.layout.shape.len());
         Report {
             equal: difference.is_none(),
             engines,
             images: self.images,
             values_compared: values.sum::<usize>() * self.images,
+            gone: meta.layers.iter().filter(|l| !l.lasting).count(),
             layers: meta.layers.iter().enumerate().map(row).collect(),
             whole: cycles(meta, &runs, |r| r.cycles),
             difference,
@@ -305,14 +314,44 @@ impl Total {
     }
 }
 
+/// A result that is still there when the program has ended.
+struct Lasting<'a> {
+    name: &'a str,
+    info: &'a TensorInfo,
+    tensor: TensorId,
+}
+
+/// Every layer's that no later one overwrote, and every output.
+fn lasting<'a>(meta: &'a ProgramMeta, graph: &Graph) -> Vec<Lasting<'a>> {
+    let layers = meta.layers.iter().filter(|l| l.lasting).map(|l| {
+        let node = *l.nodes.last().expect("checked with the network");
+        Lasting {
+            name: &l.name,
+            info: &l.output,
+            tensor: graph.nodes[node].output,
+        }
+    });
+    let mut all: Vec<_> = layers.collect();
+    for (info, port) in meta.outputs.iter().zip(&graph.outputs) {
+        if all.iter().all(|l| l.tensor != port.tensor) {
+            all.push(Lasting {
+                name: &info.name,
+                info: &info.tensor,
+                tensor: port.tensor,
+            });
+        }
+    }
+    all
+}
+
 /// A share of the images, the reference's results for them, and what an engine must give them for.
 struct Both<'a> {
     program: &'a Program<'a>,
-    network: &'a Network,
+    graph: &'a Graph,
     batch: &'a Batch,
     /// The share's first image.
     first: usize,
-    references: &'a [Vec<LayerResult>],
+    references: &'a [Run],
     session: &'a Session<'a>,
 }
 
@@ -364,19 +403,21 @@ impl Both<'_> {
         let meta = &self.program.meta;
         let counts: Vec<Vec<u64>> = self.references[run.clone()]
             .iter()
-            .map(|r| saturated(meta, r))
+            .map(|r| saturated(meta, self.graph, r))
             .collect();
-        for (k, layer) in meta.layers.iter().enumerate() {
-            let shape = self.network.layers[layer.network_layer].output;
+        for l in lasting(meta, self.graph) {
+            let shape = self.graph.tensors[l.tensor].shape;
             for image in run.clone() {
-                let want = &self.references[image][layer.network_layer].values;
-                let got = loaded.tensor(&layer.output, image - run.start)?;
+                let want = &self.references[image].tensors[l.tensor].values;
+                let got = loaded.tensor(l.info, image - run.start)?;
                 let index = self.first + image;
-                let found = value_difference(engine, index, &layer.name, shape, want, &got);
+                let found = value_difference(engine, index, l.name, shape, want, &got);
                 if found.is_some() {
                     return Ok(found);
                 }
             }
+        }
+        for (k, layer) in meta.layers.iter().enumerate() {
             let wanted = counts.iter().map(|c| c[k]).sum();
             if report.layers[k].saturated != wanted {
                 return Ok(Some(Difference::Saturated {

@@ -2,7 +2,6 @@
 
 use crate::error::FlowError;
 use crate::progress::Session;
-use cnna_hdl::verilated;
 use cnna_host::{HostError, SharedFile, serve};
 use cnna_machine::Board;
 use cnna_machine::engine::{Engine, EngineError};
@@ -39,7 +38,7 @@ impl Simulated {
         if self == Simulated::Rtl {
             let what = "building the RTL with Verilator (once a configuration)";
             session.progress.begin(what, None, "");
-            let built = verilated::build(board, &cache());
+            let built = cnna_rtlsim::build(board, &cache(), Some(session.stop));
             session.progress.end();
             built.map_err(|source| FlowError::Rtl {
                 board: board.name.clone(),
@@ -53,7 +52,7 @@ impl Simulated {
     pub fn engine(self, board: &Board) -> Result<Box<dyn Engine>, EngineError> {
         match self {
             Simulated::Cycle => Ok(Box::new(cnna_sim::Machine::new(board))),
-            Simulated::Rtl => match verilated::Rtl::new(board, &cache()) {
+            Simulated::Rtl => match cnna_rtlsim::Rtl::new(board, &cache()) {
                 Ok(rtl) => Ok(Box::new(rtl)),
                 Err(e) => Err(EngineError {
                     engine: "rtl",

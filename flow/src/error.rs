@@ -1,6 +1,5 @@
 //! What can go wrong on the way from a program file to compared results; each error says what to do.
 
-use cnna_hdl::error::HdlError;
 use cnna_host::HostError;
 use cnna_machine::MachineError;
 
@@ -13,13 +12,16 @@ pub enum FlowError {
     /// A program file that cannot be used.
     #[error(transparent)]
     Machine(#[from] MachineError),
+    /// The network in a program file contradicts itself.
+    #[error(transparent)]
+    Graph(#[from] cnna_net::GraphError),
     /// The RTL of a board cannot be verilated.
     #[error("the RTL of {board}")]
     Rtl {
         /// The board's name.
         board: String,
         /// The generator's or the tool's error.
-        source: HdlError,
+        source: cnna_rtlsim::RtlsimError,
     },
     /// A program file whose parts are whole, but do not belong together.
     #[error("the program's network contradicts the program: {what}: compile the model again")]

@@ -2,42 +2,45 @@
 
 use crate::error::FlowError;
 use cnna_host::HostError;
-use cnna_host::tensor::{Images, InputFile};
+use cnna_host::tensor::{Images, Inputs};
 use cnna_machine::num::Word;
 use cnna_machine::program::ProgramMeta;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use std::path::Path;
+use std::path::PathBuf;
 
-/// The first images of a file, all of them without `images`. Errors: no such images.
+/// The first images of each input's file, all of them without `images`. `raw`: int16 and int8 are words.
+///
+/// Errors: no such images.
 pub fn read(
-    path: &Path,
+    paths: &[PathBuf],
     meta: &ProgramMeta,
     images: Option<usize>,
-) -> Result<InputFile, FlowError> {
-    let input = InputFile::open(path, meta)?;
+    raw: bool,
+) -> Result<Inputs, FlowError> {
+    let input = Inputs::open(paths, meta, raw)?;
     Ok(match images {
         Some(n) => input.first(n),
         None => input,
     })
 }
 
-/// Those of a file, or random ones where there is none: `images`, or as many as `otherwise`.
+/// Those of files, or random ones where there is none: `images`, or as many as `otherwise`.
 pub fn read_or_random(
-    input: Option<&Path>,
+    paths: &[PathBuf],
     meta: &ProgramMeta,
     images: Option<usize>,
     otherwise: usize,
     seed: u64,
 ) -> Result<Box<dyn Images>, FlowError> {
-    Ok(match input {
-        Some(path) => Box::new(read(path, meta, images)?),
-        None => Box::new(Random {
+    Ok(match paths {
+        [] => Box::new(Random {
             rng: StdRng::seed_from_u64(seed),
             count: images.unwrap_or(otherwise),
-            image_len: meta.input.layout.shape.len(),
+            image_len: meta.image_len(),
             word: meta.accelerator().word,
         }),
+        paths => Box::new(read(paths, meta, images, false)?),
     })
 }
 

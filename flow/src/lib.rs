@@ -9,6 +9,7 @@ pub mod devices;
 pub mod engines;
 pub mod error;
 pub mod images;
+pub mod program;
 pub mod progress;
 pub mod reference;
 pub mod trace;

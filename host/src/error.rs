@@ -23,6 +23,12 @@ impl std::fmt::Display for Registers {
 /// An error of the runtime.
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
+    /// Files that do not belong to the program's inputs or outputs.
+    #[error("{message}")]
+    Ports {
+        /// What is wrong and what to write.
+        message: String,
+    },
     /// A file could not be read or written.
     #[error("{}: {source}", path.display())]
     Io {

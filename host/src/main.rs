@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use cnna_host::report::Summary;
-use cnna_host::tensor::{Images, InputFile, Results};
+use cnna_host::tensor::{self, AllResults, Images, Inputs};
 use cnna_host::{Driver, HostError, Options, device, files, signals};
 use cnna_machine::program::Program;
 use std::path::{Path, PathBuf};
@@ -44,13 +44,13 @@ struct Run {
     /// uio0, /dev/uio0, a UIO device's name, or the path of a file served by `cnna serve`.
     #[arg(long)]
     device: String,
-    /// Images: npy, (C, H, W) or (N, C, H, W), float32, int16 or int8.
-    #[arg(long)]
-    input: PathBuf,
-    /// Results: npy, (N, C, H, W) or (N, n), float32.
-    #[arg(short, long)]
-    output: PathBuf,
-    /// Write the integers (int16) instead of float32.
+    /// Images: npy of the model's shape, alone or as a batch, numbers of any type; with several inputs NAME=FILE for each.
+    #[arg(long, required = true)]
+    input: Vec<String>,
+    /// Results: npy, (N, the model's shape), float32; with several outputs NAME=FILE for each.
+    #[arg(short, long, required = true)]
+    output: Vec<String>,
+    /// Take int16 and int8 inputs as the format's words, and write words (int16) instead of float32.
     #[arg(long)]
     raw: bool,
     /// Write the counters to this file.
@@ -98,14 +98,19 @@ fn info(name: &str) -> Result<(), HostError> {
 
 fn run(r: &Run) -> Result<(), HostError> {
     let stop = signals::stop_flag()?;
-    let outputs: Vec<&Path> = std::iter::once(&r.output)
+    let bytes = files::map_program(&r.program)?;
+    let program = Program::parse(&r.program, &bytes)?;
+    let inputs = tensor::port_files(&r.input, &program.meta.inputs, "input")?;
+    let results = tensor::port_files(&r.output, &program.meta.outputs, "output")?;
+    let outputs: Vec<&Path> = results
+        .iter()
         .chain(&r.json)
         .map(PathBuf::as_path)
         .collect();
-    files::check_places(&[&r.program, &r.input, Path::new(&r.device)], &outputs)?;
-    let bytes = files::map_program(&r.program)?;
-    let program = Program::parse(&r.program, &bytes)?;
-    let mut images = InputFile::open(&r.input, &program.meta)?;
+    let mut read: Vec<&Path> = inputs.iter().map(PathBuf::as_path).collect();
+    read.extend([&r.program, Path::new(&r.device)]);
+    files::check_places(&read, &outputs)?;
+    let mut images = Inputs::open(&inputs, &program.meta, r.raw)?;
     let mut device = device::open(&r.device)?;
     let options = Options {
         timeout: Duration::from_secs(r.timeout),
@@ -113,7 +118,7 @@ fn run(r: &Run) -> Result<(), HostError> {
         watch: None,
     };
     let mut loaded = Driver::new(&mut *device, options)?.load(&program)?;
-    let mut results = Results::create(&r.output, program.meta.output(), images.count(), r.raw)?;
+    let mut results = AllResults::create(&results, &program.meta, images.count(), r.raw)?;
     let report = loaded.run_batch(&mut images, &mut |words| results.push(words), |_| ())?;
     results.finish()?;
     let board = &program.meta.board;

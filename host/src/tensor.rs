@@ -1,17 +1,17 @@
-//! Images from npy files as words, and words as npy files. NCHW, one image or a batch.
+//! Images from npy files as words, and words as npy files: arrays of the shape and order that the model has, one or a batch.
 
 use crate::error::HostError;
 use crate::files::{Output, failed};
-use cnna_machine::layer::Shape;
+use cnna_machine::layout::ArrayLayout;
 use cnna_machine::num::{Word, dequantise, quantise};
-use cnna_machine::program::{ProgramMeta, TensorInfo};
+use cnna_machine::program::{PortInfo, ProgramMeta};
 use npyz::{DType, NpyFile, NpyReader, Order, TypeChar, WriterBuilder};
 use std::fs::File;
 use std::io::{BufReader, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-/// A batch of images, each [channel][row][column] words.
+/// A batch of images, each all inputs' [channel][row][column] words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
     /// Words of one image.
@@ -47,34 +47,54 @@ pub trait Images {
     ///
     /// Errors: they cannot be read, or are no words of the program.
     fn next(&mut self, n: usize) -> Result<Vec<i16>, HostError>;
+    /// Numbers so far that lay beyond their input's format and were clipped to it.
+    fn clipped(&self) -> u64 {
+        0
+    }
 }
 
-/// The images of an npy file of shape (C, H, W) or (N, C, H, W), read as they are asked for.
+/// The images of an npy file of one input's shape, alone or with the batch before it, read as they are asked for.
 ///
-/// float32 is quantised with the input's fraction bits (round half to even, saturating); int16 and int8 are words already.
+/// Floats and integers are numbers, quantised with the input's fraction bits (round half to even, saturating); with
+/// [`InputFile::raw`] int16 and int8 are words.
 pub struct InputFile {
     path: PathBuf,
     values: Values,
     dims: Vec<u64>,
     count: usize,
-    image_len: usize,
+    /// Where an array's elements lie in the tensor.
+    offsets: Vec<usize>,
     /// Values read.
     at: u64,
     frac: i32,
     word: Word,
+    raw: bool,
+    /// Numbers beyond the input's format.
+    clipped: u64,
 }
+
+type Reader<T> = NpyReader<T, BufReader<File>>;
 
 enum Values {
-    F32(NpyReader<f32, BufReader<File>>),
-    I16(NpyReader<i16, BufReader<File>>),
-    I8(NpyReader<i8, BufReader<File>>),
+    F64(Reader<f64>),
+    F32(Reader<f32>),
+    I64(Reader<i64>),
+    I32(Reader<i32>),
+    I16(Reader<i16>),
+    I8(Reader<i8>),
+    U8(Reader<u8>),
+    U16(Reader<u16>),
+    Bool(Reader<bool>),
 }
 
+/// The types of [`Values`], for people.
+const TYPES: &str = "float32, float64, int8, int16, int32, int64, uint8, uint16 or bool";
+
 impl InputFile {
-    /// Opens a file (or a FIFO) of a program's input.
+    /// Opens a file (or a FIFO) of one of a program's inputs.
     ///
     /// Errors: not an npy file, cut short, another type or shape.
-    pub fn open(path: &Path, meta: &ProgramMeta) -> Result<Self, HostError> {
+    pub fn open(path: &Path, port: &PortInfo, word: Word) -> Result<Self, HostError> {
         let bad = |message: String| tensor_error(path, message);
         let file = File::open(path).map_err(HostError::io(path))?;
         let about = file.metadata().map_err(HostError::io(path))?;
@@ -87,14 +107,15 @@ impl InputFile {
             ))
         })?;
         let dims = npy.shape().to_vec();
-        let shape = meta.input.layout.shape;
-        let count = images_of(&dims, shape).ok_or_else(|| {
+        let count = images_of(&dims, &port.array).ok_or_else(|| {
+            let one = port.array.dims.iter().map(usize::to_string);
+            let one = one.collect::<Vec<_>>().join(", ");
             bad(format!(
-                "shape {dims:?} does not fit: the program takes ({}, {}, {}) or a batch (N, {}, {}, {})",
-                shape.c, shape.h, shape.w, shape.c, shape.h, shape.w
+                "shape {dims:?} does not fit: input `{}` takes ({one}) or a batch (N, {one})",
+                port.name
             ))
         })?;
-        if npy.order() == Order::Fortran {
+        if npy.order() == Order::Fortran && dims.iter().filter(|d| **d != 1).count() > 1 {
             return Err(bad(
                 "it is in Fortran order: save numpy.ascontiguousarray(x)".into(),
             ));
@@ -105,7 +126,7 @@ impl InputFile {
         };
         // A file tells at once that it is too short; a FIFO when it ends.
         let bytes = count
-            .saturating_mul(shape.len() as u64)
+            .saturating_mul(port.array.len() as u64)
             .saturating_mul(kind.1);
         if about.is_file() && bytes > about.len() {
             return Err(bad(format!(
@@ -115,12 +136,18 @@ impl InputFile {
         }
         let descr = npy.dtype().descr();
         let values = match kind {
+            (TypeChar::Float, 8) => npy.data().map(Values::F64),
             (TypeChar::Float, 4) => npy.data().map(Values::F32),
+            (TypeChar::Int, 8) => npy.data().map(Values::I64),
+            (TypeChar::Int, 4) => npy.data().map(Values::I32),
             (TypeChar::Int, 2) => npy.data().map(Values::I16),
             (TypeChar::Int, 1) => npy.data().map(Values::I8),
+            (TypeChar::Uint, 2) => npy.data().map(Values::U16),
+            (TypeChar::Uint, 1) => npy.data().map(Values::U8),
+            (TypeChar::Bool, _) => npy.data().map(Values::Bool),
             _ => {
                 return Err(bad(format!(
-                    "its type is {descr}: use float32, int16 or int8, for example x.astype(numpy.float32)"
+                    "its type is {descr}: use {TYPES}, for example x.astype(numpy.float32)"
                 )));
             }
         };
@@ -129,10 +156,12 @@ impl InputFile {
             values: values.map_err(|e| bad(format!("unreadable: {e}")))?,
             dims,
             count: usize::try_from(count).unwrap_or(usize::MAX),
-            image_len: shape.len(),
+            offsets: port.array.offsets().collect(),
             at: 0,
-            frac: meta.input.frac,
-            word: meta.accelerator().word,
+            frac: port.tensor.frac,
+            word,
+            raw: false,
+            clipped: 0,
         })
     }
 
@@ -142,37 +171,61 @@ impl InputFile {
         self
     }
 
+    /// int16 and int8 are words of the input's format; other types stay numbers.
+    pub fn raw(mut self, raw: bool) -> Self {
+        self.raw = raw && matches!(self.values, Values::I16(_) | Values::I8(_));
+        self
+    }
+
     /// An error at the value read last.
     fn bad(&self, what: &str) -> HostError {
         let index = index_of(self.at - 1, &self.dims);
         tensor_error(&self.path, what.replace("{index}", &format!("{index:?}")))
     }
 
-    fn next_word(&mut self) -> Result<i16, HostError> {
+    /// The next value; `Err` when there is none.
+    fn next_number(&mut self) -> Result<f64, HostError> {
         self.at += 1;
-        let unreadable = |e| tensor_error(&self.path, format!("unreadable: {e}"));
-        let ended = || tensor_error(&self.path, "cut short: write it again".into());
-        match &mut self.values {
-            Values::F32(values) => {
-                let v = values.next().ok_or_else(ended)?.map_err(unreadable)?;
-                quantise(v.into(), self.frac, self.word)
-                    .ok_or_else(|| self.bad("NaN at index {index}: the input must be numbers"))
-            }
-            Values::I16(values) => {
-                let v = values.next().ok_or_else(ended)?.map_err(unreadable)?;
-                match self.word.saturate(v.into()) == v {
-                    true => Ok(v),
-                    false => Err(self.bad(&format!(
-                        "{v} at index {{index}} is outside the program's {}-bit words",
-                        self.word.bits()
-                    ))),
-                }
-            }
-            Values::I8(values) => {
-                let v = values.next().ok_or_else(ended)?.map_err(unreadable)?;
-                Ok(v.into())
-            }
+        fn one<T: npyz::Deserialize>(values: &mut Reader<T>) -> Option<std::io::Result<T>> {
+            values.next()
         }
+        let next = match &mut self.values {
+            Values::F64(v) => one(v),
+            Values::F32(v) => one(v).map(|v| v.map(f64::from)),
+            // Beyond 2^53 a number is beyond every format anyway.
+            Values::I64(v) => one(v).map(|v| v.map(|v| v as f64)),
+            Values::I32(v) => one(v).map(|v| v.map(f64::from)),
+            Values::I16(v) => one(v).map(|v| v.map(f64::from)),
+            Values::I8(v) => one(v).map(|v| v.map(f64::from)),
+            Values::U8(v) => one(v).map(|v| v.map(f64::from)),
+            Values::U16(v) => one(v).map(|v| v.map(f64::from)),
+            Values::Bool(v) => one(v).map(|v| v.map(|v| f64::from(u8::from(v)))),
+        };
+        let ended = || tensor_error(&self.path, "cut short: write it again".into());
+        let unreadable = |e| tensor_error(&self.path, format!("unreadable: {e}"));
+        next.ok_or_else(ended)?.map_err(unreadable)
+    }
+
+    fn next_word(&mut self) -> Result<i16, HostError> {
+        let v = self.next_number()?;
+        if !v.is_finite() {
+            return Err(self.bad(&format!(
+                "{v} at index {{index}}: the input must be finite numbers"
+            )));
+        }
+        let frac = if self.raw { 0 } else { self.frac };
+        let word = quantise(v, frac, self.word).expect("a finite number");
+        // What rounds to the last word and lies within half a step of it is not clipped.
+        let exact = v * 2f64.powi(frac);
+        let clipped = (exact - f64::from(word)).abs() > 0.5;
+        if self.raw && clipped {
+            return Err(self.bad(&format!(
+                "{v} at index {{index}} is outside the program's {}-bit words",
+                self.word.bits()
+            )));
+        }
+        self.clipped += u64::from(clipped);
+        Ok(word)
     }
 }
 
@@ -181,7 +234,82 @@ impl Images for InputFile {
         self.count
     }
     fn next(&mut self, n: usize) -> Result<Vec<i16>, HostError> {
-        (0..n * self.image_len).map(|_| self.next_word()).collect()
+        let len = self.offsets.len();
+        let mut words = vec![0; n * len];
+        for image in words.chunks_exact_mut(len) {
+            for i in 0..len {
+                image[self.offsets[i]] = self.next_word()?;
+            }
+        }
+        Ok(words)
+    }
+    fn clipped(&self) -> u64 {
+        self.clipped
+    }
+}
+
+/// Several inputs' images side by side.
+pub struct Inputs {
+    files: Vec<InputFile>,
+}
+
+impl Inputs {
+    /// Opens a file for each of a program's inputs, in its order. `raw`: int16 and int8 are words.
+    ///
+    /// Errors: those of [`InputFile::open`], batches of different sizes.
+    pub fn open(paths: &[PathBuf], meta: &ProgramMeta, raw: bool) -> Result<Self, HostError> {
+        assert_eq!(paths.len(), meta.inputs.len(), "a file an input");
+        let word = meta.accelerator().word;
+        let files = paths
+            .iter()
+            .zip(&meta.inputs)
+            .map(|(path, port)| Ok(InputFile::open(path, port, word)?.raw(raw)))
+            .collect::<Result<Vec<_>, HostError>>()?;
+        let first = files.first().map_or(0, |f| f.count);
+        if let Some(other) = files.iter().find(|f| f.count != first) {
+            return Err(tensor_error(
+                &other.path,
+                format!(
+                    "it has {} images, {} has {first}",
+                    other.count,
+                    files[0].path.display()
+                ),
+            ));
+        }
+        Ok(Inputs { files })
+    }
+
+    /// Only the first `images`.
+    pub fn first(mut self, images: usize) -> Self {
+        self.files = self.files.into_iter().map(|f| f.first(images)).collect();
+        self
+    }
+}
+
+impl Images for Inputs {
+    fn count(&self) -> usize {
+        self.files.first().map_or(0, |f| f.count)
+    }
+    fn next(&mut self, n: usize) -> Result<Vec<i16>, HostError> {
+        if let [one] = &mut self.files[..] {
+            return one.next(n);
+        }
+        let parts = self
+            .files
+            .iter_mut()
+            .map(|f| f.next(n))
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut words = Vec::new();
+        for image in 0..n {
+            for (part, f) in parts.iter().zip(&self.files) {
+                let len = f.offsets.len();
+                words.extend_from_slice(&part[image * len..][..len]);
+            }
+        }
+        Ok(words)
+    }
+    fn clipped(&self) -> u64 {
+        self.files.iter().map(|f| f.clipped).sum()
     }
 }
 
@@ -216,23 +344,30 @@ fn tensor_error(path: &Path, message: String) -> HostError {
     }
 }
 
-/// Reads all images of an npy file, see [`InputFile`].
-pub fn read_input(path: &Path, meta: &ProgramMeta) -> Result<Batch, HostError> {
-    let mut input = InputFile::open(path, meta)?;
-    let (count, image_len) = (input.count(), input.image_len);
+/// Reads all images of a program's inputs, see [`Inputs::open`].
+pub fn read_inputs(paths: &[PathBuf], meta: &ProgramMeta) -> Result<Batch, HostError> {
+    let mut input = Inputs::open(paths, meta, false)?;
+    let count = input.count();
     Ok(Batch {
-        image_len,
+        image_len: meta.image_len(),
         words: input.next(count)?,
     })
 }
 
-fn images_of(dims: &[u64], shape: Shape) -> Option<u64> {
-    let (count, image) = match dims {
-        [c, h, w] => (1, [*c, *h, *w]),
-        [n, c, h, w] if *n > 0 => (*n, [*c, *h, *w]),
-        _ => return None,
+fn images_of(dims: &[u64], array: &ArrayLayout) -> Option<u64> {
+    let one = |dims: &[u64]| {
+        dims.iter().eq(array
+            .dims
+            .iter()
+            .map(|&d| d as u64)
+            .collect::<Vec<_>>()
+            .iter())
     };
-    (image == [shape.c as u64, shape.h as u64, shape.w as u64]).then_some(count)
+    match dims {
+        all if one(all) => Some(1),
+        [n, rest @ ..] if *n > 0 && one(rest) => Some(*n),
+        _ => None,
+    }
 }
 
 fn index_of(flat: u64, dims: &[u64]) -> Vec<u64> {
@@ -250,33 +385,31 @@ fn index_of(flat: u64, dims: &[u64]) -> Vec<u64> {
     index
 }
 
-/// The results of a run as an npy file, float32 or, if `raw`, int16, written as they come.
+/// The results of one output as an npy file, float32 or, if `raw`, int16, written as they come.
 ///
-/// Shape (N, C, H, W), or (N, n) for a flat tensor (one channel of one row). Where it may go and what becomes of it when
-/// something fails: [`Output`].
+/// Shape (N, the output's array). Where it may go and what becomes of it when something fails: [`Output`].
 pub struct Results {
     path: PathBuf,
     output: Output,
     /// Values that must still come.
     missing: u64,
+    /// Where an array's elements lie in the tensor.
+    offsets: Vec<usize>,
     frac: i32,
     raw: bool,
 }
 
 impl Results {
-    /// For `count` tensors of `info`. Errors: the file cannot be made or written.
+    /// For `count` images' results of `port`. Errors: the file cannot be made or written.
     pub fn create(
         path: &Path,
-        info: &TensorInfo,
+        port: &PortInfo,
         count: usize,
         raw: bool,
     ) -> Result<Self, HostError> {
-        let s = info.layout.shape;
         let mut output = Output::create(path)?;
-        let dims = match (s.c, s.h) {
-            (1, 1) => vec![count as u64, s.w as u64],
-            _ => [count, s.c, s.h, s.w].map(|d| d as u64).to_vec(),
-        };
+        let mut dims = vec![count as u64];
+        dims.extend(port.array.dims.iter().map(|&d| d as u64));
         let header = match raw {
             true => header::<i16>(&mut output, &dims),
             false => header::<f32>(&mut output, &dims),
@@ -286,22 +419,23 @@ impl Results {
             path: path.into(),
             output,
             missing: dims.iter().product(),
-            frac: info.frac,
+            offsets: port.array.offsets().collect(),
+            frac: port.tensor.frac,
             raw,
         })
     }
 
-    /// Appends words of whole tensors. Errors: the disk is full, or nobody reads.
+    /// Appends one image's words, [channel][row][column]. Errors: the disk is full, or nobody reads.
     pub fn push(&mut self, words: &[i16]) -> Result<(), HostError> {
         self.missing = self
             .missing
-            .checked_sub(words.len() as u64)
+            .checked_sub(self.offsets.len() as u64)
             .expect("as many results as were announced");
-        let mut bytes = Vec::with_capacity(words.len() * 4);
-        for &q in words {
+        let mut bytes = Vec::with_capacity(self.offsets.len() * 4);
+        for &at in &self.offsets {
             match self.raw {
-                true => bytes.extend(q.to_ne_bytes()),
-                false => bytes.extend((dequantise(q, self.frac) as f32).to_ne_bytes()),
+                true => bytes.extend(words[at].to_ne_bytes()),
+                false => bytes.extend((dequantise(words[at], self.frac) as f32).to_ne_bytes()),
             }
         }
         self.output
@@ -313,6 +447,87 @@ impl Results {
     pub fn finish(self) -> Result<(), HostError> {
         assert_eq!(self.missing, 0, "as many results as were announced");
         self.output.finish()
+    }
+}
+
+/// The file of each port, from what the user wrote: `FILE` where there is one port, else `NAME=FILE` for each.
+///
+/// Errors: a port without a file, a name that is no port's.
+pub fn port_files(
+    given: &[String],
+    ports: &[PortInfo],
+    what: &str,
+) -> Result<Vec<PathBuf>, HostError> {
+    let named = |g: &str, p: &PortInfo| {
+        let rest = g.strip_prefix(p.name.as_str())?;
+        Some(PathBuf::from(rest.strip_prefix('=')?))
+    };
+    if let ([port], [one]) = (ports, given) {
+        return Ok(vec![named(one, port).unwrap_or_else(|| one.into())]);
+    }
+    let names = ports.iter().map(|p| p.name.as_str());
+    let names = names.collect::<Vec<_>>().join(", ");
+    let bad = |message: String| HostError::Ports { message };
+    if let Some(unknown) = given
+        .iter()
+        .find(|g| ports.iter().all(|p| named(g, p).is_none()))
+    {
+        return Err(bad(format!(
+            "`{unknown}`: the program has {} {what}s ({names}): write {what} NAME=FILE for each",
+            ports.len()
+        )));
+    }
+    let each = ports.iter().map(|p| {
+        let mut files = given.iter().filter_map(|g| named(g, p));
+        match (files.next(), files.next()) {
+            (Some(file), None) => Ok(file),
+            (None, _) => Err(bad(format!(
+                "{what} `{}` has no file: write {}=FILE",
+                p.name, p.name
+            ))),
+            (Some(_), Some(_)) => Err(bad(format!("{what} `{}` has two files", p.name))),
+        }
+    });
+    each.collect()
+}
+
+/// One file for each of a program's outputs.
+pub struct AllResults {
+    each: Vec<(usize, Results)>,
+}
+
+impl AllResults {
+    /// For `count` images. Errors: a file cannot be made or written.
+    pub fn create(
+        paths: &[PathBuf],
+        meta: &ProgramMeta,
+        count: usize,
+        raw: bool,
+    ) -> Result<Self, HostError> {
+        assert_eq!(paths.len(), meta.outputs.len(), "a file an output");
+        let one = |(path, port): (&PathBuf, &PortInfo)| {
+            let len = port.tensor.layout.shape.len();
+            Ok((len, Results::create(path, port, count, raw)?))
+        };
+        let each = paths.iter().zip(&meta.outputs).map(one);
+        Ok(AllResults {
+            each: each.collect::<Result<_, HostError>>()?,
+        })
+    }
+
+    /// Appends one image's results: all outputs', one behind the other. Errors: see [`Results::push`].
+    pub fn push(&mut self, mut words: &[i16]) -> Result<(), HostError> {
+        for (len, results) in &mut self.each {
+            let (mine, rest) = words.split_at(*len);
+            results.push(mine)?;
+            words = rest;
+        }
+        Ok(())
+    }
+
+    /// All results have come. Errors: a file cannot be written.
+    pub fn finish(self) -> Result<(), HostError> {
+        self.each.into_iter().try_for_each(|(_, r)| r.finish())
     }
 }
 

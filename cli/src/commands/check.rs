@@ -5,10 +5,10 @@ use crate::progress::Bar;
 use anyhow::Result;
 use cnna_flow::compare::{Cycles, Report, compare};
 use cnna_flow::{Session, Simulated, images};
-use cnna_host::{files, signals};
+use cnna_host::{files, signals, tensor};
 use cnna_machine::program::Program;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -24,8 +24,8 @@ pub struct Check {
     /// A program file written by `cnna compile`.
     program: PathBuf,
     /// Images as for `cnna run`; without it, random words, the extremes among them.
-    #[arg(long)]
-    input: Option<PathBuf>,
+    #[arg(long, value_name = "FILE")]
+    input: Vec<String>,
     /// Seed of the random images.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -68,7 +68,7 @@ impl Check {
     pub fn new(program: PathBuf, input: PathBuf, images: usize, engines: Vec<Simulated>) -> Self {
         Check {
             program,
-            input: Some(input),
+            input: vec![input.display().to_string()],
             seed: 1,
             images: Some(images),
             engines: Engines(engines),
@@ -79,9 +79,6 @@ impl Check {
 
     /// Runs all engines; status 1 when they differ.
     pub fn run(self) -> Result<ExitCode> {
-        let mut inputs = vec![self.program.as_path()];
-        inputs.extend(self.input.as_deref());
-        self.json.check_places(&inputs, &[])?;
         let report = self.compare_all()?;
         self.json.report(text(&report).trim_end(), &report, &[])?;
         Ok(ExitCode::from(u8::from(!report.equal)))
@@ -92,14 +89,16 @@ impl Check {
         let bytes = files::map_program(&self.program)?;
         let program = Program::parse(&self.program, &bytes)?;
         let meta = &program.meta;
+        let files = match self.input.is_empty() {
+            true => Vec::new(),
+            false => tensor::port_files(&self.input, &meta.inputs, "input")?,
+        };
+        let mut inputs: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
+        inputs.push(&self.program);
+        self.json.check_places(&inputs, &[])?;
         let every_stream = meta.streams.iter().map(|s| s.images).sum();
-        let mut images = images::read_or_random(
-            self.input.as_deref(),
-            meta,
-            self.images,
-            every_stream,
-            self.seed,
-        )?;
+        let mut images =
+            images::read_or_random(&files, meta, self.images, every_stream, self.seed)?;
         let stop = signals::stop_flag()?;
         let session = Session {
             stop: &stop,
@@ -107,6 +106,17 @@ impl Check {
             timeout: Duration::from_secs(self.timeout),
         };
         Ok(compare(&program, &mut *images, &self.engines.0, &session)?)
+    }
+}
+
+/// What the comparison could not see.
+fn gone(r: &Report) -> String {
+    match r.gone {
+        0 => String::new(),
+        n => format!(
+            "\nof {n} of {} layers only cycles and saturated results were compared, for later ones take their memory: compile with --keep to compare all values",
+            r.layers.len()
+        ),
     }
 }
 
@@ -137,7 +147,7 @@ fn text(r: &Report) -> String {
         }
     };
     for l in &r.layers {
-        row(&l.name, &l.mode, l.saturated, &l.cycles);
+        row(&l.name, l.mode.name(), l.saturated, &l.cycles);
     }
     let saturated = r.layers.iter().map(|l| l.saturated).sum();
     row("all", "", saturated, &r.whole);
@@ -158,7 +168,8 @@ fn text(r: &Report) -> String {
         None => {
             let _ = write!(
                 s,
-                "\nequal: {} on {} image(s), {} values each",
+                "{}\nequal: {} on {} image(s), {} values each",
+                gone(r),
                 r.engines.join(" = "),
                 r.images,
                 r.values_compared

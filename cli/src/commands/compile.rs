@@ -3,11 +3,10 @@
 use super::{BoardArguments, JsonArguments};
 use crate::progress;
 use anyhow::{Context, Result, bail};
-use cnna_compile::{Options, import, zoo};
-use cnna_host::files;
-use cnna_machine::layer::Network;
+use cnna_compile::Options;
 use cnna_machine::num::Word;
-use cnna_machine::program::{self, Stream};
+use cnna_machine::program::Stream;
+use cnna_net::{Graph, zoo};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -33,6 +32,9 @@ pub struct Compile {
     /// Compute every convolution directly, for comparison.
     #[arg(long)]
     no_winograd: bool,
+    /// Give each tensor memory of its own, so that `cnna check` can compare all values.
+    #[arg(long)]
+    keep: bool,
     /// Run every pooling by itself, for comparison.
     #[arg(long)]
     no_fuse: bool,
@@ -67,13 +69,12 @@ impl Compile {
             winograd: !self.no_winograd,
             fuse: !self.no_fuse,
             batch: self.batch.map_or(usize::MAX, |n| n as usize),
+            keep: self.keep,
         };
         let compiled = cnna_compile::compile(&network, &board, &options)
             .with_context(|| format!("{} for {}", self.model, board.name))?;
         let (meta, image) = (&compiled.meta, &compiled.image);
-        files::write_seekable(&self.output, |w| {
-            program::write_to(w, meta, &mut image.parts(), &network)
-        })?;
+        cnna_flow::program::write(&self.output, &compiled, &network)?;
         spinner.finish_and_clear();
         let report = Report {
             program: &self.output,
@@ -123,18 +124,19 @@ impl Compile {
     }
 }
 
-fn load_network(model: &str, seed: u64, word: Word) -> Result<Network> {
+/// A quantised network by its zoo name or file. Errors: not readable, not quantised, words of another width.
+pub fn load_network(model: &str, seed: u64, word: Word) -> Result<Graph> {
     if zoo::is_zoo(model) {
         return Ok(zoo::network(model, seed, word)?);
     }
-    let network = import::read(model).with_context(|| model.to_owned())?;
-    if network.word != word {
+    let graph = cnna_onnx::read_quantised(model).with_context(|| model.to_owned())?;
+    if graph.word != word {
         bail!(
-            "{model}: it has {}-bit words, the board's machine {}-bit ones: use --set word={}, or train with the other width",
-            network.word.bits(),
+            "{model}: it has {}-bit words, the board's machine {}-bit ones: use --set word={}, or quantise with the other width",
+            graph.word.bits(),
             word.bits(),
-            network.word.bits()
+            graph.word.bits()
         );
     }
-    Ok(network)
+    Ok(graph)
 }

@@ -5,11 +5,11 @@ use super::rtl::write_sources;
 use super::{JsonArguments, load_board};
 use crate::progress;
 use anyhow::{Context, Result, ensure};
-use cnna_compile::{Options, compile, import};
+use cnna_compile::{Options, compile};
 use cnna_flow::Simulated;
 use cnna_flow::compare::Report as Compared;
-use cnna_host::files::{print, write_seekable, write_whole};
-use cnna_machine::program;
+use cnna_host::files::{print, write_whole};
+use cnna_machine::program::Mode;
 use cnna_quant::{AccuracyRow, Dataset, Split, accuracy_report, pixel, read_float};
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -63,7 +63,7 @@ struct Report {
 #[derive(Serialize)]
 struct Row {
     name: String,
-    mode: String,
+    mode: Mode,
     macs: u64,
     simulator_cycles: u64,
     rtl_cycles: u64,
@@ -79,18 +79,15 @@ impl Demo {
         self.json.check_places(&inputs, &[])?;
         let board = load_board(&self.board, &[])?;
         let data = Dataset::load(&self.dataset)?;
-        let network =
-            import::read(&self.model).with_context(|| self.model.display().to_string())?;
+        let network = cnna_onnx::read_quantised(&self.model)
+            .with_context(|| self.model.display().to_string())?;
         std::fs::create_dir_all(&self.output).with_context(|| self.output.display().to_string())?;
 
         // Program and sources.
         let program_path = self.output.join("program.cnna");
         let meta = {
             let compiled = compile(&network, &board, &Options::default())?;
-            let parts = &mut compiled.image.parts();
-            write_seekable(&program_path, |w| {
-                program::write_to(w, &compiled.meta, parts, &network)
-            })?;
+            cnna_flow::program::write(&program_path, &compiled, &network)?;
             compiled.meta
         };
         print(&format!(
@@ -113,7 +110,8 @@ impl Demo {
         let spinner = progress::spinner("accuracy on the test images");
         let mut trained = vec![network];
         for path in self.also.iter().filter(|p| p.exists()) {
-            trained.push(import::read(path).with_context(|| path.display().to_string())?);
+            trained
+                .push(cnna_onnx::read_quantised(path).with_context(|| path.display().to_string())?);
         }
         let accuracy = accuracy_report(&read_float(&self.float)?, &trained, &data)?;
         spinner.finish_and_clear();
@@ -145,7 +143,7 @@ impl Demo {
                 };
                 Row {
                     name: l.name.clone(),
-                    mode: l.mode.clone(),
+                    mode: l.mode,
                     macs: info.macs,
                     simulator_cycles: of("cycle"),
                     rtl_cycles: of("rtl"),
@@ -250,7 +248,7 @@ fn table(r: &Report, clock_mhz: f64, images: usize) -> String {
             s,
             "{:<10} {:<9} {:>11} {:>12} {:>12} {:>14.2} {:>10}  {bar}",
             l.name,
-            l.mode,
+            l.mode.name(),
             l.macs,
             l.simulator_cycles,
             l.rtl_cycles,

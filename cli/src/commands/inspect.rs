@@ -85,11 +85,18 @@ fn text(r: &Report<'_>) -> String {
         a.word.bits(),
         r.config
     );
-    let _ = writeln!(
-        s,
-        "input {} with {} fraction bits; window of {} bytes",
-        m.input.layout.shape, m.input.frac, m.window_bytes
-    );
+    let ports = [("input", &m.inputs), ("output", &m.outputs)];
+    for (what, p) in ports
+        .iter()
+        .flat_map(|(what, all)| all.iter().map(move |p| (what, p)))
+    {
+        let _ = writeln!(
+            s,
+            "{what} {} {:?} with {} fraction bits",
+            p.name, p.array.dims, p.tensor.frac
+        );
+    }
+    let _ = writeln!(s, "window of {} bytes", m.window_bytes);
     for stream in &m.streams {
         let _ = writeln!(
             s,
@@ -116,7 +123,7 @@ fn text(r: &Report<'_>) -> String {
             s,
             "{:<width$}  {:<8}  {:>14}  {:>14}  {:>4}  {:>14}  {n:>8}",
             l.name,
-            l.mode,
+            l.mode.name(),
             l.input.to_string(),
             l.output.layout.shape.to_string(),
             l.output.frac,

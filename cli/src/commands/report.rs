@@ -4,7 +4,7 @@ use super::JsonArguments;
 use crate::progress::Bar;
 use anyhow::{Context, Result, bail};
 use cnna_flow::{Session, devices, images};
-use cnna_host::{files, signals};
+use cnna_host::{files, signals, tensor};
 use cnna_machine::program::Program;
 use cnna_report::{Report, page};
 use std::path::{Path, PathBuf};
@@ -26,8 +26,8 @@ pub struct Page {
     #[arg(long, default_value = "cycle")]
     device: String,
     /// Images as for `cnna run`, of which the first runs; without it, random words.
-    #[arg(long)]
-    input: Option<PathBuf>,
+    #[arg(long, value_name = "FILE")]
+    input: Vec<String>,
     /// Seed of the random image.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -44,16 +44,20 @@ pub struct Page {
 impl Page {
     /// Runs the program on one image and writes the page.
     pub fn run(self) -> Result<ExitCode> {
-        let mut inputs = vec![self.program.as_path(), Path::new(&self.device)];
-        inputs.extend(self.input.as_deref());
-        self.json.check_places(&inputs, &[&self.output])?;
         if self.device == "reference" {
             bail!("--device reference counts no cycles: use cycle, rtl or a board's device");
         }
         let bytes = files::map_program(&self.program)?;
         let program = Program::parse(&self.program, &bytes)?;
+        let input_files = match self.input.is_empty() {
+            true => Vec::new(),
+            false => tensor::port_files(&self.input, &program.meta.inputs, "input")?,
+        };
+        let mut inputs: Vec<&Path> = input_files.iter().map(PathBuf::as_path).collect();
+        inputs.extend([self.program.as_path(), Path::new(&self.device)]);
+        self.json.check_places(&inputs, &[&self.output])?;
         let mut images =
-            images::read_or_random(self.input.as_deref(), &program.meta, Some(1), 1, self.seed)?;
+            images::read_or_random(&input_files, &program.meta, Some(1), 1, self.seed)?;
         let stop = signals::stop_flag()?;
         let session = Session {
             stop: &stop,
@@ -73,9 +77,9 @@ impl Page {
 
     /// The image that runs, for people.
     fn image(&self) -> String {
-        match &self.input {
-            Some(path) => format!("the first of {}", path.display()),
-            None => format!("random words of seed {}", self.seed),
+        match self.input.is_empty() {
+            false => format!("the first of {}", self.input.join(", ")),
+            true => format!("random words of seed {}", self.seed),
         }
     }
 }

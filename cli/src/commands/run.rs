@@ -5,7 +5,7 @@ use crate::progress::Bar;
 use anyhow::{Result, bail};
 use cnna_flow::{Session, devices, images, reference, trace};
 use cnna_host::report::Summary;
-use cnna_host::tensor::{Images, Results};
+use cnna_host::tensor::{self, AllResults, Images};
 use cnna_host::{files, signals};
 use cnna_machine::program::Program;
 use std::path::{Path, PathBuf};
@@ -29,16 +29,16 @@ pub struct Run {
     /// reference, cycle, rtl, a UIO device (uio0), or the path of a file served by `cnna serve`.
     #[arg(long)]
     device: String,
-    /// Images: npy, (C, H, W) or (N, C, H, W), float32, int16 or int8.
-    #[arg(long)]
-    input: PathBuf,
+    /// Images: npy of the model's shape, alone or as a batch, numbers of any type; with several inputs NAME=FILE for each.
+    #[arg(long, required = true, value_name = "FILE")]
+    input: Vec<String>,
     /// Only the first images of the batch.
     #[arg(long, value_name = "N", value_parser = super::images)]
     images: Option<usize>,
-    /// Results: npy, (N, C, H, W) or (N, n), float32.
-    #[arg(short, long)]
-    output: PathBuf,
-    /// Write the integers (int16) instead of float32.
+    /// Results: npy, (N, the model's shape), float32; with several outputs NAME=FILE for each.
+    #[arg(short, long, required = true, value_name = "FILE")]
+    output: Vec<String>,
+    /// Take int16 and int8 inputs as the format's words, and write words (int16) instead of float32.
     #[arg(long)]
     raw: bool,
     /// Also write a timeline of all queues and AXI ports, for Perfetto (device cycle only).
@@ -60,33 +60,42 @@ impl Run {
                 self.device
             );
         }
-        let inputs = [&self.program, &self.input, Path::new(&self.device)];
-        let mut outputs = vec![self.output.as_path()];
-        outputs.extend(self.trace.as_deref());
-        self.json.check_places(&inputs, &outputs)?;
         let bytes = files::map_program(&self.program)?;
         let program = Program::parse(&self.program, &bytes)?;
-        let mut images = images::read(&self.input, &program.meta, self.images)?;
+        let meta = &program.meta;
+        let input_files = tensor::port_files(&self.input, &meta.inputs, "input")?;
+        let output_files = tensor::port_files(&self.output, &meta.outputs, "output")?;
+        let mut inputs: Vec<&Path> = input_files.iter().map(PathBuf::as_path).collect();
+        inputs.extend([self.program.as_path(), Path::new(&self.device)]);
+        let mut outputs: Vec<&Path> = output_files.iter().map(PathBuf::as_path).collect();
+        outputs.extend(self.trace.as_deref());
+        self.json.check_places(&inputs, &outputs)?;
+        let mut images = images::read(&input_files, meta, self.images, self.raw)?;
         let stop = signals::stop_flag()?;
         let session = Session {
             stop: &stop,
             progress: &Bar::new(),
             timeout: Duration::from_secs(self.timeout),
         };
-        let meta = &program.meta;
-        let mut results = Results::create(&self.output, meta.output(), images.count(), self.raw)?;
+        let mut results = AllResults::create(&output_files, meta, images.count(), self.raw)?;
         let sink = &mut |words: &[i16]| results.push(words);
-        let images = &mut images;
         let report = match (self.device.as_str(), &self.trace) {
             ("cycle", Some(path)) => {
-                let (report, timeline) = devices::run_recorded(&program, images, sink, &session)?;
+                let (report, timeline) =
+                    devices::run_recorded(&program, &mut images, sink, &session)?;
                 trace::write(path, &timeline, meta)?;
                 report
             }
-            ("reference", _) => reference::run(&program, images, sink, &session)?,
-            (name, _) => devices::run_on(name, &program, images, sink, &session)?,
+            ("reference", _) => reference::run(&program, &mut images, sink, &session)?,
+            (name, _) => devices::run_on(name, &program, &mut images, sink, &session)?,
         };
         results.finish()?;
+        if images.clipped() > 0 {
+            files::note(&format!(
+                "warning: {} input numbers lie beyond the input's format and were clipped: are they of the range that the network was quantised for?",
+                images.clipped()
+            ));
+        }
         let summary = Summary::new(&meta.name, &meta.board, &self.device, &report);
         let text = match self.device.as_str() {
             "reference" => format!(

@@ -1,0 +1,350 @@
+//! Functions of one value, applied to the saturated integer.
+
+use crate::run::Target;
+use crate::values::Values;
+use cnna_machine::num::{Requantised, Word, quantise};
+use serde::{Deserialize, Serialize};
+
+/// A function of one value. Parameters are reals: the integers follow from the output's format.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub enum Activation {
+    /// Identity; between tensors of different formats it rescales.
+    #[default]
+    None,
+    /// `max(0, y)`.
+    Relu,
+    /// `min(hi, max(lo, y))`; a bound of plus or minus infinity is none.
+    Clip {
+        /// Lower bound.
+        #[serde(with = "crate::values::real")]
+        lo: f32,
+        /// Upper bound.
+        #[serde(with = "crate::values::real")]
+        hi: f32,
+    },
+    /// `y` where it is not negative, else `slope * y`.
+    Leaky(f32),
+    /// The same with a slope for each channel.
+    PRelu(Values),
+    /// A smooth function, by the table of its input's and output's format.
+    Table(Function),
+}
+
+/// Smooth functions that run by table.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Function {
+    /// `1 / (1 + exp(-x))`.
+    Sigmoid,
+    /// Hyperbolic tangent.
+    Tanh,
+    /// `min(1, max(0, alpha * x + beta))`.
+    HardSigmoid {
+        /// Slope.
+        alpha: f32,
+        /// Value at 0.
+        beta: f32,
+    },
+    /// `x * min(1, max(0, x / 6 + 1/2))`.
+    HardSwish,
+    /// `x * sigmoid(x)`.
+    Silu,
+    /// `x / 2 * (1 + erf(x / sqrt 2))`.
+    Gelu,
+    /// `x * tanh(ln(1 + exp(x)))`.
+    Mish,
+}
+
+/// Segments of a function's table at 16 bits; at 8 bits each word has an entry of its own.
+pub const SEGMENTS: usize = 512;
+
+/// A function as words: `base[i] + ((delta[i] * f + 64) >> 7)` with `i` and `f` from the upper and lower bits of the input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Table {
+    /// The function at each segment's start, rounded half to even and saturated.
+    pub base: Vec<i16>,
+    /// Difference to the next segment's start.
+    pub delta: Vec<i32>,
+}
+
+impl Table {
+    /// The table between an input and an output format.
+    pub fn new(f: Function, input_frac: i32, output_frac: i32, word: Word) -> Self {
+        let value = |q: i64| {
+            let x = q as f64 * 2f64.powi(-input_frac);
+            i32::from(quantise(f.of(x), output_frac, word).expect("functions of finite values are"))
+        };
+        let (segments, step) = match word {
+            Word::W8 => (256, 1),
+            Word::W16 => (SEGMENTS as i64, 128),
+        };
+        let at: Vec<i32> = (0..=segments)
+            .map(|i| value(word.min() + i * step))
+            .collect();
+        Table {
+            base: at[..segments as usize].iter().map(|&v| v as i16).collect(),
+            delta: at.windows(2).map(|w| w[1] - w[0]).collect(),
+        }
+    }
+
+    /// The function of a word.
+    #[inline]
+    pub fn apply(&self, y: i16, word: Word) -> i16 {
+        let at = i64::from(y) - word.min();
+        match word {
+            Word::W8 => self.base[at as usize],
+            Word::W16 => {
+                let (i, f) = ((at >> 7) as usize, (at & 127) as i32);
+                // Between two words of the range, so again one.
+                (i32::from(self.base[i]) + ((self.delta[i] * f + 64) >> 7)) as i16
+            }
+        }
+    }
+}
+
+impl Function {
+    /// The function of a real.
+    pub fn of(self, x: f64) -> f64 {
+        match self {
+            Function::Sigmoid => 1.0 / (1.0 + (-x).exp()),
+            Function::Tanh => x.tanh(),
+            Function::HardSigmoid { alpha, beta } => {
+                (f64::from(alpha) * x + f64::from(beta)).clamp(0.0, 1.0)
+            }
+            Function::HardSwish => x * (x / 6.0 + 0.5).clamp(0.0, 1.0),
+            Function::Silu => x / (1.0 + (-x).exp()),
+            Function::Gelu => 0.5 * x * (1.0 + erf(x * std::f64::consts::FRAC_1_SQRT_2)),
+            Function::Mish => x * (x.max(0.0) + (-x.abs()).exp().ln_1p()).tanh(),
+        }
+    }
+
+    /// Fraction bits for the function's input when the model gives none: wide enough that what saturates changes nothing.
+    pub fn input_frac(self, output_frac: i32, word: Word) -> i32 {
+        let bits = word.bits() as i32 - 1;
+        match self {
+            // 16 on either side: 1 - sigmoid(16) is 1e-7.
+            Function::Sigmoid => bits - 4,
+            Function::Tanh => bits - 3,
+            Function::HardSigmoid { .. } => bits - 3,
+            // Equal to their input where it is large.
+            Function::HardSwish | Function::Silu | Function::Gelu | Function::Mish => output_frac,
+        }
+    }
+}
+
+/// The error function to about 1e-15: its series near zero, its continued fraction beyond. Source: Abramowitz and Stegun
+/// 7.1.5 and 7.1.14.
+fn erf(x: f64) -> f64 {
+    let a = x.abs();
+    let value = if a < 3.0 {
+        let (mut term, mut sum) = (a, a);
+        for n in 1..100 {
+            term *= -a * a / f64::from(n);
+            sum += term / f64::from(2 * n + 1);
+        }
+        sum * std::f64::consts::FRAC_2_SQRT_PI
+    } else {
+        let mut tail = 0.0;
+        for n in (1..60).rev() {
+            tail = f64::from(n) / 2.0 / (a + tail);
+        }
+        1.0 - (-a * a).exp() / ((a + tail) * std::f64::consts::PI.sqrt())
+    };
+    value.copysign(x)
+}
+
+/// The slope of a leaky part as the machine multiplies by it: 15 fraction bits.
+pub fn slope_word(slope: f32) -> i32 {
+    const LARGEST: f64 = 32767.0;
+    (f64::from(slope) * 32768.0)
+        .round_ties_even()
+        .clamp(-LARGEST, LARGEST) as i32
+}
+
+impl Activation {
+    /// Bounds as words of the output's format, for those that only clip; `None` for the others.
+    pub fn bounds(&self, frac: i32, word: Word) -> Option<[i16; 2]> {
+        let (min, max) = (word.min() as i16, word.max() as i16);
+        let bound = |x: f32| quantise(f64::from(x), frac, word).unwrap_or(0);
+        match self {
+            Activation::None => Some([min, max]),
+            Activation::Relu => Some([0, max]),
+            Activation::Clip { lo, hi } => Some([bound(*lo), bound(*hi)]),
+            _ => None,
+        }
+    }
+
+    /// Checks what may follow in a node of so many output channels. Errors: slopes of another number; a table, which has a
+    /// node of its own because it lies between two formats.
+    pub fn check(&self, channels: usize) -> Result<(), String> {
+        match self {
+            Activation::PRelu(m) if ![1, channels].contains(&m.len()) => {
+                Err(format!("it has {} slopes for {channels} channels", m.len()))
+            }
+            Activation::Table(f) => Err(format!("{f:?} does not follow in the same node")),
+            _ => Ok(()),
+        }
+    }
+
+    /// True when a saturation counts: not below zero where the activation makes it zero anyway.
+    pub fn alarms(&self, r: Requantised, out: &Target) -> bool {
+        let zeroed = r.value < 0
+            && self
+                .bounds(out.frac, out.word)
+                .is_some_and(|[lo, _]| lo == 0);
+        r.saturated && !zeroed
+    }
+
+    /// True for those that keep order and format, so that they may move before a maximum or a concatenation.
+    pub fn is_clip(&self) -> bool {
+        matches!(self, Activation::Relu | Activation::Clip { .. })
+    }
+
+    /// The real function, channel by channel.
+    pub fn of(&self, x: f32, channel: usize) -> f32 {
+        match self {
+            Activation::None => x,
+            Activation::Relu => x.max(0.0),
+            Activation::Clip { lo, hi } => x.max(*lo).min(*hi),
+            Activation::Leaky(m) => {
+                if x >= 0.0 {
+                    x
+                } else {
+                    m * x
+                }
+            }
+            Activation::PRelu(m) => {
+                let m = m.to_reals(0);
+                let m = m[channel % m.len().max(1)];
+                if x >= 0.0 { x } else { m * x }
+            }
+            Activation::Table(f) => f.of(f64::from(x)) as f32,
+        }
+    }
+
+    /// Applies the function in place to saturated words, [channel][plane], of format `frac`; tables are not of one format.
+    /// Returns how many results saturation changed: a slope may turn the least word over.
+    ///
+    /// Panics for [`Activation::Table`] and for slopes of another number than channels: both are checked when a graph is built.
+    pub fn apply(&self, values: &mut [i16], channels: usize, frac: i32, word: Word) -> u64 {
+        match self {
+            Activation::None => 0,
+            Activation::Relu | Activation::Clip { .. } => {
+                let [lo, hi] = self.bounds(frac, word).expect("a clip has bounds");
+                values.iter_mut().for_each(|v| *v = (*v).max(lo).min(hi));
+                0
+            }
+            Activation::Leaky(m) => leak(values, slope_word(*m), word),
+            Activation::PRelu(m) => {
+                let m = m.to_reals(0);
+                let plane = values.len() / channels;
+                let each = values.chunks_exact_mut(plane).enumerate();
+                each.map(|(c, v)| leak(v, slope_word(m[c % m.len()]), word))
+                    .sum()
+            }
+            Activation::Table(_) => unreachable!("a table has an operator of its own"),
+        }
+    }
+}
+
+fn leak(values: &mut [i16], m: i32, word: Word) -> u64 {
+    let mut saturated = 0;
+    for v in values.iter_mut().filter(|v| **v < 0) {
+        let exact = (i64::from(i32::from(*v) * m) + (1 << 14)) >> 15;
+        *v = word.saturate(exact);
+        saturated += u64::from(i64::from(*v) != exact);
+    }
+    saturated
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cnna_machine::num::dequantise;
+    /// Words between the table and the rounded function, at most.
+    fn worst(f: Function, input_frac: i32, output_frac: i32, word: Word) -> i32 {
+        let table = Table::new(f, input_frac, output_frac, word);
+        let off = |q: i64| {
+            let exact = f.of(dequantise(q as i16, input_frac));
+            let exact = quantise(exact, output_frac, word).expect("finite");
+            (i32::from(table.apply(q as i16, word)) - i32::from(exact)).abs()
+        };
+        (word.min()..=word.max()).map(off).max().unwrap_or(0)
+    }
+
+    const HARD: Function = Function::HardSigmoid {
+        alpha: 0.2,
+        beta: 0.5,
+    };
+
+    #[test]
+    fn tables_are_within_a_word_of_their_functions() {
+        use Function::*;
+        let sixth = HardSigmoid {
+            alpha: 1.0 / 6.0,
+            beta: 0.5,
+        };
+        // Input and output fraction bits; the last bits of a whole table cost a second word.
+        for (f, inputs, outputs, most) in [
+            (Sigmoid, 12..=14, 8..=15, 1),
+            (Sigmoid, 11..=11, 8..=13, 1),
+            (Sigmoid, 11..=11, 14..=15, 2),
+            (Tanh, 12..=14, 8..=14, 2),
+            (Tanh, 13..=14, 15..=15, 2),
+            (HARD, 8..=14, 8..=15, 1),
+            (sixth, 8..=14, 8..=15, 1),
+        ] {
+            for i in inputs {
+                for o in outputs.clone() {
+                    let off = worst(f, i, o, Word::W16);
+                    assert!(off <= most, "{f:?} from {i} to {o}: {off}");
+                }
+            }
+        }
+        // As large as their input where that is large: an output with more fraction bits saturates within a segment.
+        for (f, coarsest) in [(HardSwish, 11), (Silu, 11), (Gelu, 12), (Mish, 11)] {
+            for i in coarsest..=14 {
+                for o in 8..=i {
+                    let off = worst(f, i, o, Word::W16);
+                    assert!(off <= 1, "{f:?} from {i} to {o}: {off}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn tables_of_bytes_are_exact() {
+        use Function::*;
+        for f in [Sigmoid, Tanh, HARD, HardSwish, Silu, Gelu, Mish] {
+            for i in -2..=9 {
+                for o in -2..=9 {
+                    assert_eq!(worst(f, i, o, Word::W8), 0, "{f:?} from {i} to {o}");
+                }
+            }
+        }
+    }
+
+    /// The values are those of another implementation of the error function and the exponential.
+    #[test]
+    fn functions_have_their_known_values() {
+        use Function::*;
+        for (f, x, want) in [
+            (Sigmoid, 1.0, 0.731_058_578_630_005),
+            (Tanh, -0.5, -0.462_117_157_260_010),
+            (HARD, 1.0, 0.7),
+            (HARD, 3.0, 1.0),
+            (HardSwish, 1.0, 2.0 / 3.0),
+            (HardSwish, -4.0, 0.0),
+            (Silu, -2.5, -0.189645450053109),
+            (Gelu, 1.0, 0.841344746068543),
+            (Gelu, -2.5, -0.015524163314440),
+            (Gelu, 7.0, 6.999999999991041),
+            (Mish, 1.0, 0.865098388267310),
+            (Mish, -2.5, -0.196816203906533),
+        ] {
+            // Parameters of the hard sigmoid are floats.
+            let off = (f.of(x) - want).abs();
+            assert!(off < 1e-7, "{f:?} of {x}: {} is not {want}", f.of(x));
+            assert!(off < 1e-13 || f == HARD, "{f:?} of {x}: {}", f.of(x));
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! The operators, one a file. The list below makes the enum, the dispatch, the list in error messages and docs, and the
+//! random tests; an operator whose file is missing does not compile.
+
+use crate::run::{Operand, Target, Words};
+use crate::values::Values;
+use cnna_machine::layout::Shape;
+use cnna_machine::num::{dequantise, quantise};
+use rand::rngs::StdRng;
+use serde::{Deserialize, Serialize};
+
+pub mod random;
+
+macro_rules! operators {
+    ($($(#[doc = $doc:literal])* $file:ident: $name:ident,)*) => {
+        $(pub mod $file; pub use $file::$name;)*
+
+        /// What a node computes.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        pub enum Op { $($(#[doc = $doc])* $name($name),)* }
+
+        /// Names of all operators, in the list's order, with what each computes.
+        pub const OPERATORS: &[(&str, &str)] = &[$((stringify!($name), concat!($($doc),*)),)*];
+
+        impl Op {
+            /// As in the list.
+            pub fn name(&self) -> &'static str {
+                match self { $(Op::$name(_) => stringify!($name),)* }
+            }
+            fn operator(&self) -> &dyn Operator {
+                match self { $(Op::$name(o) => o,)* }
+            }
+            /// Its constants, in a fixed order.
+            pub fn constants_mut(&mut self) -> Vec<&mut Values> {
+                match self { $(Op::$name(o) => o.constants_mut(),)* }
+            }
+            /// A random instance of operator number `index` of the list for inputs drawn from `pool`; see [`Random`].
+            pub fn random(index: usize, r: &mut StdRng, pool: &Pool) -> Option<Random> {
+                let all: &[fn(&mut StdRng, &Pool) -> Option<Random>] = &[$($name::random,)*];
+                all[index](r, pool)
+            }
+        }
+
+        $(impl From<$name> for Op {
+            fn from(o: $name) -> Op { Op::$name(o) }
+        })*
+    };
+}
+
+operators! {
+    /// Convolution with groups, strides, dilation and border; a fully connected layer's kernel is its whole input.
+    conv: Conv,
+    /// Transposed convolution.
+    conv_transpose: ConvTranspose,
+    /// Maximum over a window; padding never wins.
+    max_pool: MaxPool,
+    /// Mean over a window.
+    average_pool: AveragePool,
+    /// Sum or difference of tensors of one shape.
+    add: Add,
+    /// Product of two tensors, the second of one value a channel or a pixel where it is smaller.
+    mul: Mul,
+    /// A function of each value.
+    activate: Activate,
+    /// Tensors behind each other along channels, rows or columns.
+    concat: Concat,
+    /// Every n-th channel, row and column of a part.
+    slice: Slice,
+    /// A border of one value.
+    pad: Pad,
+    /// Another order of the elements.
+    rearrange: Rearrange,
+    /// Rows and columns repeated or left out.
+    resize: Resize,
+    /// A tensor that the model holds.
+    constant: Constant,
+    /// Rows and columns interpolated, on the host.
+    bilinear: Bilinear,
+    /// Exponentials that sum to one, on the host.
+    softmax: Softmax,
+    /// Index of the largest, on the host.
+    arg_max: ArgMax,
+    /// Local response normalisation over channels, on the host.
+    lrn: Lrn,
+}
+
+/// What each operator says about itself.
+trait Operator {
+    /// Its output's shape. Errors: why these inputs do not fit, and what would.
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String>;
+
+    /// Its integers, for one image. Operators of the host alone leave this to their reals.
+    fn run(&self, inputs: &[Operand], out: &Target) -> Words {
+        let reals: Vec<Vec<f32>> = inputs
+            .iter()
+            .map(|i| {
+                i.words
+                    .iter()
+                    .map(|&q| dequantise(q, i.frac) as f32)
+                    .collect()
+            })
+            .collect();
+        let inputs: Vec<(Shape, &[f32])> = inputs
+            .iter()
+            .zip(&reals)
+            .map(|(i, r)| (i.shape, &r[..]))
+            .collect();
+        let reals = self
+            .reals(&inputs)
+            .expect("an operator has integers or reals");
+        let word = |&x: &f32| quantise(f64::from(x), out.frac, out.word).unwrap_or(0);
+        Words::exact(reals.iter().map(word).collect())
+    }
+
+    /// Its reals, for operators that run on the host alone.
+    fn reals(&self, _inputs: &[(Shape, &[f32])]) -> Option<Vec<f32>> {
+        None
+    }
+
+    /// Multiply-accumulates of one image, padding counted as in the literature.
+    fn macs(&self, _inputs: &[Shape], _output: Shape) -> u64 {
+        0
+    }
+
+    /// Its constants, in a fixed order.
+    fn constants(&self) -> Vec<&Values> {
+        Vec::new()
+    }
+
+    /// The same, to change.
+    fn constants_mut(&mut self) -> Vec<&mut Values> {
+        Vec::new()
+    }
+
+    /// True where the output's format is the inputs' own, because values only move or are chosen.
+    fn keeps_format(&self) -> bool {
+        false
+    }
+}
+
+impl Op {
+    /// Its output's shape. Errors: why these inputs do not fit, and what would.
+    pub fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
+        let shape = self.operator().shape(inputs)?;
+        if shape.is_empty() {
+            return Err(format!("its output {shape} is empty"));
+        }
+        Ok(shape)
+    }
+    /// Its integers, for one image.
+    pub fn run(&self, inputs: &[Operand], out: &Target) -> Words {
+        self.operator().run(inputs, out)
+    }
+    /// Its reals, for an operator of the host; `None` for those of the machine.
+    pub fn reals(&self, inputs: &[(Shape, &[f32])]) -> Option<Vec<f32>> {
+        self.operator().reals(inputs)
+    }
+    /// Multiply-accumulates of one image, padding counted as in the literature.
+    pub fn macs(&self, inputs: &[Shape], output: Shape) -> u64 {
+        self.operator().macs(inputs, output)
+    }
+    /// Its constants, in a fixed order.
+    pub fn constants(&self) -> Vec<&Values> {
+        self.operator().constants()
+    }
+    /// True where values only move or are chosen, so that the output has the inputs' format.
+    pub fn keeps_format(&self) -> bool {
+        self.operator().keeps_format()
+    }
+    /// True for operators that no machine runs.
+    pub fn is_host(&self) -> bool {
+        matches!(
+            self,
+            Op::Bilinear(_) | Op::Softmax(_) | Op::ArgMax(_) | Op::Lrn(_)
+        )
+    }
+}
+
+/// Exactly one input. Errors: another number.
+fn one(inputs: &[Shape]) -> Result<Shape, String> {
+    match inputs {
+        [i] => Ok(*i),
+        _ => Err(format!("it has {} inputs, expected one", inputs.len())),
+    }
+}
+
+pub use random::{Pool, Random};
