@@ -6,7 +6,7 @@ use crate::read::reader::{Call, Reader, Value, dimension};
 use crate::read::view::View;
 use crate::write::{WriteError, Writer};
 use cnna_net::op::{AveragePool, Conv};
-use cnna_net::{Activation, Node, Padding, Values, Window};
+use cnna_net::{Activation, Node, Padding, Shape, Values, Window};
 
 pub(crate) fn read(r: &mut Reader, n: &Call) -> Outcome {
     if n.node.op_type == "ReduceMean" {
@@ -79,14 +79,48 @@ fn reduce(r: &mut Reader, n: &Call) -> Outcome {
 
 impl Write for AveragePool {
     fn write(&self, w: &mut Writer, n: &Node) -> Result<(), WriteError> {
-        let node = w.node("AveragePool", n, &[&w.value(n.inputs[0])]);
-        let own = self.counted == Padding::default();
-        let pad = if own { self.window.pad } else { self.counted };
+        let (mut pad, counted) = (self.window.pad, self.counted);
+        let mut input = w.value(n.inputs[0]);
+        let mut counts = counted != Padding::default();
+        let mut up = false;
+        if counts && counted != pad {
+            if rounded_up(self, w.shape(n.inputs[0]), w.shape(n.output)) {
+                (pad, up) = (counted, true);
+            } else {
+                // Zeros that count become part of the map.
+                let sides = [0, 0, counted.top, counted.left, 0, 0, counted.bottom, counted.right];
+                let sides = w.integers(n, "pads", &sides.map(|p| p as i64));
+                let node = w.node("Pad", n, &[&input, &sides]);
+                input = w.step(n, "padded", node);
+                pad = Padding {
+                    top: pad.top - counted.top,
+                    left: pad.left - counted.left,
+                    bottom: pad.bottom - counted.bottom,
+                    right: pad.right - counted.right,
+                };
+                counts = false;
+            }
+        }
+        let node = w.node("AveragePool", n, &[&input]);
         let node = super::conv::window(node, &Window { pad, ..self.window })
-            .with("count_include_pad", i64::from(!own))
-            // What the border has beside the positions that count came from rounding up.
-            .with("ceil_mode", i64::from(pad != self.window.pad));
+            .with("count_include_pad", i64::from(counts))
+            .with("ceil_mode", i64::from(up));
         w.finish(n, node);
         Ok(())
     }
+}
+
+/// Whether the output's size is that of the border that counts, rounded up.
+fn rounded_up(p: &AveragePool, i: Shape, o: Shape) -> bool {
+    let window = Window { pad: p.counted, ..p.window };
+    let side = |axis: usize, size: usize| {
+        let ([before, after], stride) = (window.border(axis), window.stride[axis]);
+        let free = (size + before + after).checked_sub(window.span(axis))?;
+        let steps = free.div_ceil(stride);
+        // A window that would begin behind the input and its border is dropped.
+        let dropped = steps * stride >= size + before;
+        Some(if dropped { free / stride } else { steps } + 1)
+    };
+    let same_begin = (p.counted.top, p.counted.left) == (p.window.pad.top, p.window.pad.left);
+    same_begin && side(0, i.h) == Some(o.h) && side(1, i.w) == Some(o.w)
 }
