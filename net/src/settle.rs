@@ -29,7 +29,7 @@ pub fn fuse(graph: &mut Graph) {
     graph.outputs.iter().for_each(|p| uses[p.tensor] += 1);
     let mut writers = graph.writers();
     let mut gone = vec![false; graph.nodes.len()];
-    for i in 0..graph.nodes.len() {
+    for (i, gone) in gone.iter_mut().enumerate() {
         let Op::Activate(a) = &graph.nodes[i].op else {
             continue;
         };
@@ -74,7 +74,7 @@ pub fn fuse(graph: &mut Graph) {
         if between.len() == 2 {
             graph.tensors[between[1]].frac = format;
         }
-        gone[i] = true;
+        *gone = true;
     }
     compact(graph, &gone);
 }

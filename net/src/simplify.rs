@@ -63,8 +63,8 @@ fn affine(op: &Op) -> Option<(&[f32], &[f32], &Conv)> {
 fn into_writer(graph: &mut Graph, gone: &mut [bool]) {
     let uses = uses(graph, gone);
     let mut writers = writers(graph, gone);
-    for i in 0..graph.nodes.len() {
-        let t = match (gone[i], &graph.nodes[i].inputs[..]) {
+    for (i, gone) in gone.iter_mut().enumerate() {
+        let t = match (*gone, &graph.nodes[i].inputs[..]) {
             (false, &[t]) if uses[t] == 1 && graph.tensors[t].frac.is_none() => t,
             _ => continue,
         };
@@ -119,7 +119,7 @@ fn into_writer(graph: &mut Graph, gone: &mut [bool]) {
             let output = graph.nodes[i].output;
             graph.nodes[w].output = output;
             writers[output] = Some(w);
-            gone[i] = true;
+            *gone = true;
         }
     }
 }
