@@ -188,3 +188,26 @@ fn ports_keep_their_order_and_shape() {
     assert_eq!(back.outputs[0].array, g.outputs[0].array);
     assert_eq!(common::run(back), common::run(g));
 }
+
+#[test]
+fn random_graphs_and_their_files_give_the_same_words() {
+    let count: u64 = std::env::var("CNNA_TRIPS").ok().and_then(|v| v.parse().ok()).unwrap_or(150);
+    for seed in 0..count {
+        for word in [Word::W8, Word::W16] {
+            let g = cnna_net::random::graph(seed, word, &cnna_net::random::Limits::default());
+            let model = export(&g).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+            let back = import(&model, None).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+            let back = quantised(back).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+            let mut r = rand::SeedableRng::seed_from_u64(seed);
+            let inputs = cnna_net::random::inputs(&mut r, &g);
+            let inputs: Vec<&[i16]> = inputs.iter().map(|v| &v[..]).collect();
+            let words = |g: &Graph| -> Vec<Vec<i16>> {
+                let done = cnna_net::run::run(g, &inputs).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+                let of = |p: &cnna_net::Port| p.array.offsets().map(|at| done.tensors[p.tensor].values[at]).collect();
+                g.outputs.iter().map(of).collect()
+            };
+            assert_eq!(back.word, g.word, "seed {seed}");
+            assert_eq!(words(&back), words(&g), "seed {seed}");
+        }
+    }
+}
