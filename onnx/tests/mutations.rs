@@ -23,11 +23,18 @@ fn models() -> Vec<Model> {
             .i("pads", &[0, 0, 1, 1, 0, 0, 1, 1])
             .i("zero", &[0])
             .i("two", &[2])
-            .n(node("Conv", &["x", "w", "b"], "c").with("strides", [2, 2]).with("pads", [1, 1, 1, 1]))
+            .n(node("Conv", &["x", "w", "b"], "c")
+                .with("strides", [2, 2])
+                .with("pads", [1, 1, 1, 1]))
             .n(node("Relu", &["c"], "r"))
     };
     let all = [
-        image().n(node("MaxPool", &["r"], "p").with("kernel_shape", [2, 2]).with("strides", [2, 2])).n(node("Reshape", &["p", "flat"], "q")).n(node("Gemm", &["q", "f"], "y")),
+        image()
+            .n(node("MaxPool", &["r"], "p")
+                .with("kernel_shape", [2, 2])
+                .with("strides", [2, 2]))
+            .n(node("Reshape", &["p", "flat"], "q"))
+            .n(node("Gemm", &["q", "f"], "y")),
         image()
             .n(node("Reshape", &["r", "five"], "s"))
             .n(node("Transpose", &["s"], "t").with("perm", [0, 2, 1, 3, 4]))
@@ -39,7 +46,10 @@ fn models() -> Vec<Model> {
             .n(node("Concat", &["s", "s"], "t").with("axis", 2))
             .n(node("Sigmoid", &["t"], "u"))
             .n(node("Mul", &["t", "u"], "v"))
-            .n(node("AveragePool", &["v"], "a").with("kernel_shape", [3, 3]).with("ceil_mode", 1).with("strides", [2, 2]))
+            .n(node("AveragePool", &["v"], "a")
+                .with("kernel_shape", [3, 3])
+                .with("ceil_mode", 1)
+                .with("strides", [2, 2]))
             .n(node("Softmax", &["a"], "y").with("axis", 1)),
         image()
             .n(node("Shape", &["r"], "s"))
@@ -54,7 +64,22 @@ fn models() -> Vec<Model> {
     all.into_iter().map(Net::model).collect()
 }
 
-const NUMBERS: [i64; 14] = [0, 1, -1, 2, -2, 3, 7, 255, 65_536, 1 << 31, -(1 << 31), i64::MAX, i64::MIN, i64::MIN + 1];
+const NUMBERS: [i64; 14] = [
+    0,
+    1,
+    -1,
+    2,
+    -2,
+    3,
+    7,
+    255,
+    65_536,
+    1 << 31,
+    -(1 << 31),
+    i64::MAX,
+    i64::MIN,
+    i64::MIN + 1,
+];
 
 /// One random change of the structure: what bytes seldom reach.
 fn change(r: &mut StdRng, m: &mut Model) {
@@ -89,7 +114,18 @@ fn change(r: &mut StdRng, m: &mut Model) {
             }
         }
         4 => {
-            let names = ["axis", "group", "auto_pad", "axes", "mode", "keepdims", "dilations", "blocksize", "to", "perm"];
+            let names = [
+                "axis",
+                "group",
+                "auto_pad",
+                "axes",
+                "mode",
+                "keepdims",
+                "dilations",
+                "blocksize",
+                "to",
+                "perm",
+            ];
             let name = names[r.random_range(0..names.len())];
             let value: AttributeValue = match r.random_range(0..3) {
                 0 => number.into(),
@@ -116,7 +152,10 @@ fn change(r: &mut StdRng, m: &mut Model) {
 
 #[test]
 fn no_mutation_panics_or_hangs() {
-    let count: u64 = std::env::var("CNNA_MUTATIONS").ok().and_then(|v| v.parse().ok()).unwrap_or(400);
+    let count: u64 = std::env::var("CNNA_MUTATIONS")
+        .ok()
+        .and_then(|v| v.parse().ok())
+        .unwrap_or(400);
     let models = models();
     for m in &models {
         import(m, None).unwrap_or_else(|e| panic!("{e}"));
@@ -150,7 +189,11 @@ fn no_mutation_panics_or_hangs() {
             let _ = cnna_onnx::export(&i.graph);
             let _ = cnna_onnx::quantised(i);
         }
-        assert!(start.elapsed() < Duration::from_secs(20), "seed {seed} took {:?}", start.elapsed());
+        assert!(
+            start.elapsed() < Duration::from_secs(20),
+            "seed {seed} took {:?}",
+            start.elapsed()
+        );
     }
     println!("{count} mutations, {read} still read");
 }

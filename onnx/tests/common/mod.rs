@@ -18,7 +18,8 @@ pub struct Net {
 impl Net {
     pub fn new(input: &[usize]) -> Self {
         let mut b = GraphBuilder::new("net");
-        b.input("x", ElementType::F32, input).output("y", ElementType::F32, &[]);
+        b.input("x", ElementType::F32, input)
+            .output("y", ElementType::F32, &[]);
         Net { b, opset: 21 }
     }
     pub fn opset(mut self, opset: i64) -> Self {
@@ -35,7 +36,9 @@ impl Net {
     }
     /// Small integers as reals, all different enough that a wrong order shows.
     pub fn ramp(self, name: &str, dims: &[usize]) -> Self {
-        let data: Vec<f32> = (0..dims.iter().product()).map(|i: usize| (i * 7 % 11) as f32 - 5.0).collect();
+        let data: Vec<f32> = (0..dims.iter().product())
+            .map(|i: usize| (i * 7 % 11) as f32 - 5.0)
+            .collect();
         self.f(name, dims, &data)
     }
     pub fn n(mut self, n: NodeProto) -> Self {
@@ -43,7 +46,10 @@ impl Net {
         self
     }
     pub fn model(self) -> Model {
-        Model { opset: self.opset, ..self.b.finish() }
+        Model {
+            opset: self.opset,
+            ..self.b.finish()
+        }
     }
     pub fn read(self) -> Graph {
         match cnna_onnx::import(&self.model(), None) {
@@ -52,7 +58,9 @@ impl Net {
         }
     }
     pub fn refused(self) -> String {
-        cnna_onnx::import(&self.model(), None).expect_err("it should be refused").to_string()
+        cnna_onnx::import(&self.model(), None)
+            .expect_err("it should be refused")
+            .to_string()
     }
     /// The output for a ramp as input; every number is an integer, so that the reference is exact.
     pub fn run(self) -> Vec<i16> {
@@ -65,8 +73,10 @@ pub fn run(mut g: Graph) -> Vec<i16> {
     for t in &mut g.tensors {
         t.frac = Some(0);
     }
-    let words = |v: &mut Values| *v = Values::Words(v.to_reals(0).iter().map(|&x| x as i16).collect(), 0);
-    let sums = |v: &mut Values| *v = Values::Sums(v.to_reals(0).iter().map(|&x| x as i64).collect());
+    let words =
+        |v: &mut Values| *v = Values::Words(v.to_reals(0).iter().map(|&x| x as i16).collect(), 0);
+    let sums =
+        |v: &mut Values| *v = Values::Sums(v.to_reals(0).iter().map(|&x| x as i64).collect());
     for n in &mut g.nodes {
         match &mut n.op {
             Op::Conv(c) => (words(&mut c.weights), sums(&mut c.bias)).0,
@@ -80,21 +90,32 @@ pub fn run(mut g: Graph) -> Vec<i16> {
         .iter()
         .map(|p| {
             let mut all = vec![0; p.array.len()];
-            p.array.offsets().enumerate().for_each(|(i, at)| all[at] = (i * 5 % 13) as i16 - 6);
+            p.array
+                .offsets()
+                .enumerate()
+                .for_each(|(i, at)| all[at] = (i * 5 % 13) as i16 - 6);
             all
         })
         .collect();
     let inputs: Vec<&[i16]> = inputs.iter().map(|v| &v[..]).collect();
     let done = cnna_net::run::run(&g, &inputs).expect("it runs");
     let out = &g.outputs[0];
-    out.array.offsets().map(|at| done.tensors[out.tensor].values[at]).collect()
+    out.array
+        .offsets()
+        .map(|at| done.tensors[out.tensor].values[at])
+        .collect()
 }
 
 /// Tensors counted in running order, names gone: equal for graphs that compute the same in the same way.
 pub fn nameless(g: &Graph) -> Graph {
     let mut place = vec![usize::MAX; g.tensors.len()];
     let mut order = Vec::new();
-    for t in g.inputs.iter().map(|p| p.tensor).chain(g.nodes.iter().map(|n| n.output)) {
+    for t in g
+        .inputs
+        .iter()
+        .map(|p| p.tensor)
+        .chain(g.nodes.iter().map(|n| n.output))
+    {
         if place[t] == usize::MAX {
             place[t] = order.len();
             order.push(t);
