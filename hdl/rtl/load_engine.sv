@@ -85,7 +85,7 @@ module load_engine import cnna_pkg::*; #(
     channel_beats: cmd_i[LOAD_CHANNEL_BEATS +: LOAD_CHANNEL_BEATS_W],
     plane_pitch:   cmd_i[LOAD_PLANE_PITCH +: LOAD_PLANE_PITCH_W]
   };
-  fifo #(.Width($bits(rx_t)), .Depth(4)) i_rx (
+  fifo #(.Width($bits(rx_t)), .Depth(DEPTH_RECEIVE)) i_rx (
     .clk_i, .rst_i, .push_i(accept), .data_i(rx_new), .ready_o(rx_ready),
     .valid_o(rx_valid), .data_o(rx), .pop_i(rx_pop)
   );

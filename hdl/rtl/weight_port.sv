@@ -39,14 +39,12 @@ module weight_port import cnna_pkg::*; #(
   output logic                  bvalid_o,
   output logic [15:0]           brow_o,
   output logic [1:0]            belem_o,
-  output logic [Perbeat*48-1:0] bdata_o,
+  output logic [Perbeat*ACC_W-1:0] bdata_o,
   // status
   output logic                  in_flight_o,
   output logic                  error_o
 );
   localparam int unsigned BeatBytes = W;
-  localparam logic [1:0] KindKernel = 2'd1;
-  localparam logic [1:0] KindBias   = 2'd2;
 
   logic burst_ready, rx_ready, accept;
   assign cmd_ready_o = burst_ready & rx_ready;
@@ -69,7 +67,7 @@ module weight_port import cnna_pkg::*; #(
   rx_t rx_new, rx;
   logic rx_valid, rx_pop;
   assign rx_new = '{beats: cmd_beats_i, none: cmd_beats_i == '0, last_lane: cmd_lanes_i - 8'd1, dest: cmd_dest_i, kind: cmd_kind_i};
-  fifo #(.Width($bits(rx_t)), .Depth(4)) i_rx (
+  fifo #(.Width($bits(rx_t)), .Depth(DEPTH_RECEIVE)) i_rx (
     .clk_i, .rst_i, .push_i(accept), .data_i(rx_new), .ready_o(rx_ready),
     .valid_o(rx_valid), .data_o(rx), .pop_i(rx_pop)
   );
@@ -89,8 +87,8 @@ module weight_port import cnna_pkg::*; #(
   assign rready_o = rx_valid & ~empty;
   assign take     = rvalid_i & rready_o;
   assign rx_pop   = empty | (take & (left == 32'd1));
-  assign kernel   = rx.kind == KindKernel;
-  assign word_out = take & (rx.kind != KindBias) & ~(kernel & (gear_q == '0));
+  assign kernel   = rx.kind == WEIGHT_KIND_KERNEL;
+  assign word_out = take & (rx.kind != WEIGHT_KIND_BIAS) & ~(kernel & (gear_q == '0));
 
   // Lane word: 9 - gear leftover words, then the first gear words of the beat.
   logic [9*W-1:0] joined;
@@ -120,7 +118,7 @@ module weight_port import cnna_pkg::*; #(
     end else begin
       done_o   <= rx_pop;
       wvalid_o <= word_out;
-      bvalid_o <= take & (rx.kind == KindBias);
+      bvalid_o <= take & (rx.kind == WEIGHT_KIND_BIAS);
       if (rx_pop) fresh_q <= 1'b1;
       else if (take) fresh_q <= 1'b0;
     end
@@ -131,7 +129,7 @@ module weight_port import cnna_pkg::*; #(
       elem_q <= elem_q + 2'(Perbeat);
       if (word_out) lane_q <= last_lane ? '0 : lane_q + 8'd1;
       row_q  <= row;
-      if (rx.kind == KindBias) begin
+      if (rx.kind == WEIGHT_KIND_BIAS) begin
         if (elem_q == 2'(4 - Perbeat)) row_q <= row + 16'd1;
       end else if (word_out & last_lane) begin
         row_q <= row + 16'd1;
@@ -147,7 +145,7 @@ module weight_port import cnna_pkg::*; #(
     wdata_o <= joined;
     brow_o  <= row;
     belem_o <= elem_q;
-    for (int unsigned b = 0; b < Perbeat; b++) bdata_o[b*48 +: 48] <= rdata_i[b*64 +: 48];
+    for (int unsigned b = 0; b < Perbeat; b++) bdata_o[b*ACC_W +: ACC_W] <= rdata_i[b*64 +: ACC_W];
   end
 endmodule
 `default_nettype wire

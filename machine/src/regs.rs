@@ -72,7 +72,7 @@ pub const STATUS_BUSY: u32 = 1;
 /// `STATUS` bit: AXI transfers are in flight.
 pub const STATUS_IN_FLIGHT: u32 = 2;
 
-/// Why the device stopped: the error code of `STATUS`.
+/// Why the device stopped: the error code of `STATUS`. Of several at once, the first in this list is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum DeviceError {

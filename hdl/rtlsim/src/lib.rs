@@ -18,7 +18,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-pub use build::{build, build_files};
+pub use build::{Model, build, build_files};
 pub use error::RtlsimError;
 
 /// A verilated accelerator with its memory's timing.

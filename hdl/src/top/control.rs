@@ -4,13 +4,10 @@ use super::{COMMAND_BITS, QUEUES, address_bits, field, head, join};
 use crate::control::{BusError, Counters, Fetch, Registers, Resets, Status, Tokens};
 use crate::ports::ADDRESS_BITS;
 use cnna_emit::builder::{BlockInstance, Instance, Net, TopBuilder};
-use cnna_machine::config::Accelerator;
+use cnna_machine::config::{Accelerator, depth};
 use cnna_machine::counters;
 use cnna_machine::isa;
 use cnna_machine::regs::{self, Reg};
-
-/// Bursts of the command stream in flight: enough to hide the memory, since commands are few.
-const FETCH_OUTSTANDING: usize = 4;
 
 /// Wires them.
 pub(super) fn wire(top: TopBuilder, a: &Accelerator) -> TopBuilder {
@@ -150,7 +147,7 @@ fn fetch(top: TopBuilder, a: &Accelerator) -> TopBuilder {
     let burst = Instance::new("axi_burst", "i_fetch_burst")
         .param("BeatBytes", a.beat_bytes())
         .param("AddrW", ADDRESS_BITS)
-        .param("Outstanding", FETCH_OUTSTANDING)
+        .param("Outstanding", depth::FETCH_BURSTS)
         .param("Segments", "1'b0")
         .clock_reset("aclk", "rst")
         .input("base_i", ADDRESS_BITS, "base")

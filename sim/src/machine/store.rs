@@ -3,15 +3,11 @@
 use super::burst::{Burst, Transfer};
 use super::queue::Entry;
 use cnna_machine::Accelerator;
+use cnna_machine::config::depth;
 use cnna_machine::counters::RECORD_BYTES;
 use cnna_machine::isa::{self, store_kind};
 use cnna_machine::memory::{Request, channel};
 use std::collections::VecDeque;
-
-/// Beats read ahead of the bus.
-const AHEAD: u32 = 8;
-/// Bursts in flight.
-const OUTSTANDING: usize = 8;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -58,7 +54,7 @@ pub(super) struct Store {
 impl Store {
     pub(super) fn new(a: &Accelerator) -> Self {
         Store {
-            burst: Burst::new(a.beat_bytes(), OUTSTANDING),
+            burst: Burst::new(a.beat_bytes(), depth::STORE_BURSTS),
             tiles: a.tiles,
             mark_beats: (RECORD_BYTES / a.beat_bytes()) as u32,
             state: State::Idle,
@@ -68,7 +64,7 @@ impl Store {
             asking: false,
             sub: false,
             lines_left: 0,
-            room: AHEAD,
+            room: depth::STORE_BEATS as u32,
             pipe: [None; 2],
             beats: VecDeque::new(),
             lens: VecDeque::new(),

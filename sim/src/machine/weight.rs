@@ -3,12 +3,10 @@
 use super::burst::{Burst, Transfer};
 use super::queue::Entry;
 use cnna_machine::Accelerator;
+use cnna_machine::config::depth;
 use cnna_machine::isa;
 use cnna_machine::memory::{Request, Signals, channel};
 use std::collections::VecDeque;
-
-const RECEIVE_DEPTH: usize = 4;
-const SIGNAL_DEPTH: usize = 8;
 
 #[derive(Debug)]
 struct Port {
@@ -48,11 +46,11 @@ impl Weight {
         }
     }
     pub(super) fn ready(&self) -> bool {
-        self.pending.len() < SIGNAL_DEPTH
+        self.pending.len() < depth::WEIGHT
             && self
                 .ports
                 .iter()
-                .all(|p| p.burst.ready() && p.receive.len() < RECEIVE_DEPTH)
+                .all(|p| p.burst.ready() && p.receive.len() < depth::RECEIVE)
     }
     pub(super) fn in_flight(&self) -> bool {
         self.ports.iter().any(|p| p.burst.in_flight())
