@@ -2,10 +2,10 @@
 
 mod common;
 
-use cnna_machine::layer::{Op, Shape};
 use cnna_machine::num::Word;
+use cnna_net::{Op, Shape};
 use cnna_quant::{
-    Arch, calibrate, float_accuracy, float_model, qdq_model, read_float, to_network, write_float,
+    Arch, calibrate, float_accuracy, float_model, qdq_model, read_float, to_graph, write_float,
 };
 use common::{ODD, fashion, odd};
 use std::path::Path;
@@ -17,7 +17,7 @@ fn a_float_network_survives_its_file() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let path = dir.path().join("net.onnx");
     let mut net = odd(&fashion(), 4);
-    net.convs_mut().for_each(|c| c.bias[1] = 0.25);
+    net.parameters_mut().for_each(|[_, b]| b[1] = 0.25);
     write_float(&net, &path).expect("a file");
     assert_eq!(read_float(&path).expect("just written"), net);
 }
@@ -26,10 +26,10 @@ fn a_float_network_survives_its_file() {
 fn the_quantised_graph_holds_the_networks_integers_and_scales() {
     let data = fashion();
     let mut net = odd(&data, 4);
-    net.convs_mut().nth(3).expect("f1").bias[2] = 3e6;
+    net.parameters_mut().nth(3).expect("f1")[1][2] = 3e6;
     for word in [Word::W16, Word::W8] {
         let formats = calibrate(&net, &data.train, word, true).expect("finite weights");
-        let integers = to_network(&net, &formats).expect("finite weights");
+        let integers = to_graph(&net, &formats).expect("finite weights");
         let model = qdq_model(&integers, Path::new("test.onnx")).expect("biases fit");
         let constant = |name: &str| {
             model
@@ -41,26 +41,28 @@ fn the_quantised_graph_holds_the_networks_integers_and_scales() {
         };
         assert_eq!(model.opset, 21);
         let mut input_frac = formats.input_frac;
-        for l in &integers.layers {
+        for l in &integers.nodes {
             assert!(
                 model.graph.node.iter().any(|n| n.name == l.name),
                 "no node {}",
                 l.name
             );
             if let Op::Conv(c) = &l.op {
+                let (words, weight_frac) = c.weights.words().expect("words");
+                let sums = c.bias.sums().expect("sums");
                 assert_eq!(
                     constant(&format!("{}.weight", l.name))
                         .to_i16()
                         .expect("words"),
-                    c.weights
+                    words
                 );
                 let scale = constant(&format!("{}.weight_scale", l.name))
                     .to_f32()
                     .expect("a float");
-                assert_eq!(scale, [2f32.powi(-c.weight_frac)]);
+                assert_eq!(scale, [2f32.powi(-weight_frac)]);
                 let bias = constant(&format!("{}.bias", l.name));
-                let unit = 2f64.powi(input_frac + c.weight_frac);
-                let words: Vec<f64> = if l.name == "f1" {
+                let unit = 2f64.powi(input_frac + weight_frac);
+                let got: Vec<f64> = if l.name == "f1" {
                     // Beyond 32 bits: as reals.
                     bias.to_f32()
                         .expect("floats")
@@ -78,13 +80,13 @@ fn the_quantised_graph_holds_the_networks_integers_and_scales() {
                         .collect()
                 };
                 assert_eq!(
-                    words,
-                    c.bias.iter().map(|&b| b as f64).collect::<Vec<_>>(),
+                    got,
+                    sums.iter().map(|&b| b as f64).collect::<Vec<_>>(),
                     "{}",
                     l.name
                 );
             }
-            input_frac = l.output_frac;
+            input_frac = integers.tensors[l.output].frac.expect("a format");
         }
     }
 }

@@ -1,7 +1,9 @@
 //! Reading back a float network that this room exported: a chain of Conv, Relu, MaxPool, Flatten and Gemm.
 
-use crate::{FloatConv, FloatLayer, FloatNet, FloatOp, QuantError};
-use cnna_machine::layer::{Activation, Padding, Shape, Window};
+use crate::{FloatNet, QuantError};
+use cnna_machine::num::Word;
+use cnna_net::op::{Conv, MaxPool};
+use cnna_net::{Activation, ArrayLayout, Graph, Op, Padding, Shape, Values, Window};
 use cnna_onnx::{Model, NodeProto, TensorProto};
 use std::path::Path;
 
@@ -51,51 +53,45 @@ impl Reader<'_> {
                 format!("the input's shape is {dims:?}, expected [N, channels, rows, columns]"),
             ));
         };
-        let mut net = FloatNet {
-            name: graph.name.clone(),
-            input: Shape { c, h, w },
-            layers: Vec::new(),
-        };
+        let mut net = Graph::new(&graph.name, Word::W16);
+        let mut shape = Shape { c, h, w };
+        let mut last = net.input(&input.name, shape, None);
         let mut value = input.name.as_str();
-        let mut shape = net.input;
         for node in &graph.node {
             if node.input.first().is_none_or(|i| i != value) || node.output.len() != 1 {
                 return Err(self.bad(&node.name, "it does not read the node before it"));
             }
             value = &node.output[0];
-            let op = match node.op_type.as_str() {
+            let op: Op = match node.op_type.as_str() {
                 "Flatten" => continue,
                 "Relu" => {
-                    match net.layers.last_mut().map(|l| &mut l.op) {
-                        Some(FloatOp::Conv(c)) => c.activation = Activation::Relu,
+                    match net.nodes.last_mut().map(|n| &mut n.op) {
+                        Some(Op::Conv(c)) => c.activation = Activation::Relu,
                         _ => return Err(self.bad(&node.name, "Relu without a layer before it")),
                     }
                     continue;
                 }
-                "MaxPool" => FloatOp::MaxPool(self.window(node, None)?),
-                "Conv" | "Gemm" => FloatOp::Conv(self.conv(node, shape)?),
+                "MaxPool" => MaxPool {
+                    window: self.window(node, None)?,
+                }
+                .into(),
+                "Conv" | "Gemm" => self.conv(node, shape)?.into(),
                 other => return Err(self.bad(&node.name, format!("operator {other}"))),
             };
-            let (oc, window) = match &op {
-                FloatOp::Conv(c) => (c.oc, c.window),
-                FloatOp::MaxPool(w) => (shape.c, *w),
-            };
-            let [h, w] = window.output(shape.h, shape.w).ok_or_else(|| {
-                self.bad(
-                    &node.name,
-                    format!("its kernel does not fit its {shape} input"),
-                )
-            })?;
-            let output = Shape { c: oc, h, w };
-            net.layers.push(FloatLayer {
-                name: node.name.clone(),
-                op,
-                input: shape,
-                output,
-            });
-            shape = output;
+            last = net
+                .push(&node.name, op, &[last], None)
+                .map_err(|e| self.bad(&node.name, e.to_string()))?;
+            shape = net.tensors[last].shape;
         }
-        Ok(net)
+        net.output(last);
+        net.outputs[0].name = super::export::OUTPUT.into();
+        if (shape.h, shape.w) == (1, 1) {
+            net.outputs[0].array = ArrayLayout {
+                dims: vec![shape.c],
+                ..ArrayLayout::plain(shape)
+            };
+        }
+        FloatNet::new(net).map_err(|e| self.bad(&e.node, e.reason))
     }
 
     fn constant(&self, node: &NodeProto, index: usize) -> Result<&TensorProto, QuantError> {
@@ -114,7 +110,7 @@ impl Reader<'_> {
     }
 
     /// Weights and biases of a Conv, or of a Gemm that reads the whole of `input`.
-    fn conv(&self, node: &NodeProto, input: Shape) -> Result<FloatConv, QuantError> {
+    fn conv(&self, node: &NodeProto, input: Shape) -> Result<Conv, QuantError> {
         let weight = self.constant(node, 1)?;
         let dims = weight.shape()?;
         let window = match (node.op_type.as_str(), &dims[..]) {
@@ -141,11 +137,12 @@ impl Reader<'_> {
                 format!("{} biases for {} outputs", bias.len(), dims[0]),
             ));
         }
-        Ok(FloatConv {
+        Ok(Conv {
             oc: dims[0],
+            groups: 1,
             window,
-            weights,
-            bias,
+            weights: Values::Reals(weights),
+            bias: Values::Reals(bias),
             activation: Activation::None,
         })
     }

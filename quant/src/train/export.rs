@@ -1,9 +1,11 @@
 //! Networks as standard ONNX, operator set 21: the float graph, and the quantised one with QuantizeLinear and
 //! DequantizeLinear. Node names are the layers' names; tensors are NCHW with a symbolic batch.
 
+use super::net::reals;
 use crate::{FloatNet, FloatOp, QuantError};
-use cnna_machine::layer::{Activation, Layer, Network, Op, Padding, Shape, Window};
 use cnna_machine::num::Word;
+use cnna_net::op::Conv;
+use cnna_net::{Activation, Graph, Op, Padding, Shape, Window};
 use cnna_onnx::{ElementType, GraphBuilder, Model, NodeProto};
 use std::path::Path;
 
@@ -18,7 +20,7 @@ pub fn write_float(net: &FloatNet, path: &Path) -> Result<(), QuantError> {
 }
 
 /// Writes the quantised network, through a temporary file. Errors: the file system's; as [`qdq_model`].
-pub fn write_quantised(net: &Network, path: &Path) -> Result<(), QuantError> {
+pub fn write_quantised(net: &Graph, path: &Path) -> Result<(), QuantError> {
     Ok(cnna_onnx::write(path, &qdq_model(net, path)?)?)
 }
 
@@ -76,8 +78,8 @@ impl Chain {
         self.push("Gemm", name, &[weight, bias], |n| n.with("transB", 1));
     }
 
-    fn relu(&mut self, name: &str, activation: Activation) {
-        if activation == Activation::Relu {
+    fn relu(&mut self, name: &str, activation: &Activation) {
+        if *activation == Activation::Relu {
             self.push("Relu", &format!("{name}_relu"), &[], |n| n);
         }
     }
@@ -149,21 +151,23 @@ fn weight_dims(is_fc: bool, oc: usize, input: Shape, w: &Window) -> Vec<usize> {
 
 /// The float graph: Conv, Relu, MaxPool, Flatten, Gemm.
 pub fn float_model(net: &FloatNet) -> Model {
-    let mut chain = Chain::new(&net.name, net.input);
-    for l in &net.layers {
-        match &l.op {
-            FloatOp::MaxPool(w) => chain.max_pool(&l.name, w),
+    let mut chain = Chain::new(net.name(), net.input());
+    let mut output = net.input();
+    for l in net.layers() {
+        match l.op {
+            FloatOp::MaxPool(w) => chain.max_pool(l.name, w),
             FloatOp::Conv(c) => {
                 let (weight, bias) = (format!("{}.weight", l.name), format!("{}.bias", l.name));
                 let dims = weight_dims(l.is_fc(), c.oc, l.input, &c.window);
-                chain.graph.constant(&weight, &dims, &c.weights);
-                chain.graph.constant(&bias, &[c.oc], &c.bias);
-                chain.conv(&l.name, &c.window, l.is_fc(), &weight, &bias);
-                chain.relu(&l.name, c.activation);
+                chain.graph.constant(&weight, &dims, reals(&c.weights));
+                chain.graph.constant(&bias, &[c.oc], reals(&c.bias));
+                chain.conv(l.name, &c.window, l.is_fc(), &weight, &bias);
+                chain.relu(l.name, &c.activation);
             }
         }
+        output = l.output;
     }
-    chain.finish(net.layers.last().map_or(net.input, |l| l.output))
+    chain.finish(output)
 }
 
 /// The quantised graph. Weights are int16 (int8) with scale 2^-f_w, biases int32 with scale 2^-(f_in + f_w), or plain floats
@@ -171,52 +175,72 @@ pub fn float_model(net: &FloatNet) -> Model {
 /// a few steps of the last place.
 ///
 /// Errors: a bias that neither form holds exactly (`path` is for the error only).
-pub fn qdq_model(net: &Network, path: &Path) -> Result<Model, QuantError> {
-    let mut chain = Chain::new(&net.name, net.input);
-    chain.quantise(INPUT, net.input_frac, net.word);
-    let mut frac = net.input_frac;
-    for (i, l) in net.layers.iter().enumerate() {
-        match &l.op {
-            Op::MaxPool(w) => chain.max_pool(&l.name, w),
+pub fn qdq_model(net: &Graph, path: &Path) -> Result<Model, QuantError> {
+    let bad = |node: &str, reason: &str| QuantError::Model {
+        path: path.into(),
+        node: node.into(),
+        reason: reason.into(),
+    };
+    let frac = |t: usize| {
+        net.tensors[t]
+            .frac
+            .ok_or_else(|| bad(&net.tensors[t].name, "it has no number format"))
+    };
+    let input = net.inputs.first().ok_or_else(|| bad("(graph)", "there is no input"))?.tensor;
+    let mut chain = Chain::new(&net.name, net.tensors[input].shape);
+    chain.quantise(INPUT, frac(input)?, net.word);
+    let mut last = input;
+    for (i, n) in net.nodes.iter().enumerate() {
+        let shape = net.tensors[n.inputs[0]].shape;
+        match &n.op {
+            Op::MaxPool(p) => chain.max_pool(&n.name, &p.window),
             Op::Conv(c) => {
-                let (weight, bias) = constants(&mut chain.graph, l, frac, net.word, path)?;
-                chain.conv(&l.name, &c.window, l.is_fc(), &weight, &bias);
-                chain.relu(&l.name, c.activation);
+                let (weight, bias) =
+                    constants(&mut chain.graph, &n.name, c, shape, frac(n.inputs[0])?, net.word, path)?;
+                chain.conv(&n.name, &c.window, c.is_fc(shape), &weight, &bias);
+                chain.relu(&n.name, &c.activation);
             }
+            other => return Err(bad(&n.name, other.name())),
         }
-        frac = l.output_frac;
+        last = n.output;
         // Pooling commutes with rounding: quantise behind it, once.
-        if !matches!(net.layers.get(i + 1).map(|n| &n.op), Some(Op::MaxPool(_))) {
-            chain.quantise(&l.name, frac, net.word);
+        if !matches!(net.nodes.get(i + 1).map(|n| &n.op), Some(Op::MaxPool(_))) {
+            chain.quantise(&n.name, frac(last)?, net.word);
         }
     }
-    Ok(chain.finish(net.layers.last().map_or(net.input, |l| l.output)))
+    Ok(chain.finish(net.tensors[last].shape))
 }
 
 /// Adds a layer's integers and their DequantizeLinear nodes; the names of the real weight and bias.
 fn constants(
     graph: &mut GraphBuilder,
-    l: &Layer,
+    name: &str,
+    c: &Conv,
+    input: Shape,
     input_frac: i32,
     word: Word,
     path: &Path,
 ) -> Result<(String, String), QuantError> {
-    let Op::Conv(c) = &l.op else {
-        unreachable!("only layers with weights have constants")
+    let (Some((weights, weight_frac)), Some(sums)) = (c.weights.words(), c.bias.sums()) else {
+        return Err(QuantError::Model {
+            path: path.into(),
+            node: name.into(),
+            reason: "its constants are not quantised".into(),
+        });
     };
-    let dims = weight_dims(l.is_fc(), c.oc, l.input, &c.window);
-    let weight = format!("{}.weight", l.name);
+    let dims = weight_dims(c.is_fc(input), c.oc, input, &c.window);
+    let weight = format!("{name}.weight");
     match word {
-        Word::W16 => graph.constant(&weight, &dims, &c.weights),
+        Word::W16 => graph.constant(&weight, &dims, weights),
         Word::W8 => graph.constant(
             &weight,
             &dims,
-            &c.weights.iter().map(|&w| w as i8).collect::<Vec<_>>(),
+            &weights.iter().map(|&w| w as i8).collect::<Vec<_>>(),
         ),
     };
-    let bias = format!("{}.bias", l.name);
-    let bias_frac = input_frac + c.weight_frac;
-    let short: Option<Vec<i32>> = c.bias.iter().map(|&b| i32::try_from(b).ok()).collect();
+    let bias = format!("{name}.bias");
+    let bias_frac = input_frac + weight_frac;
+    let short: Option<Vec<i32>> = sums.iter().map(|&b| i32::try_from(b).ok()).collect();
     let mut real = |name: &str, frac: i32, zero: Option<Word>| {
         let (scale, zero_point, out) = (
             format!("{name}_scale"),
@@ -242,26 +266,25 @@ fn constants(
         ));
         out
     };
-    let weight = real(&weight, c.weight_frac, Some(word));
+    let weight = real(&weight, weight_frac, Some(word));
     if let Some(short) = short {
         let bias_real = real(&bias, bias_frac, None);
         graph.constant(&bias, &[c.oc], &short);
         return Ok((weight, bias_real));
     }
     // Too wide for int32, and DequantizeLinear takes no wider integer: as reals, which f32 must hold exactly.
-    let reals: Vec<f32> = c
-        .bias
+    let reals: Vec<f32> = sums
         .iter()
         .map(|&b| (b as f64 * 2f64.powi(-bias_frac)) as f32)
         .collect();
     if reals
         .iter()
-        .zip(&c.bias)
+        .zip(sums)
         .any(|(&r, &b)| f64::from(r) * 2f64.powi(bias_frac) != b as f64)
     {
         return Err(QuantError::Model {
             path: path.into(),
-            node: l.name.clone(),
+            node: name.into(),
             reason: "a bias fits neither 32 bits at the accumulator's scale nor a float".into(),
         });
     }
