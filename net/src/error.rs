@@ -21,7 +21,25 @@ pub enum GraphError {
         /// The tensor's name.
         tensor: String,
     },
+    /// Tensors of a graph that should be quantised and have no number format: (node, tensor) of each.
+    #[error("{}", list(.0))]
+    Formats(Vec<(String, String)>),
     /// Bytes that are not a graph of this version.
     #[error("the network in the file: {0}")]
     Bytes(String),
+}
+
+/// Lines of a message before it says how many more there are.
+const LINES: usize = 20;
+
+fn list(missing: &[(String, String)]) -> String {
+    let mut lines = vec!["tensors without a number format (QuantizeLinear and DequantizeLinear are missing): quantise the model".to_string()];
+    for (node, tensor) in missing.iter().take(LINES) {
+        let short = |s: &str| s.chars().take(80).collect::<String>();
+        lines.push(format!("  `{}` at node `{}`", short(tensor), short(node)));
+    }
+    if missing.len() > LINES {
+        lines.push(format!("  and {} more", missing.len() - LINES));
+    }
+    lines.join("\n")
 }

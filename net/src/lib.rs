@@ -6,6 +6,8 @@
 //! values.rs   an operator's constants: reals before quantisation, words after
 //! op/NAME.rs  one operator: attributes, shape rule, integer reference, multiply-accumulates, a random instance
 //! run.rs      the reference run over all nodes
+//! simplify.rs scales and borders folded into convolutions, dead nodes gone
+//! settle.rs   activations fused, formats spread, constants as integers
 //! file.rs     the graph as bytes, for the program file
 //! ```
 
@@ -15,6 +17,8 @@ pub mod file;
 pub mod graph;
 pub mod op;
 pub mod run;
+pub mod settle;
+pub mod simplify;
 pub mod values;
 pub mod window;
 

@@ -8,7 +8,10 @@ mod build;
 mod error;
 mod file;
 mod messages;
+mod op;
+mod read;
 mod tensor;
+mod write;
 
 pub use build::{AttributeValue, GraphBuilder};
 pub use error::Error;
@@ -18,4 +21,8 @@ pub use messages::{
     StringStringEntryProto, TensorProto, TensorShapeProto, TensorTypeProto, TypeProto,
     ValueInfoProto, attribute_type, dimension,
 };
+pub use op::supported;
+pub use read::error::{Obstacle, ReadError};
+pub use read::{Import, Scale, import, quantised, read_graph, read_import, read_quantised};
 pub use tensor::{ElementType, Scalar};
+pub use write::{Options, WriteError, export, export_with};

@@ -16,13 +16,15 @@ pub enum ElementType {
     I32 = 6,
     I64 = 7,
     Bool = 9,
+    F16 = 10,
     F64 = 11,
     U32 = 12,
     U64 = 13,
+    BF16 = 16,
 }
 
 impl ElementType {
-    const ALL: [ElementType; 11] = [
+    const ALL: [ElementType; 13] = [
         Self::F32,
         Self::U8,
         Self::I8,
@@ -34,9 +36,11 @@ impl ElementType {
         Self::F64,
         Self::U32,
         Self::U64,
+        Self::F16,
+        Self::BF16,
     ];
 
-    /// From ONNX's number; `None` for types that are not read (strings, half floats, 4-bit integers, ...).
+    /// From ONNX's number; `None` for types that are not read (strings, 4-bit integers, ...).
     pub fn from_number(n: i32) -> Option<Self> {
         Self::ALL.into_iter().find(|t| *t as i32 == n)
     }
@@ -45,15 +49,15 @@ impl ElementType {
     pub fn bytes(self) -> usize {
         match self {
             Self::U8 | Self::I8 | Self::Bool => 1,
-            Self::U16 | Self::I16 => 2,
+            Self::U16 | Self::I16 | Self::F16 | Self::BF16 => 2,
             Self::F32 | Self::I32 | Self::U32 => 4,
             Self::I64 | Self::U64 | Self::F64 => 8,
         }
     }
 
-    /// True for f32 and f64.
+    /// True for floats of 16 to 64 bits.
     pub fn is_float(self) -> bool {
-        matches!(self, Self::F32 | Self::F64)
+        matches!(self, Self::F32 | Self::F64 | Self::F16 | Self::BF16)
     }
 }
 
@@ -107,7 +111,7 @@ impl TensorProto {
     pub fn element_type(&self) -> Result<ElementType, Error> {
         ElementType::from_number(self.data_type).ok_or_else(|| {
             self.bad(format!(
-                "element type {} is not read: use float32, float64 or integers of 8 to 64 bits",
+                "element type {} is not read: use floats of 16 to 64 bits or integers of 8 to 64 bits",
                 self.data_type
             ))
         })
@@ -161,7 +165,7 @@ impl TensorProto {
         Ok((t, len))
     }
 
-    /// Elements of a FLOAT or DOUBLE tensor, row-major. Errors: integers, external or missing data.
+    /// Elements of a tensor of floats of 16 to 64 bits, row-major. Errors: integers, external or missing data.
     pub fn to_f32(&self) -> Result<Vec<f32>, Error> {
         let (t, _) = self.checked_len()?;
         let raw = &self.raw_data;
@@ -170,6 +174,14 @@ impl TensorProto {
             (ElementType::F32, false) => Ok(words(raw, f32::from_le_bytes)),
             (ElementType::F64, true) => Ok(self.double_data.iter().map(|&v| v as f32).collect()),
             (ElementType::F64, false) => Ok(words(raw, |b| f64::from_le_bytes(b) as f32)),
+            (ElementType::F16, true) => {
+                Ok(self.int32_data.iter().map(|&v| half(v as u16)).collect())
+            }
+            (ElementType::F16, false) => Ok(words(raw, |b| half(u16::from_le_bytes(b)))),
+            (ElementType::BF16, true) => {
+                Ok(self.int32_data.iter().map(|&v| brain(v as u16)).collect())
+            }
+            (ElementType::BF16, false) => Ok(words(raw, |b| brain(u16::from_le_bytes(b)))),
             _ => Err(self.bad(format!("holds {t:?}, expected floats"))),
         }
     }
@@ -210,19 +222,20 @@ impl TensorProto {
         })
     }
 
-    /// Elements of an INT8 or INT16 tensor, row-major, at 2 bytes each. Errors: other types, external or missing data.
+    /// Elements of an INT8, UINT8 or INT16 tensor, row-major, at 2 bytes each. Errors: other types, external or missing data.
     pub fn to_i16(&self) -> Result<Vec<i16>, Error> {
         let (t, _) = self.checked_len()?;
         let raw = &self.raw_data;
         match t {
-            ElementType::I8 | ElementType::I16 if raw.is_empty() => self
+            ElementType::U8 | ElementType::I8 | ElementType::I16 if raw.is_empty() => self
                 .int32_data
                 .iter()
                 .map(|&v| i16::try_from(v).map_err(|_| self.bad(format!("{v} does not fit {t:?}"))))
                 .collect(),
             ElementType::I8 => Ok(raw.iter().map(|&b| i16::from(b as i8)).collect()),
+            ElementType::U8 => Ok(raw.iter().map(|&b| i16::from(b)).collect()),
             ElementType::I16 => Ok(words(raw, i16::from_le_bytes)),
-            _ => Err(self.bad(format!("holds {t:?}, expected int8 or int16"))),
+            _ => Err(self.bad(format!("holds {t:?}, expected int8, uint8 or int16"))),
         }
     }
 }
@@ -232,4 +245,38 @@ fn words<const N: usize, T>(raw: &[u8], from: impl Fn([u8; N]) -> T) -> Vec<T> {
     raw.chunks_exact(N)
         .map(|g| from(g.try_into().expect("chunks_exact yields N bytes")))
         .collect()
+}
+
+/// IEEE 754 binary16: every one of its numbers is a float of 32 bits.
+fn half(bits: u16) -> f32 {
+    let exponent = i32::from(bits >> 10 & 31);
+    let fraction = f32::from(bits & 1023);
+    let size = match exponent {
+        0 => fraction * 2f32.powi(-24),
+        31 if fraction == 0.0 => f32::INFINITY,
+        31 => f32::NAN,
+        e => (1024.0 + fraction) * 2f32.powi(e - 25),
+    };
+    if bits >> 15 == 1 { -size } else { size }
+}
+
+/// The upper half of a float of 32 bits.
+fn brain(bits: u16) -> f32 {
+    f32::from_bits(u32::from(bits) << 16)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_floats_at_their_corners() {
+        assert_eq!(half(0x3c00), 1.0);
+        assert_eq!(half(0xc000), -2.0);
+        assert_eq!(half(0x7bff), 65504.0);
+        assert_eq!(half(0x0001), 2f32.powi(-24));
+        assert_eq!(half(0x7c00), f32::INFINITY);
+        assert!(half(0x7e00).is_nan());
+        assert_eq!(brain(0x3f80), 1.0);
+    }
 }

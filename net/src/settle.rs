@@ -1,0 +1,323 @@
+//! From a graph with some formats to one of integers: activations fused, formats spread, constants as words. Every pass
+//! walks the nodes once or twice.
+
+use crate::activation::Activation;
+use crate::error::GraphError;
+use crate::graph::{Graph, Node, TensorId};
+use crate::op::{Activate, Op};
+use crate::simplify::compact;
+use crate::values::Values;
+use cnna_machine::num::{ACC_BITS, SHIFT_RANGE, auto_scale, quantise};
+use std::collections::{HashMap, HashSet};
+
+/// All passes in order. Errors: a tensor without a format, a number that does not fit.
+pub fn settle(graph: &mut Graph) -> Result<(), GraphError> {
+    fuse(graph);
+    spread_formats(graph);
+    quantise_constants(graph)?;
+    check_quantised(graph)
+}
+
+/// Clips and leaky parts become the activation of the convolution or sum before them; a clip also behind a maximum.
+pub fn fuse(graph: &mut Graph) {
+    let mut uses = vec![0; graph.tensors.len()];
+    graph
+        .nodes
+        .iter()
+        .flat_map(|n| &n.inputs)
+        .for_each(|&t| uses[t] += 1);
+    graph.outputs.iter().for_each(|p| uses[p.tensor] += 1);
+    let mut writers = graph.writers();
+    let mut gone = vec![false; graph.nodes.len()];
+    for i in 0..graph.nodes.len() {
+        let Op::Activate(a) = &graph.nodes[i].op else {
+            continue;
+        };
+        if matches!(a.function, Activation::None | Activation::Table(_)) {
+            continue;
+        }
+        let function = a.function.clone();
+        let (before, output) = (graph.nodes[i].inputs[0], graph.nodes[i].output);
+        // The tensors between, which go or take the output's format.
+        let mut between = vec![before];
+        let Some(mut w) = writers[before] else {
+            continue;
+        };
+        if matches!(graph.nodes[w].op, Op::MaxPool(_)) && function.is_clip() {
+            let t = graph.nodes[w].inputs[0];
+            between.push(t);
+            match writers[t] {
+                Some(conv) => w = conv,
+                None => continue,
+            }
+        }
+        let mut formats = between
+            .iter()
+            .chain([&output])
+            .filter_map(|&t| graph.tensors[t].frac);
+        let format = formats.next();
+        if formats.any(|f| Some(f) != format) || between.iter().any(|&t| uses[t] != 1) {
+            continue;
+        }
+        let Some(own) = activation_mut(&mut graph.nodes[w].op) else {
+            continue;
+        };
+        let Some(both) = composed(own, &function) else {
+            continue;
+        };
+        *own = both;
+        // What wrote the tensor before the activation writes the one behind it.
+        let writer = writers[before].expect("it was found above");
+        graph.nodes[writer].output = output;
+        writers[output] = Some(writer);
+        graph.tensors[output].frac = format;
+        if between.len() == 2 {
+            graph.tensors[between[1]].frac = format;
+        }
+        gone[i] = true;
+    }
+    compact(graph, &gone);
+}
+
+fn activation_mut(op: &mut Op) -> Option<&mut Activation> {
+    match op {
+        Op::Conv(c) => Some(&mut c.activation),
+        Op::ConvTranspose(c) => Some(&mut c.activation),
+        Op::Add(a) => Some(&mut a.activation),
+        _ => None,
+    }
+}
+
+/// The second function behind the first as one, where one does.
+fn composed(first: &Activation, second: &Activation) -> Option<Activation> {
+    let bounds = |a: &Activation| match a {
+        Activation::Relu => Some((0.0, f32::INFINITY)),
+        Activation::Clip { lo, hi } => Some((*lo, *hi)),
+        _ => None,
+    };
+    if *first == Activation::None {
+        return Some(second.clone());
+    }
+    let ((l, h), (lo, hi)) = (bounds(first)?, bounds(second)?);
+    let (lo, hi) = (l.max(lo).min(hi), h.max(lo).min(hi));
+    Some(match lo == 0.0 && hi == f32::INFINITY {
+        true => Activation::Relu,
+        false => Activation::Clip { lo, hi },
+    })
+}
+
+/// Gives tensors without a format that of their neighbours where values only move, and rescales where members that meet
+/// have different ones.
+pub fn spread_formats(graph: &mut Graph) {
+    forwards(graph);
+    backwards(graph);
+    forwards(graph);
+    rescale(graph);
+}
+
+fn forwards(graph: &mut Graph) {
+    for n in graph.nodes.iter().filter(|n| n.op.keeps_format()) {
+        if graph.tensors[n.output].frac.is_none() {
+            // The widest range of those that meet.
+            let frac = n.inputs.iter().filter_map(|&t| graph.tensors[t].frac).min();
+            graph.tensors[n.output].frac = frac;
+        }
+    }
+}
+
+fn backwards(graph: &mut Graph) {
+    for n in graph.nodes.iter().rev() {
+        let Some(output) = graph.tensors[n.output].frac else {
+            continue;
+        };
+        let wanted = match &n.op {
+            op if op.keeps_format() => output,
+            // A residual's operand stands in the sum's scale.
+            Op::Add(_) => output,
+            Op::Activate(Activate {
+                function: Activation::Table(f),
+            }) => f.input_frac(output, graph.word),
+            Op::Activate(_) => output,
+            _ => continue,
+        };
+        for &t in &n.inputs {
+            graph.tensors[t].frac.get_or_insert(wanted);
+        }
+    }
+}
+
+/// Before an operator that only moves values all its inputs have its output's format.
+fn rescale(graph: &mut Graph) {
+    let mut names: HashSet<String> = graph.tensors.iter().map(|t| t.name.clone()).collect();
+    names.extend(graph.nodes.iter().map(|n| n.name.clone()));
+    let mut done: HashMap<(TensorId, i32), TensorId> = HashMap::new();
+    let mut nodes = Vec::with_capacity(graph.nodes.len());
+    for mut n in std::mem::take(&mut graph.nodes) {
+        // An activation brings its input to its format itself.
+        let moves = n.op.keeps_format() && !matches!(n.op, Op::Activate(_));
+        if let (true, Some(frac)) = (moves, graph.tensors[n.output].frac) {
+            for t in &mut n.inputs {
+                if graph.tensors[*t].frac.is_none_or(|f| f == frac) {
+                    continue;
+                }
+                *t = *done.entry((*t, frac)).or_insert_with(|| {
+                    let stem = format!("{}/rescale", graph.tensors[*t].name);
+                    let name = (1..).map(|i| {
+                        if i == 1 {
+                            stem.clone()
+                        } else {
+                            format!("{stem}_{i}")
+                        }
+                    });
+                    let name = name
+                        .into_iter()
+                        .find(|n| names.insert(n.clone()))
+                        .expect("numbers do not end");
+                    let output = graph.tensor(&name, graph.tensors[*t].shape, Some(frac));
+                    nodes.push(Node {
+                        name,
+                        op: Activate {
+                            function: Activation::None,
+                        }
+                        .into(),
+                        inputs: vec![*t],
+                        output,
+                    });
+                    output
+                });
+            }
+        }
+        nodes.push(n);
+    }
+    graph.nodes = nodes;
+}
+
+/// Constants of nodes whose formats are known become words (auto-scaled) and sums (rounded half to even). Errors: NaN or
+/// infinity, a bias beyond the accumulator, a shift beyond the machine's.
+pub fn quantise_constants(graph: &mut Graph) -> Result<(), GraphError> {
+    let word = graph.word;
+    for i in 0..graph.nodes.len() {
+        let n = &graph.nodes[i];
+        let (name, operator) = (n.name.clone(), n.op.name());
+        let error = |reason: String| GraphError::Node {
+            node: name.clone(),
+            operator,
+            reason,
+        };
+        let input = n.inputs.first().and_then(|&t| graph.tensors[t].frac);
+        let output = graph.tensors[n.output].frac;
+        let n = &mut graph.nodes[i];
+        match &mut n.op {
+            Op::Conv(c) => {
+                linear(&mut c.weights, &mut c.bias, input, output, word).map_err(error)?
+            }
+            Op::ConvTranspose(c) => {
+                linear(&mut c.weights, &mut c.bias, input, output, word).map_err(error)?
+            }
+            Op::Constant(c) => {
+                let frac = match (&c.values, output) {
+                    (_, Some(f)) => f,
+                    (Values::Words(_, f), None) => *f,
+                    (v, None) => word.weight_frac() - scale(&v.to_reals(0), word).map_err(error)?,
+                };
+                if c.values.words().is_none_or(|(_, f)| f != frac) {
+                    c.values = words(&c.values.to_reals(0), frac, word).map_err(error)?;
+                }
+                graph.tensors[n.output].frac = Some(frac);
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn scale(v: &[f32], word: cnna_machine::num::Word) -> Result<i32, String> {
+    auto_scale(v, word).map_err(|i| {
+        format!(
+            "its constant holds {} at element {i}: the model is damaged or its training diverged",
+            v[i]
+        )
+    })
+}
+
+fn words(v: &[f32], frac: i32, word: cnna_machine::num::Word) -> Result<Values, String> {
+    let q: Option<Vec<i16>> = v.iter().map(|&x| quantise(x.into(), frac, word)).collect();
+    Ok(Values::Words(
+        q.ok_or("its constant holds NaN: the model is damaged or its training diverged")?,
+        frac,
+    ))
+}
+
+fn linear(
+    weights: &mut Values,
+    bias: &mut Values,
+    input: Option<i32>,
+    output: Option<i32>,
+    word: cnna_machine::num::Word,
+) -> Result<(), String> {
+    let (Some(input), Some(output)) = (input, output) else {
+        return Ok(());
+    };
+    if let Values::Reals(v) = weights {
+        let frac = word.weight_frac() - scale(v, word)?;
+        *weights = words(v, frac, word)?;
+    }
+    let frac = weights.words().map_or(0, |(_, f)| f);
+    if let Values::Reals(v) = bias {
+        let limit = 2f64.powi(ACC_BITS as i32 - 1);
+        let mut sums = Vec::with_capacity(v.len());
+        for (c, &x) in v.iter().enumerate() {
+            let q = (f64::from(x) * 2f64.powi(input + frac)).round_ties_even();
+            if !(-limit..limit).contains(&q) {
+                return Err(format!(
+                    "its bias {x} of channel {c} does not fit {ACC_BITS} bits at {} fraction bits: its weights or its input are \
+                     scaled too finely, give its input fewer fraction bits",
+                    input + frac
+                ));
+            }
+            sums.push(q as i64);
+        }
+        *bias = Values::Sums(sums);
+    }
+    let shift = input + frac - output;
+    match SHIFT_RANGE.contains(&shift) {
+        true => Ok(()),
+        false => Err(format!(
+            "its result is shifted by {shift} bits (input {input}, weights {frac}, output {output} fraction bits), the machine shifts by \
+             {SHIFT_RANGE:?}: give its output a format nearer to its input's"
+        )),
+    }
+}
+
+/// Every tensor that integers need has a format; what only operators of the host read or write may stay without.
+pub fn check_quantised(graph: &Graph) -> Result<(), GraphError> {
+    let mut needed: Vec<Option<&str>> = vec![None; graph.tensors.len()];
+    let mut behind = vec![false; graph.tensors.len()];
+    for n in &graph.nodes {
+        // Behind an operator of the host everything is real, unless it has a format again.
+        behind[n.output] = n.op.is_host()
+            || n.inputs
+                .iter()
+                .any(|&t| behind[t] && graph.tensors[t].frac.is_none());
+        n.inputs
+            .iter()
+            .for_each(|&t| needed[t] = needed[t].or(Some(&n.name)));
+    }
+    let writers = graph.writers();
+    let missing: Vec<(String, String)> = graph
+        .tensors
+        .iter()
+        .enumerate()
+        .filter(|(t, tensor)| tensor.frac.is_none() && !behind[*t])
+        .filter_map(|(t, tensor)| {
+            let node = writers[t]
+                .map(|w| graph.nodes[w].name.as_str())
+                .or(needed[t])?;
+            Some((node.to_string(), tensor.name.clone()))
+        })
+        .collect();
+    match missing.is_empty() {
+        true => Ok(()),
+        false => Err(GraphError::Formats(missing)),
+    }
+}

@@ -1,0 +1,46 @@
+//! MaxPool, in one and two dimensions.
+
+use super::window::Plane;
+use super::{Outcome, Write, one};
+use crate::read::reader::{Call, Reader, Value};
+use crate::read::view::View;
+use crate::write::{WriteError, Writer};
+use cnna_net::op::MaxPool;
+use cnna_net::{Node, Window};
+
+pub(crate) fn read(r: &mut Reader, n: &Call) -> Outcome {
+    // The order of integers is that of the reals.
+    let view = r.view(n.input(0)?, n.label)?;
+    let plane = Plane::of(&view)?;
+    let (window, _) = plane.pool(n)?;
+    let input = r.map(&view, n.label)?;
+    sees(&window, [plane.shape.h, plane.shape.w])?;
+    let t = r.push(n.label, MaxPool { window }, &[input])?;
+    let out = View::plain(t, &plane.sides(r.shape(t)), true);
+    one(Value::View(View { step: view.step, ..out }))
+}
+
+/// Errors: a position of the window that sees padding alone.
+pub(super) fn sees(w: &Window, size: [usize; 2]) -> Result<(), String> {
+    let outputs = w.output(size[0], size[1]).ok_or("its kernel is larger than its padded input")?;
+    for axis in 0..2 {
+        let span = w.span(axis);
+        let safe = w.border(axis) == [0, 0];
+        let blind = |at: usize| w.valid_taps(axis, at, size[axis]).is_empty();
+        let beyond = w.border(axis).iter().any(|&p| p >= span);
+        let tried = outputs[axis].min(1 << 12);
+        if !safe && (beyond || (0..tried).chain(outputs[axis] - tried..outputs[axis]).any(blind)) {
+            return Err(format!("its padding {:?} must be smaller than its kernel {:?}", w.border(axis), w.kernel));
+        }
+    }
+    Ok(())
+}
+
+impl Write for MaxPool {
+    fn write(&self, w: &mut Writer, n: &Node) -> Result<(), WriteError> {
+        let node = w.node("MaxPool", n, &[&w.value(n.inputs[0])]);
+        let node = super::conv::window(node, &self.window);
+        w.finish(n, node);
+        Ok(())
+    }
+}

@@ -1,0 +1,474 @@
+//! A graph as ONNX, operator set 21: float where it has no formats, else with QuantizeLinear and DequantizeLinear of
+//! power-of-two scales. Every tensor is a value [N, C, H, W] of its name; inputs and outputs have the model's own shape.
+
+use crate::{AttributeValue, ElementType, GraphBuilder, Model, NodeProto, Scalar};
+use cnna_machine::num::Word;
+use cnna_net::{Activation, ArrayLayout, Graph, Node, Port, Shape, TensorId, Values};
+use std::collections::{HashMap, HashSet};
+
+/// How a graph is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// The float graph of a quantised one: its constants as the reals that they stand for, no formats.
+    pub float: bool,
+    /// Every tensor is an output, after the graph's own, named as the tensor.
+    pub every_tensor: bool,
+}
+
+/// Why a graph is not written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// An operator that ONNX has no nodes for.
+    #[error("node `{node}` ({operator}) cannot be written as ONNX: {reason}")]
+    Node {
+        /// The node's name.
+        node: String,
+        /// Its operator.
+        operator: &'static str,
+        /// Why.
+        reason: String,
+    },
+    /// A format whose scale no float holds.
+    #[error("tensor `{tensor}`: 2^-{frac} is no float's scale: quantise it again")]
+    Scale {
+        /// The tensor's name.
+        tensor: String,
+        /// Its fraction bits.
+        frac: i32,
+    },
+}
+
+/// The graph as a model: float where no tensor has a format, else QDQ.
+pub fn export(graph: &Graph) -> Result<Model, WriteError> {
+    export_with(graph, Options::default())
+}
+
+/// The same as the options say.
+pub fn export_with(graph: &Graph, options: Options) -> Result<Model, WriteError> {
+    for t in graph.tensors.iter().filter(|_| !options.float) {
+        if let Some(frac) = t.frac.filter(|f| !(-120..=120).contains(f)) {
+            return Err(WriteError::Scale {
+                tensor: t.name.clone(),
+                frac,
+            });
+        }
+    }
+    let mut w = Writer::new(graph, options);
+    for p in &graph.inputs {
+        w.input(p);
+    }
+    for n in &graph.nodes {
+        crate::op::write(&mut w, n)?;
+    }
+    for p in &graph.outputs {
+        w.output(p);
+    }
+    if options.every_tensor {
+        w.every_tensor();
+    }
+    Ok(w.builder.finish())
+}
+
+/// The model that grows.
+pub(crate) struct Writer<'g> {
+    graph: &'g Graph,
+    options: Options,
+    builder: GraphBuilder,
+    /// The value of each tensor.
+    values: HashMap<TensorId, String>,
+    names: HashSet<String>,
+}
+
+impl<'g> Writer<'g> {
+    fn new(graph: &'g Graph, options: Options) -> Self {
+        let mut names = HashSet::new();
+        names.extend(
+            graph
+                .inputs
+                .iter()
+                .chain(&graph.outputs)
+                .map(|p| p.name.clone()),
+        );
+        Writer {
+            graph,
+            options,
+            builder: GraphBuilder::new(&graph.name),
+            values: HashMap::new(),
+            names,
+        }
+    }
+
+    /// Shape of a tensor.
+    pub fn shape(&self, t: TensorId) -> Shape {
+        self.graph.tensors[t].shape
+    }
+
+    /// Name of a tensor's value.
+    pub fn value(&self, t: TensorId) -> String {
+        self.values.get(&t).cloned().unwrap_or_default()
+    }
+
+    /// Lets a tensor be a value that is there already.
+    pub fn alias(&mut self, t: TensorId, value: String) {
+        self.values.insert(t, value);
+    }
+
+    /// The error of an operator that ONNX has no nodes for.
+    pub fn cannot(&self, n: &Node, reason: &str) -> WriteError {
+        WriteError::Node {
+            node: n.name.clone(),
+            operator: n.op.name(),
+            reason: reason.into(),
+        }
+    }
+
+    fn unique(&mut self, stem: &str) -> String {
+        let mut name = stem.to_string();
+        let mut i = 1;
+        while !self.names.insert(name.clone()) {
+            i += 1;
+            name = format!("{stem}_{i}");
+        }
+        name
+    }
+
+    /// A node without an output yet: give it to [`Writer::step`] or [`Writer::finish`].
+    pub fn node(&mut self, operator: &str, n: &Node, inputs: &[&str]) -> NodeProto {
+        NodeProto::new(operator, &n.name, inputs, &[])
+    }
+
+    /// Appends a node whose result is an inner value; returns its name.
+    pub fn step(&mut self, n: &Node, suffix: &str, mut node: NodeProto) -> String {
+        node.name = format!("{}/{suffix}", n.name);
+        let value = self.unique(&format!("{}/{suffix}", n.name));
+        node.output = vec![value.clone()];
+        self.builder.node(node);
+        value
+    }
+
+    /// Appends the node that writes the output of `n`, and its format.
+    pub fn finish(&mut self, n: &Node, mut node: NodeProto) {
+        let value = self.value_of_tensor(n.output);
+        let inner = match self.frac(n.output) {
+            None => value.clone(),
+            Some(_) => self.unique(&format!("{}/real", n.name)),
+        };
+        node.output = vec![inner.clone()];
+        self.builder.node(node);
+        self.format(n.output, &inner, &value);
+    }
+
+    /// The node, then the activation of `n`.
+    pub fn activated(
+        &mut self,
+        n: &Node,
+        node: NodeProto,
+        activation: &Activation,
+    ) -> Result<(), WriteError> {
+        if *activation == Activation::None {
+            self.finish(n, node);
+            return Ok(());
+        }
+        let inner = self.step(n, "linear", node);
+        match crate::op::activate::function(self, n, activation, &inner) {
+            Some(mut function) => {
+                function.name = format!("{}/activation", n.name);
+                self.finish(n, function);
+            }
+            None => return Err(self.cannot(n, "its activation is none")),
+        }
+        Ok(())
+    }
+
+    /// Fraction bits that are written.
+    fn frac(&self, t: TensorId) -> Option<i32> {
+        self.graph.tensors[t].frac.filter(|_| !self.options.float)
+    }
+
+    /// The name under which others read a tensor: its output's, where it is an output of plain shape.
+    fn value_of_tensor(&mut self, t: TensorId) -> String {
+        let graph = self.graph;
+        let plain =
+            |p: &&Port| p.tensor == t && p.array == ArrayLayout::plain(graph.tensors[t].shape);
+        let value = match graph.outputs.iter().find(plain) {
+            Some(p) => p.name.clone(),
+            None => self.unique(&graph.tensors[t].name),
+        };
+        self.values.insert(t, value.clone());
+        value
+    }
+
+    /// QuantizeLinear and DequantizeLinear between two values, if the tensor has a format.
+    fn format(&mut self, t: TensorId, from: &str, to: &str) {
+        let Some(frac) = self.frac(t) else { return };
+        let name = &self.graph.tensors[t].name;
+        let scale = self.unique(&format!("{name}/scale"));
+        self.builder.constant(&scale, &[], &[2f32.powi(-frac)]);
+        let zero = self.zero_point();
+        let words = self.unique(&format!("{name}/words"));
+        let quantise = NodeProto::new(
+            "QuantizeLinear",
+            &format!("{name}/quantize"),
+            &[from, &scale, &zero],
+            &[&words],
+        );
+        let back = NodeProto::new(
+            "DequantizeLinear",
+            &format!("{name}/dequantize"),
+            &[&words, &scale, &zero],
+            &[to],
+        );
+        self.builder.node(quantise).node(back);
+    }
+
+    fn zero_point(&mut self) -> String {
+        const NAME: &str = "words/zero_point";
+        if self.names.insert(NAME.into()) {
+            match self.graph.word {
+                Word::W8 => self.builder.constant(NAME, &[], &[0i8]),
+                Word::W16 => self.builder.constant(NAME, &[], &[0i16]),
+            };
+        }
+        NAME.into()
+    }
+
+    fn initializer<T: Scalar>(&mut self, stem: &str, dims: &[usize], data: &[T]) -> String {
+        let name = self.unique(stem);
+        self.builder.constant(&name, dims, data);
+        name
+    }
+
+    /// Integers that a node reads.
+    pub fn integers(&mut self, n: &Node, name: &str, v: &[i64]) -> String {
+        self.initializer(&format!("{}/{name}", n.name), &[v.len()], v)
+    }
+
+    /// Reals that a node reads.
+    pub fn reals(&mut self, n: &Node, name: &str, dims: &[usize], v: &[f32]) -> String {
+        self.initializer(&format!("{}/{name}", n.name), dims, v)
+    }
+
+    /// A constant of a node: reals, or integers behind DequantizeLinear.
+    pub fn constant(
+        &mut self,
+        n: &Node,
+        name: &str,
+        dims: &[usize],
+        values: &Values,
+        sum_frac: Option<i32>,
+    ) -> String {
+        let stem = format!("{}/{name}", n.name);
+        let sums = match (values, sum_frac) {
+            (Values::Sums(v), Some(f)) if v.iter().all(|&q| i32::try_from(q).is_ok()) => {
+                Some((v, f))
+            }
+            _ => None,
+        };
+        let (words, frac) = match (values.words(), sums) {
+            _ if self.options.float => {
+                return self.initializer(&stem, dims, &values.to_reals(sum_frac.unwrap_or(0)));
+            }
+            (Some((w, frac)), _) if (-120..=120).contains(&frac) => {
+                // 8-bit words are int8 in the file.
+                let name = match (self.graph.word, w.iter().all(|&q| i8::try_from(q).is_ok())) {
+                    (Word::W8, true) => self.initializer(
+                        &format!("{stem}/words"),
+                        dims,
+                        &w.iter().map(|&q| q as i8).collect::<Vec<_>>(),
+                    ),
+                    _ => self.initializer(&format!("{stem}/words"), dims, w),
+                };
+                (name, frac)
+            }
+            (_, Some((v, frac))) if (-120..=120).contains(&frac) => {
+                let v: Vec<i32> = v.iter().map(|&q| q as i32).collect();
+                (self.initializer(&format!("{stem}/words"), dims, &v), frac)
+            }
+            _ => return self.initializer(&stem, dims, &values.to_reals(sum_frac.unwrap_or(0))),
+        };
+        let scale = self.initializer(&format!("{stem}/scale"), &[], &[2f32.powi(-frac)]);
+        let value = self.unique(&stem);
+        self.builder.node(NodeProto::new(
+            "DequantizeLinear",
+            &format!("{stem}/dequantize"),
+            &[&words, &scale],
+            &[&value],
+        ));
+        value
+    }
+
+    /// A node's biases, in the scale of its input and weights.
+    pub fn bias(
+        &mut self,
+        n: &Node,
+        bias: &Values,
+        oc: usize,
+        weights: &Values,
+    ) -> Result<String, WriteError> {
+        let input = self.graph.tensors[n.inputs[0]].frac;
+        let frac = input.zip(weights.words()).map(|(f, (_, w))| f + w);
+        if bias.sums().is_some() && frac.is_none() {
+            return Err(self.cannot(n, "its bias has words, its input or weights have none"));
+        }
+        Ok(self.constant(n, "bias", &[oc], bias, frac))
+    }
+
+    /// The node that brings `from`, a value [N, C, H, W] of that shape, to another order and shape.
+    pub fn reordered(
+        &mut self,
+        n: &Node,
+        from: &str,
+        shape: Shape,
+        order: &ArrayLayout,
+        dims: &[usize],
+    ) -> NodeProto {
+        let target: Vec<i64> = std::iter::once(0)
+            .chain(dims.iter().map(|&d| d as i64))
+            .collect();
+        if order.first == 0 && matches!(order.axes[..], [(n, 1)] if n == shape.len()) {
+            let target = self.integers(n, "shape", &target);
+            return self.node("Reshape", n, &[from, &target]);
+        }
+        // The loops from the slowest in the tensor on are its own order.
+        let mut sorted: Vec<usize> = (0..order.axes.len()).collect();
+        sorted.sort_by_key(|&a| std::cmp::Reverse(order.axes[a].1));
+        let mut rest = shape.len();
+        let whole = order.first == 0
+            && sorted.iter().all(|&a| {
+                let (count, distance) = order.axes[a];
+                let fits = count * distance == rest;
+                rest = distance;
+                fits
+            })
+            && rest == 1;
+        if !whole {
+            let flat = self.integers(n, "flat", &[0, -1]);
+            let node = self.node("Reshape", n, &[from, &flat]);
+            let flat = self.step(n, "flat_value", node);
+            let index: Vec<i64> = order.offsets().map(|o| o as i64).collect();
+            let index = self.integers(n, "index", &index);
+            let node = self.node("Gather", n, &[&flat, &index]).with("axis", 1);
+            let taken = self.step(n, "taken", node);
+            let target = self.integers(n, "shape", &target);
+            return self.node("Reshape", n, &[&taken, &target]);
+        }
+        let split: Vec<i64> = std::iter::once(0)
+            .chain(sorted.iter().map(|&a| order.axes[a].0 as i64))
+            .collect();
+        let split = self.integers(n, "split", &split);
+        let node = self.node("Reshape", n, &[from, &split]);
+        let parts = self.step(n, "parts", node);
+        let perm: Vec<i64> = std::iter::once(0)
+            .chain(
+                (0..order.axes.len())
+                    .map(|a| sorted.iter().position(|&s| s == a).unwrap_or(a) as i64 + 1),
+            )
+            .collect();
+        let node = self
+            .node("Transpose", n, &[&parts])
+            .with("perm", AttributeValue::Ints(perm));
+        let turned = self.step(n, "turned", node);
+        let target = self.integers(n, "shape", &target);
+        self.node("Reshape", n, &[&turned, &target])
+    }
+
+    fn input(&mut self, p: &Port) {
+        let shape = self.shape(p.tensor);
+        self.builder.input(&p.name, ElementType::F32, &p.array.dims);
+        let plain = p.array == ArrayLayout::plain(shape);
+        let mut value = p.name.clone();
+        if !plain {
+            // The array's order is given over the tensor; what is needed is the tensor's over the array.
+            let node = self.beside(p, p.tensor, "input");
+            let (inverse, dims) = inverted(&p.array, shape);
+            let from = Shape::of([p.array.len(), 1, 1]);
+            let node_out = self.reordered(&node, &value, from, &inverse, &dims);
+            value = self.step(&node, "map", node_out);
+        }
+        if self.frac(p.tensor).is_some() {
+            let name = self.unique(&format!("{}/value", self.graph.tensors[p.tensor].name));
+            self.format(p.tensor, &value, &name);
+            value = name;
+        }
+        self.values.insert(p.tensor, value);
+    }
+
+    fn output(&mut self, p: &Port) {
+        let shape = self.shape(p.tensor);
+        self.builder
+            .output(&p.name, ElementType::F32, &p.array.dims);
+        let value = self.value(p.tensor);
+        if value == p.name {
+            return;
+        }
+        let node = self.beside(p, p.tensor, "output");
+        let mut last = match p.array == ArrayLayout::plain(shape) {
+            true => self.node("Identity", &node, &[&value]),
+            false => self.reordered(&node, &value, shape, &p.array, &p.array.dims),
+        };
+        last.output = vec![p.name.clone()];
+        self.builder.node(last);
+    }
+
+    /// A node of ours that nodes around a port are named after.
+    fn beside(&self, p: &Port, t: TensorId, what: &str) -> Node {
+        Node {
+            name: format!("{}/{what}", p.name),
+            op: cnna_net::op::Concat { axis: 0 }.into(),
+            inputs: vec![t],
+            output: t,
+        }
+    }
+
+    fn every_tensor(&mut self) {
+        let graph = self.graph;
+        for (t, tensor) in graph.tensors.iter().enumerate() {
+            let s = tensor.shape;
+            let (Some(value), false) = (
+                self.values.get(&t).cloned(),
+                graph.outputs.iter().any(|p| p.name == tensor.name),
+            ) else {
+                continue;
+            };
+            if value != tensor.name {
+                if graph.inputs.iter().any(|p| p.name == tensor.name) {
+                    continue;
+                }
+                self.builder.node(NodeProto::new(
+                    "Identity",
+                    &format!("{}/output", tensor.name),
+                    &[&value],
+                    &[&tensor.name],
+                ));
+            }
+            if !graph.inputs.iter().any(|p| p.name == tensor.name) {
+                self.builder
+                    .output(&tensor.name, ElementType::F32, &[s.c, s.h, s.w]);
+            }
+        }
+    }
+}
+
+/// Where the tensor's elements, in their own order, lie in the array.
+fn inverted(array: &ArrayLayout, tensor: Shape) -> (ArrayLayout, Vec<usize>) {
+    let mut place = 1;
+    let mut loops: Vec<(usize, usize, usize)> = Vec::new();
+    for &(count, distance) in array.axes.iter().rev() {
+        loops.push((count, distance, place));
+        place *= count;
+    }
+    loops.sort_by_key(|&(_, distance, _)| std::cmp::Reverse(distance));
+    let axes = loops
+        .iter()
+        .map(|&(count, _, place)| (count, place))
+        .collect();
+    let dims = tensor.sides().to_vec();
+    (
+        ArrayLayout {
+            dims: dims.clone(),
+            axes,
+            first: 0,
+        },
+        dims,
+    )
+}
