@@ -19,13 +19,13 @@ mod table;
 
 pub use error::PtqError;
 pub use float::{FloatModel, unquantised};
-pub use front::{Front, load_or_quantise};
+pub use front::{Calibration, Front, load_or_quantise};
 pub use range::{Method, covering};
 pub use table::{LEAST_DB, Row, Table, output_db};
 
 use cnna_data::Samples;
 use cnna_machine::num::Word;
-use cnna_net::{Graph, settle};
+use cnna_net::{Graph, GraphError, settle};
 use range::Range;
 
 /// Images that decide between methods, and that the table is measured on: the reference run takes a second for a large
@@ -79,6 +79,7 @@ pub fn quantise(
     if samples.len() != graph.inputs.len() || images == 0 {
         return Err(inputs_error(graph, samples.len()));
     }
+    check_finite(graph)?;
     let mut float = unquantised(graph);
     float.word = options.word;
     settle::fuse(&mut float);
@@ -146,6 +147,22 @@ pub fn quantise(
         corrected,
         images,
     })
+}
+
+/// Refuses constants that are NaN or infinite, by node and index.
+fn check_finite(graph: &Graph) -> Result<(), PtqError> {
+    for n in &graph.nodes {
+        for v in n.op.constants() {
+            let Some(i) = v.not_finite() else { continue };
+            let value = v.reals().map_or(f32::NAN, |r| r[i]);
+            return Err(PtqError::Graph(GraphError::Node {
+                node: n.name.clone(),
+                operator: n.op.name(),
+                reason: format!("element {i} of its constants is {value}: the model is damaged or its training diverged"),
+            }));
+        }
+    }
+    Ok(())
 }
 
 fn inputs_error(graph: &Graph, given: usize) -> PtqError {
