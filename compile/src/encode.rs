@@ -132,7 +132,9 @@ pub fn program<'a>(
     if map.bytes > u32::MAX as usize {
         return Err(CompileError::Window { bytes: map.bytes });
     }
-    meta.input.offset += map.tensors;
+    for p in meta.inputs.iter_mut().chain(&mut meta.outputs) {
+        p.tensor.offset += map.tensors;
+    }
     for l in &mut meta.layers {
         l.output.offset += map.tensors;
         l.record += map.records;
@@ -142,7 +144,7 @@ pub fn program<'a>(
         let places = commands[at..].chunks_exact_mut(COMMAND_BYTES);
         for (e, bytes) in stream.iter().zip(places) {
             let words = map.place(e.command).encode().map_err(|error| {
-                let layer = &meta.layers[e.command.tag as usize];
+                let layer = &meta.layers[usize::from(e.command.tag).min(meta.layers.len() - 1)];
                 CompileError::Unsupported {
                     layer: layer.name.clone(),
                     message: format!("{error}: the layer is larger than commands can say"),

@@ -58,6 +58,9 @@ pub enum CompileError {
         /// Bytes needed.
         bytes: usize,
     },
+    /// A graph that contradicts itself.
+    #[error(transparent)]
+    Graph(#[from] cnna_net::GraphError),
     /// A command field out of range, or a configuration error.
     #[error(transparent)]
     Spec(#[from] MachineError),

@@ -1,28 +1,32 @@
-//! A fill: some channels and columns of a map on their way through the activation buffer's ring of rows.
+//! A fill: some channels and columns of one or more maps on their way through the activation buffer's ring of rows.
 
 use crate::jobs::{Jobs, address, field};
-use crate::stage::Stage;
-use crate::vector::Images;
+use crate::memory::Images;
+use crate::stage::{Source, Stage};
 use cnna_machine::Accelerator;
 use cnna_machine::config::BEAT_WORDS;
 use cnna_machine::isa::{Compute, Load};
-use cnna_machine::program::TensorInfo;
+use cnna_machine::layout::Shape;
 use std::ops::Range;
 
 /// Geometry of a fill, and which of its rows have been listed for loading.
 #[derive(Clone, Debug)]
 pub struct Fill {
-    source: TensorInfo,
+    /// What it holds, each with its first channel in the fill, or its plane where sources lie side by side.
+    pieces: Vec<(usize, Source)>,
+    side: bool,
+    /// Rows and columns of each map.
+    map: Shape,
     /// Planes of rows and columns.
     planes: [usize; 2],
-    /// Channels held.
+    /// Channels held, of all the stage's.
     pub channels: Range<usize>,
     /// Map columns held: from a beat and line border, to one or the map's end.
     columns: Range<usize>,
     beats: usize,
     /// Lines of one channel, a column plane, a row plane, a slot.
     pub c_pitch: usize,
-    plane_pitch: usize,
+    pub plane_pitch: usize,
     plane_y_pitch: usize,
     /// Lines of one slot.
     pub row_pitch: usize,
@@ -34,10 +38,39 @@ pub struct Fill {
     listed: Vec<(usize, usize)>,
 }
 
+/// The parts of a stage's sources that hold some of its channels.
+fn pieces(s: &Stage, channels: &Range<usize>) -> Vec<(usize, Source)> {
+    if s.side {
+        let part = |source: &Source| Source {
+            info: source.info.clone(),
+            channels: source.channels.start + channels.start..source.channels.start + channels.end,
+        };
+        return s.sources.iter().map(part).enumerate().collect();
+    }
+    let mut all = Vec::new();
+    let mut first = 0;
+    for source in &s.sources {
+        let here = first..first + source.channels.len();
+        let from = channels.start.max(here.start);
+        let to = channels.end.min(here.end);
+        if from < to {
+            let skip = source.channels.start;
+            let channels_of = skip + from - here.start..skip + to - here.start;
+            let part = Source {
+                info: source.info.clone(),
+                channels: channels_of,
+            };
+            all.push((from - channels.start, part));
+        }
+        first = here.end;
+    }
+    all
+}
+
 impl Fill {
     /// A fill that holds `columns` of the map (widened to whole beats and lines) of some channels.
     pub fn new(
-        source: &TensorInfo,
+        s: &Stage,
         planes: [usize; 2],
         channels: Range<usize>,
         columns: Range<usize>,
@@ -47,14 +80,18 @@ impl Fill {
         let from = columns.start / align * align;
         let to = columns.end.max(from + 1).next_multiple_of(align);
         let words = to - from;
-        let c_pitch = (words / planes[1]).div_ceil(a.line_words());
+        let dealt = if s.side { 1 } else { planes[1] };
+        let c_pitch = (words / dealt).div_ceil(a.line_words());
         let plane_pitch = channels.len() * c_pitch;
         let plane_y_pitch = planes[1] * plane_pitch;
+        let map = s.sources[0].info.layout.shape;
         Fill {
-            source: source.clone(),
+            pieces: pieces(s, &channels),
+            side: s.side,
+            map,
             planes,
             channels,
-            columns: from..to.min(source.layout.shape.w),
+            columns: from..to.min(map.w),
             beats: words / BEAT_WORDS,
             c_pitch,
             plane_pitch,
@@ -73,12 +110,12 @@ impl Fill {
         channels: Range<usize>,
         a: &Accelerator,
     ) -> Self {
-        let w = s.input.layout.shape.w as i64;
+        let w = s.sources[0].info.layout.shape.w as i64;
         let from = s.origin(1, results.start).clamp(0, w - 1);
         let to = s.origin(1, results.end - 1) + s.span(1) as i64;
         // Results that see padding only still need a fill: one column of it.
         let columns = from as usize..to.clamp(from + 1, w) as usize;
-        Self::new(&s.input, s.planes(), channels, columns, a)
+        Self::new(s, s.planes(), channels, columns, a)
     }
 
     /// Slots that rows `rows` of the map need at once.
@@ -118,42 +155,58 @@ impl Fill {
     /// Strides larger than the kernel skip whole row planes.
     fn row_is_used(&self, y: usize, s: &Stage) -> bool {
         let p = self.planes[0];
-        (0..s.window.kernel[0].min(p)).any(|ky| {
+        (0..s.taps.kernel[0].min(p)).any(|ky| {
             let tap = s.origin(0, 0) + ky as i64;
             tap.rem_euclid(p as i64) as usize == y % p
         })
     }
 
     fn list(&self, y: usize, image: usize, jobs: &mut Jobs) {
-        let layout = &self.source.layout;
         let (row, py) = (y / self.planes[0], y % self.planes[0]);
         let (row, pitch) = match self.images {
             Some(images) => (4 * row + image, images.pitch),
             None => (row, 0),
         };
-        let line = row / 4 % self.slots * self.row_pitch + py * self.plane_y_pitch;
-        let whole = self.beats * BEAT_WORDS == layout.padded_w;
-        let (seg_count, seg_beats) = match whole {
-            true => (1, self.channels.len() * self.beats),
-            false => (self.channels.len(), self.beats),
-        };
-        let ddr = self.source.offset
-            + image * pitch
-            + y * layout.row_bytes()
-            + self.channels.start * layout.channel_bytes()
-            + self.columns.start * layout.word_bytes;
-        let load = Load {
-            ddr: address(ddr),
-            seg_beats: field(seg_beats),
-            seg_count: field(seg_count),
-            seg_stride: address(layout.channel_bytes()),
-            line: field(line),
-            row_bank: field(row % 4),
-            stride: field(self.planes[1]),
-            channel_beats: field(self.beats),
-            plane_pitch: field(self.plane_pitch),
-        };
-        jobs.load(load, line..line + self.plane_y_pitch);
+        let row_line = row / 4 % self.slots * self.row_pitch + py * self.plane_y_pitch;
+        for (at, piece) in &self.pieces {
+            let layout = &piece.info.layout;
+            let count = piece.channels.len();
+            let whole = self.beats * BEAT_WORDS == layout.padded_w;
+            let (seg_count, seg_beats) = match whole {
+                true => (1, count * self.beats),
+                false => (count, self.beats),
+            };
+            let ddr = piece.info.offset
+                + image * pitch
+                + y * layout.row_bytes
+                + piece.channels.start * layout.channel_bytes()
+                + self.columns.start * layout.word_bytes;
+            let (line, stride) = match self.side {
+                true => (row_line + at * self.plane_pitch, 1),
+                false => (row_line + at * self.c_pitch, self.planes[1]),
+            };
+            let load = Load {
+                ddr: address(ddr),
+                seg_beats: field(seg_beats),
+                seg_count: field(seg_count),
+                seg_stride: address(layout.channel_bytes()),
+                line: field(line),
+                row_bank: field(row % 4),
+                stride: field(stride),
+                channel_beats: field(self.beats),
+                plane_pitch: field(self.plane_pitch),
+            };
+            let lines = count * self.c_pitch;
+            let written = match stride {
+                1 => vec![line..line + lines],
+                _ if self.pieces.len() == 1 => vec![line..line + self.plane_y_pitch],
+                _ => (0..stride)
+                    .map(|p| line + p * self.plane_pitch)
+                    .map(|l| l..l + lines)
+                    .collect(),
+            };
+            jobs.load(load, written);
+        }
     }
 
     /// A compute command's view of the fill: channels from `c0` on, first tap at map position (y, x).
@@ -163,22 +216,29 @@ impl Fill {
         let [sy, sx] = self.planes.map(|p| p as i64);
         let x = x - self.columns.start as i64;
         let (plane_y, py) = (y.div_euclid(sy), y.rem_euclid(sy) as usize);
-        let (plane_x, px) = (x.div_euclid(sx), x.rem_euclid(sx) as usize);
+        let (plane_x, px) = match self.side {
+            true => (x, 0),
+            false => (x.div_euclid(sx), x.rem_euclid(sx) as usize),
+        };
         let plane_y = if self.images.is_some() {
             4 * plane_y
         } else {
             plane_y
         };
         // Between planes a position moves by one; `dilation` counts only where the phase always carries.
-        let [mut dy, dx] = s.window.dilation;
+        let [mut dy, dx] = s.taps.dilation;
         if self.images.is_some() {
             dy = 4;
         }
         let channel_line = (c0 - self.channels.start) * self.c_pitch;
         let slot_line = |slot: i64| slot.rem_euclid(self.slots as i64) as usize * self.row_pitch;
-        let (h, w) = (self.source.layout.shape.h, self.columns.len());
+        let (h, w) = (self.map.h, self.columns.len());
         let [sy, sx] = self.planes;
         let h_full = if self.images.is_some() { 4 * h } else { h / sy };
+        let (w_full, w_rem) = match self.side {
+            true => (w, 0),
+            false => (w / sx, w % sx),
+        };
         Compute {
             ring_lines: field(self.slots * self.row_pitch),
             // The ring is seen from the first channel used, so all of it moves up by that channel's lines.
@@ -190,7 +250,7 @@ impl Fill {
             row_step_carry: field(slot_line(dy as i64 / 4 + 1)),
             x_start: plane_x as i32,
             y_start: plane_y as i32,
-            w_full: field(w / sx),
+            w_full: field(w_full),
             h_full: field(h_full),
             plane_pitch: field(self.plane_pitch),
             plane_y_pitch: field(self.plane_y_pitch),
@@ -199,7 +259,7 @@ impl Fill {
             stride: field(sx.max(sy)),
             px0: field(px),
             py0: field(py),
-            w_rem: field(w % sx),
+            w_rem: field(w_rem),
             h_rem: field(h % sy),
             dilation_x: field(dx),
             dilation_y: field(dy),

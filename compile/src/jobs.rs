@@ -29,7 +29,7 @@ pub struct Item {
     /// Its layer.
     pub tag: u16,
     /// Rows that it overwrites.
-    pub rows: (Space, Range<usize>),
+    pub rows: (Space, Vec<Range<usize>>),
     /// The mark after which memory holds what it reads.
     pub after: Option<usize>,
 }
@@ -91,8 +91,8 @@ impl Jobs {
         }
     }
 
-    /// Appends a load.
-    pub fn load(&mut self, load: Load, lines: Range<usize>) {
+    /// Appends a load that writes these lines.
+    pub fn load(&mut self, load: Load, lines: Vec<Range<usize>>) {
         self.loads.push(Item {
             body: Body::Load(load),
             kind: 0,
@@ -108,7 +108,7 @@ impl Jobs {
             body: Body::Weight(weight),
             kind,
             tag: self.tag,
-            rows: (space, rows),
+            rows: (space, vec![rows]),
             after: None,
         });
         self.weights.len() - 1

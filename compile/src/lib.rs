@@ -1,26 +1,27 @@
-//! In which order: ONNX in, tiling, buffer allocation, command stream, program file out.
+//! In which order: a quantised graph in; tiling, buffer allocation, command stream, program file out.
 //!
-//! [`compile`] turns a quantised network into a program for one board; [`passes`] lists the steps.
+//! [`compile`] turns a network into a program for one board; [`passes::PASSES`] lists the steps.
 
 mod check;
-mod conv;
 mod cost;
 mod encode;
 pub mod error;
 mod fill;
-pub mod import;
 mod jobs;
+mod linear;
 mod lower;
 mod memory;
+mod mode;
+mod op;
+mod options;
 pub mod passes;
-mod pool;
+mod place;
 mod stage;
 mod step;
 mod stream;
-mod vector;
 mod weights;
-pub mod zoo;
 
 pub use encode::Image;
 pub use error::CompileError;
-pub use passes::{CompiledProgram, Options, compile};
+pub use options::Options;
+pub use passes::{CompiledProgram, compile};

@@ -3,33 +3,39 @@
 
 use crate::error::CompileError;
 use crate::jobs::Jobs;
+use crate::linear::Linear;
+use crate::memory::Images;
+use crate::mode::rows::Targets;
+use crate::mode::{conv, pool, rows, vector};
 use crate::stage::Stage;
 use crate::stream::{self, Entry};
-use crate::vector::Images;
 use crate::weights::Weights;
-use crate::{conv, pool, vector};
 use cnna_machine::Accelerator;
-use cnna_machine::layer::Conv;
+use cnna_machine::program::Mode;
+use std::sync::Arc;
 
 /// How a stage runs.
 #[derive(Clone, Debug)]
 pub enum Form<'a> {
     /// A tile after the other, WINOGRAD or DIRECT.
-    Conv(&'a Conv, conv::Tiling, Weights),
+    Conv(Arc<Linear<'a>>, conv::Tiling, Weights),
     /// All images at once, as fast as the weights come.
-    Vector(&'a Conv, Weights),
+    Vector(Arc<Linear<'a>>, Weights),
+    /// Each row through a matrix.
+    Rows(Arc<Linear<'a>>, Arc<Targets>, Weights),
     /// A maximum.
     Pool,
 }
 
 impl Form<'_> {
-    /// For people.
-    pub fn name(&self) -> &'static str {
+    /// Its mode.
+    pub fn mode(&self) -> Mode {
         match self {
-            Form::Conv(_, t, _) if t.winograd => "winograd",
-            Form::Conv(..) => "direct",
-            Form::Vector(..) => "vector",
-            Form::Pool => "pool",
+            Form::Conv(_, t, _) if t.winograd => Mode::Winograd,
+            Form::Conv(..) => Mode::Direct,
+            Form::Vector(..) => Mode::Vector,
+            Form::Rows(..) => Mode::Rows,
+            Form::Pool => Mode::Pool,
         }
     }
 }
@@ -53,7 +59,8 @@ pub struct Step<'a> {
 pub fn stream(steps: &[Step], images: Images, a: &Accelerator) -> Result<Vec<Entry>, CompileError> {
     let mut jobs = Jobs::new(a);
     for step in steps {
-        jobs.tag = step.layer as u16;
+        // Layers beyond the field's range share its last value: the tag is for errors and traces only.
+        jobs.tag = u16::try_from(step.layer).unwrap_or(u16::MAX);
         step.schedule(images, a, &mut jobs)?;
         jobs.mark(step.record);
     }
@@ -72,12 +79,16 @@ impl Step<'_> {
         let each = (0..images.count).map(|n| self.stage.moved(n * images.pitch));
         // Weights are copied because each stream finds the buffers empty.
         match &self.form {
-            Form::Conv(c, t, weights) => {
+            Form::Conv(l, t, weights) => {
                 let mut weights = weights.clone();
-                each.for_each(|s| conv::schedule(&s, c, t, &mut weights, a, jobs));
+                each.for_each(|s| conv::schedule(&s, l, t, &mut weights, a, jobs));
             }
-            Form::Vector(c, weights) => {
-                vector::schedule(&self.stage, c, &mut weights.clone(), images, a, jobs);
+            Form::Vector(l, weights) => {
+                vector::schedule(&self.stage, l, &mut weights.clone(), images, a, jobs);
+            }
+            Form::Rows(l, targets, weights) => {
+                let mut weights = weights.clone();
+                each.for_each(|s| rows::schedule(&s, l, targets, &mut weights, a, jobs));
             }
             Form::Pool => {
                 for s in each {

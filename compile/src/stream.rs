@@ -47,8 +47,9 @@ fn freed_by(items: &[Item], last_reader: &[Option<usize>], a: &Accelerator) -> V
                 Space::Weights => &mut weights,
                 Space::Bias => &mut bias,
             };
-            let free = buffer.latest(rows).filter_map(|i| last_reader[i]).max();
-            buffer.set(rows, i);
+            let before = rows.iter().flat_map(|r| buffer.latest(r));
+            let free = before.filter_map(|i| last_reader[i]).max();
+            rows.iter().for_each(|r| buffer.set(r, i));
             free
         })
         .collect()

@@ -2,13 +2,14 @@
 //! ports read them, and brought into the buffers.
 
 use crate::jobs::{Jobs, Space, address, field};
-use crate::memory::Arena;
+use crate::linear::Linear;
+use crate::memory::Placer;
 use cnna_machine::Accelerator;
 use cnna_machine::config::{BEAT_WORDS, BIAS_ROW, BURST_BEATS, KERNEL_WORDS, PLAIN_WORDS};
 use cnna_machine::isa::{Weight, weight_kind};
-use cnna_machine::layer::{Conv, Shape};
 use cnna_machine::layout::put_word;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// How a weight-buffer row is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,9 +65,7 @@ impl Chunk {
 #[derive(Clone, Debug)]
 pub struct Block<'a> {
     offset: usize,
-    conv: &'a Conv,
-    /// Input channels, kernel rows and columns.
-    dims: Shape,
+    linear: Arc<Linear<'a>>,
     contents: Contents,
 }
 
@@ -81,23 +80,36 @@ enum Contents {
         port_stride: usize,
         word_bytes: usize,
     },
-    /// All biases, each group from a row of its own.
-    Biases { per_group: usize, rows: usize },
+    /// All biases, each group from a row of its own, `rows` apart.
+    Biases {
+        groups: Vec<Range<usize>>,
+        rows: usize,
+    },
+}
+
+/// Outputs that are computed together, and the input channels that they read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Outputs.
+    pub outputs: Range<usize>,
+    /// Input channels.
+    pub window: Range<usize>,
 }
 
 /// A layer's weights as the schedule sees them.
 #[derive(Clone, Debug)]
 pub struct Weights {
     form: Form,
-    /// Output channels of each group.
-    pub groups: Vec<Range<usize>>,
-    /// Chunks of steps, the same for every group.
-    pub chunks: Vec<Chunk>,
-    /// Everything stays in the buffer.
-    resident: bool,
-    commands: Vec<Weight>,
-    /// (group and chunk, item, first row), of those in the buffer.
-    present: Vec<(usize, usize, usize)>,
+    /// In the order in which they are computed.
+    pub groups: Vec<Group>,
+    /// Chunks of steps of each group.
+    pub chunks: Vec<Vec<Chunk>>,
+    /// Everything stays in the buffer: so many rows.
+    resident: Option<usize>,
+    /// By group and chunk.
+    commands: Vec<Vec<Weight>>,
+    /// ((group, chunk), item, first row), of those in the buffer.
+    present: Vec<([usize; 2], usize, usize)>,
     bias: Biases,
 }
 
@@ -113,40 +125,41 @@ struct Biases {
     present: Option<(usize, usize, usize)>,
 }
 
-/// Groups of at most `size` of `n` outputs.
-pub fn groups(n: usize, size: usize) -> Vec<Range<usize>> {
-    (0..n).step_by(size).map(|o| o..(o + size).min(n)).collect()
+/// Runs of at most `size` of `n`.
+pub fn spans(n: usize, size: usize) -> impl Iterator<Item = Range<usize>> + Clone {
+    (0..n).step_by(size).map(move |x| x..(x + size).min(n))
+}
+
+/// Equal runs of at most `most` of `n`.
+pub fn parts(n: usize, most: usize) -> Vec<Range<usize>> {
+    spans(n, n.div_ceil(n.div_ceil(most))).collect()
 }
 
 impl Weights {
-    #[allow(clippy::too_many_arguments)]
-    /// Places the blocks of a convolution whose groups have `lanes` lanes; `dims` are its channels and kernel sides.
+    /// Places the blocks of each group's chunks, and the biases.
     pub fn place<'a>(
-        conv: &'a Conv,
-        dims: Shape,
+        linear: &Arc<Linear<'a>>,
         form: Form,
-        lanes: usize,
-        chunks: Vec<Chunk>,
-        a: &Accelerator,
-        arena: &mut Arena,
-        blocks: &mut Vec<Block<'a>>,
+        groups: Vec<Group>,
+        chunks: Vec<Vec<Chunk>>,
+        placer: &mut Placer<'_, 'a>,
     ) -> Self {
-        let groups = groups(conv.oc, lanes * form.outputs());
-        let mut commands = Vec::with_capacity(groups.len() * chunks.len());
-        for outputs in &groups {
-            for chunk in &chunks {
-                let lanes = outputs.len().div_ceil(form.outputs());
+        let a = placer.accelerator;
+        let mut commands = Vec::with_capacity(groups.len());
+        for (group, chunks) in groups.iter().zip(&chunks) {
+            let lanes = group.outputs.len().div_ceil(form.outputs());
+            let mut each = Vec::with_capacity(chunks.len());
+            for chunk in chunks {
                 let mut cmd = command(lanes, chunk.rows(form), form, a);
-                let offset = arena.take(cmd.port_stride as usize * a.weight_ports);
+                let offset = placer.arena.take(cmd.port_stride as usize * a.weight_ports);
                 cmd.ddr = address(offset);
-                commands.push(cmd);
-                blocks.push(Block {
+                each.push(cmd);
+                placer.blocks.push(Block {
                     offset,
-                    conv,
-                    dims,
+                    linear: linear.clone(),
                     contents: Contents::Weights {
                         form,
-                        outputs: outputs.clone(),
+                        outputs: group.outputs.clone(),
                         chunk: chunk.clone(),
                         ports: a.weight_ports,
                         port_stride: cmd.port_stride as usize,
@@ -154,20 +167,23 @@ impl Weights {
                     },
                 });
             }
+            commands.push(each);
         }
-        let per_group = lanes * form.outputs();
-        let rows = per_group.div_ceil(BIAS_ROW);
-        let offset = arena.take(groups.len() * rows * BIAS_ROW * 8);
-        blocks.push(Block {
+        let largest = groups.iter().map(|g| g.outputs.len()).max().unwrap_or(1);
+        let rows = largest.next_multiple_of(form.outputs()).div_ceil(BIAS_ROW);
+        let offset = placer.arena.take(groups.len() * rows * BIAS_ROW * 8);
+        placer.blocks.push(Block {
             offset,
-            conv,
-            dims,
-            contents: Contents::Biases { per_group, rows },
+            linear: linear.clone(),
+            contents: Contents::Biases {
+                groups: groups.iter().map(|g| g.outputs.clone()).collect(),
+                rows,
+            },
         });
-        let total: usize = chunks.iter().map(|c| c.rows(form)).sum::<usize>() * groups.len();
+        let total: usize = chunks.iter().flatten().map(|c| c.rows(form)).sum();
         Weights {
             form,
-            resident: total <= a.weight_depth,
+            resident: (total <= a.weight_depth).then_some(total),
             commands,
             present: Vec::new(),
             bias: Biases {
@@ -185,20 +201,21 @@ impl Weights {
 
     /// The item that brings a group's chunk, and its first row.
     pub fn need(&mut self, group: usize, chunk: usize, jobs: &mut Jobs) -> (usize, usize) {
-        let id = group * self.chunks.len() + chunk;
+        let id = [group, chunk];
         if let Some(&(_, item, row)) = self.present.iter().find(|p| p.0 == id) {
             return (item, row);
         }
-        if !self.resident {
-            self.present.clear();
-        } else if self.present.is_empty() {
+        match self.resident {
+            None => self.present.clear(),
             // One contiguous place for all, so that none of them overwrites another.
-            let total: usize = self.chunks.iter().map(|c| c.rows(self.form)).sum();
-            jobs.weight_ring.reserve(total * self.groups.len());
+            Some(total) if self.present.is_empty() => jobs.weight_ring.reserve(total),
+            Some(_) => {}
         }
-        let rows = jobs.weight_ring.take(self.chunks[chunk].rows(self.form));
+        let rows = jobs
+            .weight_ring
+            .take(self.chunks[group][chunk].rows(self.form));
         let first = rows.start;
-        let mut cmd = self.commands[id];
+        let mut cmd = self.commands[group][chunk];
         cmd.dest = field(first);
         let kind = match self.form {
             Form::Kernel => weight_kind::KERNEL,
@@ -260,9 +277,9 @@ impl Block<'_> {
     /// Writes the block's contents into its part of the image.
     pub fn write(&self, image: &mut [u8]) {
         match &self.contents {
-            Contents::Biases { per_group, rows } => {
-                for (g, group) in self.conv.bias.chunks(*per_group).enumerate() {
-                    for (i, b) in group.iter().enumerate() {
+            Contents::Biases { groups, rows } => {
+                for (g, group) in groups.iter().enumerate() {
+                    for (i, b) in self.linear.bias[group.clone()].iter().enumerate() {
                         image[(g * rows * BIAS_ROW + i) * 8..][..8]
                             .copy_from_slice(&b.to_le_bytes());
                     }
@@ -299,17 +316,22 @@ impl Block<'_> {
         lane: usize,
         mut put: impl FnMut(usize, usize, i16),
     ) {
-        let d = self.dims;
-        let taps = d.h * d.w;
         for k in 0..form.outputs() {
             let o = outputs.start + lane * form.outputs() + k;
             if o >= outputs.end {
                 return;
             }
-            let w = &self.conv.weights[o * d.c * taps..][..d.c * taps];
+            let (kernels, channels) = self.linear.kernels(o);
+            // Inputs of other groups have no weight: the image is zero there.
+            let kernel = |c: usize| {
+                let at = c.checked_sub(channels.start).filter(|_| c < channels.end)?;
+                let taps = self.linear.taps[0] * self.linear.taps[1];
+                Some(&kernels[at * taps..][..taps])
+            };
             if form == Form::Kernel {
-                for (row, kernel) in w.chunks_exact(taps).enumerate() {
-                    (0..KERNEL_WORDS).for_each(|i| put(row, i, kernel[i]));
+                for (row, c) in chunk.c.clone().enumerate() {
+                    let kernel = kernel(c).into_iter().flatten();
+                    kernel.enumerate().for_each(|(i, &w)| put(row, i, w));
                 }
                 continue;
             }
@@ -317,12 +339,13 @@ impl Block<'_> {
             for ky in chunk.ky.clone() {
                 for kx in chunk.kx.clone() {
                     for c in chunk.c.clone() {
-                        let kernel = &w[c * taps..][..taps];
                         let (row, word) = match form {
                             Form::Vector => (step, k),
                             _ => (step / PLAIN_WORDS, step % PLAIN_WORDS),
                         };
-                        put(row, word, kernel[ky * d.w + kx]);
+                        if let Some(kernel) = kernel(c) {
+                            put(row, word, kernel[ky * self.linear.taps[1] + kx]);
+                        }
                         step += 1;
                     }
                 }

@@ -117,35 +117,45 @@ pub struct TensorLayout {
     pub padded_w: usize,
     /// Bytes of a word.
     pub word_bytes: usize,
+    /// Bytes between rows: those of all its channels, or more where it is part of a larger tensor.
+    pub row_bytes: usize,
 }
 
 impl TensorLayout {
     /// The layout of `shape` on a machine.
     pub fn new(shape: Shape, accelerator: &Accelerator) -> Self {
+        let padded_w = shape.w.next_multiple_of(accelerator.column_align());
+        let word_bytes = accelerator.word.bytes();
         TensorLayout {
             shape,
-            padded_w: shape.w.next_multiple_of(accelerator.column_align()),
-            word_bytes: accelerator.word.bytes(),
+            padded_w,
+            word_bytes,
+            row_bytes: shape.c * padded_w * word_bytes,
         }
-    }
-    /// Bytes between rows.
-    pub fn row_bytes(&self) -> usize {
-        self.shape.c * self.channel_bytes()
     }
     /// Bytes between channels of a row.
     pub fn channel_bytes(&self) -> usize {
         self.padded_w * self.word_bytes
     }
-    /// Bytes of the tensor.
+    /// Bytes from the tensor's first to its last.
     pub fn bytes(&self) -> usize {
-        self.shape.h * self.row_bytes()
+        (self.shape.h.saturating_sub(1))
+            .saturating_mul(self.row_bytes)
+            .saturating_add(self.shape.c.saturating_mul(self.channel_bytes()))
+    }
+    /// A part of the tensor in the same memory: `shape.c` channels from `channel` and `shape.h` rows from `row` on. Returns
+    /// its layout and its distance from the tensor's first byte.
+    pub fn part(&self, shape: Shape, channel: usize, row: usize) -> (Self, usize) {
+        debug_assert_eq!(shape.w, self.shape.w, "parts have whole rows");
+        let at = row * self.row_bytes + channel * self.channel_bytes();
+        (TensorLayout { shape, ..*self }, at)
     }
 
     /// Writes [channel][row][column] words into the tensor's bytes; padding columns become zero.
     pub fn pack(&self, values: &[i16], bytes: &mut [u8]) {
         assert_eq!(values.len(), self.shape.len(), "one value an element");
-        bytes[..self.bytes()].fill(0);
         self.for_each_row(|c, y, at| {
+            bytes[at..at + self.channel_bytes()].fill(0);
             let row = &values[(c * self.shape.h + y) * self.shape.w..][..self.shape.w];
             for (x, &v) in row.iter().enumerate() {
                 put_word(bytes, at + x * self.word_bytes, self.word_bytes, v);
@@ -168,7 +178,7 @@ impl TensorLayout {
     fn for_each_row(&self, mut f: impl FnMut(usize, usize, usize)) {
         for y in 0..self.shape.h {
             for c in 0..self.shape.c {
-                f(c, y, y * self.row_bytes() + c * self.channel_bytes());
+                f(c, y, y * self.row_bytes + c * self.channel_bytes());
             }
         }
     }

@@ -4,12 +4,11 @@
 //! memory model, and the reference model (plain integer loops). No scheduling, no simulation, no device access.
 
 pub mod config;
+pub mod counters;
 pub mod engine;
 pub mod error;
 pub mod fit;
-pub mod golden;
 pub mod isa;
-pub mod layer;
 pub mod layout;
 pub mod memory;
 pub mod num;
@@ -18,4 +17,5 @@ pub mod regs;
 pub mod timing;
 
 pub use config::{Accelerator, Board};
+pub use counters::Counters;
 pub use error::MachineError;

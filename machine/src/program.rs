@@ -4,7 +4,7 @@
 //! 0     magic "CNNAPROG", format version u32, sections u32, config hash u64, file bytes u64
 //! 32    per section: kind u32, CRC-32 u32, offset u64, bytes u64
 //!       ... CRC-32 of everything before it
-//! 4096k sections: META (TOML), IMAGE (first bytes of the memory window), REFERENCE (structure TOML), WEIGHTS, BIASES
+//! 4096k sections: META (TOML), IMAGE (first bytes of the memory window), NETWORK and CONSTANTS (for `net::file`)
 //! ```
 //! All little endian. The window is position-independent: every offset counts from its start. A program has a stream of
 //! commands for one image and may have another for several, over the same weights; every tensor has room for that many images.
@@ -12,8 +12,7 @@
 use crate::config::{Accelerator, Board};
 use crate::error::MachineError;
 use crate::isa::COMMAND_BYTES;
-use crate::layer::{Network, Op, Shape};
-use crate::layout::TensorLayout;
+use crate::layout::{ArrayLayout, Shape, TensorLayout};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::io::{Seek, SeekFrom, Write};
@@ -21,9 +20,9 @@ use std::ops::Range;
 use std::path::Path;
 
 const MAGIC: &[u8; 8] = b"CNNAPROG";
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 const ALIGN: u64 = 4096;
-const SECTIONS: usize = 5;
+const SECTIONS: usize = 4;
 const HEADER: usize = 32 + SECTIONS * 24 + 4;
 
 /// A tensor in the window.
@@ -37,21 +36,70 @@ pub struct TensorInfo {
     pub frac: i32,
 }
 
-/// One layer as the host sees it. A fused layer carries the name of its first and the shape of its last operation.
+/// An input or output: its tensor, and the array that the user gives or gets.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PortInfo {
+    /// The model's name of it.
+    pub name: String,
+    /// Shape of the user's array and the order of its elements in the tensor.
+    pub array: ArrayLayout,
+    /// Where it lies.
+    pub tensor: TensorInfo,
+}
+
+/// How a layer runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// F(2x2, 3x3).
+    Winograd,
+    /// One tap a step.
+    #[default]
+    Direct,
+    /// One input a step, 8 outputs a lane.
+    Vector,
+    /// A maximum, or a copy.
+    Pool,
+    /// Each row of each channel through a matrix, in vector mode.
+    Rows,
+}
+
+impl Mode {
+    /// For people.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Mode::Winograd => "winograd",
+            Mode::Direct => "direct",
+            Mode::Vector => "vector",
+            Mode::Pool => "pool",
+            Mode::Rows => "rows",
+        }
+    }
+}
+
+impl std::fmt::Display for Mode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// One layer as the host sees it: what the machine runs between two marks. It carries the name of its first node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LayerInfo {
-    /// The network's name of the layer.
+    /// The network's name of the node.
     pub name: String,
-    /// Index of the last network layer whose result this one stores.
-    pub network_layer: usize,
-    /// How it runs, for people: "winograd", "direct", "vector", "pool".
-    pub mode: String,
+    /// Nodes of the network that it computes, by index, the last one's result last.
+    pub nodes: Vec<usize>,
+    /// How its first pass runs.
+    pub mode: Mode,
     /// Multiply-accumulates of one image.
     pub macs: u64,
-    /// Shape of its input.
+    /// Shape of its first input.
     pub input: Shape,
     /// Its result in the window.
     pub output: TensorInfo,
+    /// The result is still there when the program has ended: no later layer took its memory.
+    pub lasting: bool,
     /// Byte offset of its mark's record in the window, whichever stream runs.
     pub record: usize,
 }
@@ -80,8 +128,10 @@ pub struct ProgramMeta {
     pub image_pitch: usize,
     /// One for a single image, then, where the program has it, one for several.
     pub streams: Vec<Stream>,
-    /// Input tensor.
-    pub input: TensorInfo,
+    /// What the user gives, in the network's order.
+    pub inputs: Vec<PortInfo>,
+    /// What the user gets, in the network's order.
+    pub outputs: Vec<PortInfo>,
     /// In order of execution.
     pub layers: Vec<LayerInfo>,
     /// The board it was compiled for, with every override applied.
@@ -93,9 +143,19 @@ impl ProgramMeta {
     pub fn accelerator(&self) -> &Accelerator {
         &self.board.accelerator
     }
-    /// The network's result: the last layer's output.
-    pub fn output(&self) -> &TensorInfo {
-        &self.layers.last().expect("a program has a layer").output
+    /// Words of one image: all inputs', one behind the other.
+    pub fn image_len(&self) -> usize {
+        self.inputs
+            .iter()
+            .map(|p| p.tensor.layout.shape.len())
+            .sum()
+    }
+    /// Words of one image's result: all outputs', one behind the other.
+    pub fn result_len(&self) -> usize {
+        self.outputs
+            .iter()
+            .map(|p| p.tensor.layout.shape.len())
+            .sum()
     }
     /// Most images of one run.
     pub fn batch(&self) -> usize {
@@ -132,13 +192,17 @@ impl ProgramMeta {
             let bytes = others.and_then(|o| o.checked_add(t.layout.bytes()));
             ends(t.offset, bytes, self.window_bytes)
         };
-        let record = |at| ends(at, Some(crate::regs::RECORD_BYTES), self.window_bytes);
+        let record = |at| ends(at, Some(crate::counters::RECORD_BYTES), self.window_bytes);
         let commands = |s: &Stream| {
             let bytes = s.commands.checked_mul(COMMAND_BYTES);
             ends(s.commands_offset, bytes, image_bytes)
         };
         image_bytes <= self.window_bytes
-            && tensor(&self.input)
+            && self
+                .inputs
+                .iter()
+                .chain(&self.outputs)
+                .all(|p| tensor(&p.tensor))
             && self
                 .layers
                 .iter()
@@ -155,8 +219,11 @@ impl ProgramMeta {
             [1, n] => (2..=most).contains(&n),
             _ => false,
         };
-        if self.layers.is_empty() {
-            Some("it has no layer")
+        let ports = || self.inputs.iter().chain(&self.outputs);
+        if self.layers.is_empty() || self.inputs.is_empty() || self.outputs.is_empty() {
+            Some("it has no layer, no input or no output")
+        } else if ports().any(|p| p.array.check(p.tensor.layout.shape).is_err()) {
+            Some("an input's or output's array does not lie in its tensor")
         } else if !sized {
             Some(
                 "its streams are not one for a single image and at most one for as many as the machine takes",
@@ -176,119 +243,61 @@ pub struct Program<'a> {
     pub meta: ProgramMeta,
     /// The first bytes of the window: commands, weights, biases.
     pub image: &'a [u8],
-    path: &'a Path,
-    reference: [&'a [u8]; 3],
+    /// The network that was compiled, for `net::file::decode`: structure and constants.
+    pub network: [&'a [u8]; 2],
 }
 
-fn io_error(path: &Path) -> impl Fn(std::io::Error) -> MachineError + '_ {
-    move |source| MachineError::Io {
-        path: path.into(),
-        source,
-    }
-}
+/// Bytes in parts, one behind the other, so that they are never whole in memory.
+pub type Parts<'p, 'b> = &'p mut dyn Iterator<Item = Cow<'b, [u8]>>;
 
-/// Writes a program file: to a temporary beside it, then renamed.
-pub fn write(
-    path: &Path,
+/// Writes a program file from the writer's position 0 on. `network` and `constants` are what `net::file` makes of the network.
+pub fn write_to(
+    mut f: impl Write + Seek,
     meta: &ProgramMeta,
-    image: &[u8],
-    network: &Network,
-) -> Result<(), MachineError> {
-    write_parts(path, meta, &mut std::iter::once(image.into()), network)
-}
-
-/// The same for an image that comes in parts, one behind the other, so that it is never whole in memory.
-pub fn write_parts(
-    path: &Path,
-    meta: &ProgramMeta,
-    image: &mut dyn Iterator<Item = Cow<'_, [u8]>>,
-    network: &Network,
-) -> Result<(), MachineError> {
-    let io = io_error(path);
-    let to_toml = |what: &str, r: Result<String, toml::ser::Error>| {
-        r.map_err(|e| MachineError::Program {
-            path: path.into(),
-            message: format!("{what}: {e}"),
-        })
-    };
-    let meta_text = to_toml("meta", toml::to_string(meta))?;
-    let net_text = to_toml("network", toml::to_string(network))?;
-    let mut tmp = path.as_os_str().to_owned();
-    tmp.push(format!(".{}.tmp", std::process::id()));
-    let tmp = std::path::PathBuf::from(tmp);
-    let result = (|| {
-        let mut f = std::io::BufWriter::with_capacity(1 << 20, std::fs::File::create(&tmp)?);
-        f.write_all(&[0; HEADER])?;
-        let mut table = Vec::new();
-        let mut at = HEADER as u64;
-        let mut section =
-            |kind: u32, parts: &mut dyn Iterator<Item = Cow<'_, [u8]>>| -> std::io::Result<()> {
-                let start = at.next_multiple_of(ALIGN);
-                f.write_all(&vec![0; (start - at) as usize])?;
-                let mut crc = crc32fast::Hasher::new();
-                let mut len = 0;
-                for p in parts {
-                    crc.update(&p);
-                    f.write_all(&p)?;
-                    len += p.len() as u64;
-                }
-                at = start + len;
-                table.push((kind, crc.finalize(), start, len));
-                Ok(())
-            };
-        section(0, &mut std::iter::once(meta_text.as_bytes().into()))?;
-        section(1, image)?;
-        section(2, &mut std::iter::once(net_text.as_bytes().into()))?;
-        let convs = || {
-            network.layers.iter().filter_map(|l| match &l.op {
-                Op::Conv(c) => Some(c),
-                Op::MaxPool(_) => None,
-            })
+    image: Parts,
+    network: &[u8],
+    constants: Parts,
+) -> std::io::Result<()> {
+    let not_toml = |e| std::io::Error::other(format!("meta: {e}"));
+    let meta_text = toml::to_string(meta).map_err(not_toml)?;
+    f.write_all(&[0; HEADER])?;
+    let mut table = Vec::new();
+    let mut at = HEADER as u64;
+    let mut section =
+        |kind: u32, parts: &mut dyn Iterator<Item = Cow<'_, [u8]>>| -> std::io::Result<()> {
+            let start = at.next_multiple_of(ALIGN);
+            f.write_all(&vec![0; (start - at) as usize])?;
+            let mut crc = crc32fast::Hasher::new();
+            let mut len = 0;
+            for p in parts {
+                crc.update(&p);
+                f.write_all(&p)?;
+                len += p.len() as u64;
+            }
+            at = start + len;
+            table.push((kind, crc.finalize(), start, len));
+            Ok(())
         };
-        section(
-            3,
-            &mut convs().flat_map(|c| c.weights.chunks(1 << 16)).map(|w| {
-                w.iter()
-                    .flat_map(|v| v.to_le_bytes())
-                    .collect::<Vec<u8>>()
-                    .into()
-            }),
-        )?;
-        section(
-            4,
-            &mut convs().map(|c| {
-                c.bias
-                    .iter()
-                    .flat_map(|v| v.to_le_bytes())
-                    .collect::<Vec<u8>>()
-                    .into()
-            }),
-        )?;
-        let mut head = Vec::with_capacity(HEADER);
-        head.extend_from_slice(MAGIC);
-        head.extend_from_slice(&FORMAT.to_le_bytes());
-        head.extend_from_slice(&(SECTIONS as u32).to_le_bytes());
-        head.extend_from_slice(&meta.accelerator().hash().to_le_bytes());
-        head.extend_from_slice(&at.to_le_bytes());
-        for (kind, crc, offset, len) in table {
-            head.extend_from_slice(&kind.to_le_bytes());
-            head.extend_from_slice(&crc.to_le_bytes());
-            head.extend_from_slice(&offset.to_le_bytes());
-            head.extend_from_slice(&len.to_le_bytes());
-        }
-        head.extend_from_slice(&crc32fast::hash(&head).to_le_bytes());
-        f.seek(SeekFrom::Start(0))?;
-        f.write_all(&head)?;
-        f.into_inner()
-            .map_err(std::io::IntoInnerError::into_error)?
-            .sync_data()?;
-        std::fs::rename(&tmp, path)
-    })();
-    if result.is_err() {
-        // Nothing half-written stays behind; the first error is the one to report.
-        let _ = std::fs::remove_file(&tmp);
+    section(0, &mut std::iter::once(meta_text.as_bytes().into()))?;
+    section(1, image)?;
+    section(2, &mut std::iter::once(network.into()))?;
+    section(3, constants)?;
+    let mut head = Vec::with_capacity(HEADER);
+    head.extend_from_slice(MAGIC);
+    head.extend_from_slice(&FORMAT.to_le_bytes());
+    head.extend_from_slice(&(SECTIONS as u32).to_le_bytes());
+    head.extend_from_slice(&meta.accelerator().hash().to_le_bytes());
+    head.extend_from_slice(&at.to_le_bytes());
+    for (kind, crc, offset, len) in table {
+        head.extend_from_slice(&kind.to_le_bytes());
+        head.extend_from_slice(&crc.to_le_bytes());
+        head.extend_from_slice(&offset.to_le_bytes());
+        head.extend_from_slice(&len.to_le_bytes());
     }
-    result.map_err(io)
+    head.extend_from_slice(&crc32fast::hash(&head).to_le_bytes());
+    f.seek(SeekFrom::Start(0))?;
+    f.write_all(&head)?;
+    f.flush()
 }
 
 fn u32_at(b: &[u8], at: usize) -> u32 {
@@ -358,36 +367,8 @@ impl<'a> Program<'a> {
         Ok(Program {
             meta,
             image: sections[1],
-            path,
-            reference: [sections[2], sections[3], sections[4]],
+            network: [sections[2], sections[3]],
         })
-    }
-
-    /// The network that was compiled, for the reference model.
-    pub fn network(&self) -> Result<Network, MachineError> {
-        let bad = |message: String| MachineError::Program {
-            path: self.path.into(),
-            message,
-        };
-        let mut net: Network = toml_section(self.reference[0]).map_err(&bad)?;
-        let (mut weights, mut biases) = (self.reference[1], self.reference[2]);
-        for l in &mut net.layers {
-            let Op::Conv(c) = &mut l.op else { continue };
-            let n = c.oc * l.input.c * c.window.kernel[0] * c.window.kernel[1];
-            let (Some((w, wr)), Some((b, br))) = (
-                weights.split_at_checked(n * 2),
-                biases.split_at_checked(c.oc * 8),
-            ) else {
-                return Err(bad(format!("layer {}: weights are missing", l.name)));
-            };
-            c.weights = w
-                .chunks_exact(2)
-                .map(|v| i16::from_le_bytes([v[0], v[1]]))
-                .collect();
-            c.bias = b.chunks_exact(8).map(|v| u64_at(v, 0) as i64).collect();
-            (weights, biases) = (wr, br);
-        }
-        Ok(net)
     }
 }
 

@@ -1,7 +1,8 @@
 //! Functions of one value, applied to the saturated integer.
 
+use crate::run::Target;
 use crate::values::Values;
-use cnna_machine::num::{Word, dequantise, quantise};
+use cnna_machine::num::{Requantised, Word, quantise};
 use serde::{Deserialize, Serialize};
 
 /// A function of one value. Parameters are reals: the integers follow from the output's format.
@@ -15,8 +16,10 @@ pub enum Activation {
     /// `min(hi, max(lo, y))`; a bound of plus or minus infinity is none.
     Clip {
         /// Lower bound.
+        #[serde(with = "crate::values::real")]
         lo: f32,
         /// Upper bound.
+        #[serde(with = "crate::values::real")]
         hi: f32,
     },
     /// `y` where it is not negative, else `slope * y`.
@@ -170,6 +173,27 @@ impl Activation {
         }
     }
 
+    /// Checks what may follow in a node of so many output channels. Errors: slopes of another number; a table, which has a
+    /// node of its own because it lies between two formats.
+    pub fn check(&self, channels: usize) -> Result<(), String> {
+        match self {
+            Activation::PRelu(m) if ![1, channels].contains(&m.len()) => {
+                Err(format!("it has {} slopes for {channels} channels", m.len()))
+            }
+            Activation::Table(f) => Err(format!("{f:?} does not follow in the same node")),
+            _ => Ok(()),
+        }
+    }
+
+    /// True when a saturation counts: not below zero where the activation makes it zero anyway.
+    pub fn alarms(&self, r: Requantised, out: &Target) -> bool {
+        let zeroed = r.value < 0
+            && self
+                .bounds(out.frac, out.word)
+                .is_some_and(|[lo, _]| lo == 0);
+        r.saturated && !zeroed
+    }
+
     /// True for those that keep order and format, so that they may move before a maximum or a concatenation.
     pub fn is_clip(&self) -> bool {
         matches!(self, Activation::Relu | Activation::Clip { .. })
@@ -198,43 +222,129 @@ impl Activation {
     }
 
     /// Applies the function in place to saturated words, [channel][plane], of format `frac`; tables are not of one format.
+    /// Returns how many results saturation changed: a slope may turn the least word over.
     ///
     /// Panics for [`Activation::Table`] and for slopes of another number than channels: both are checked when a graph is built.
-    pub fn apply(&self, values: &mut [i16], channels: usize, frac: i32, word: Word) {
+    pub fn apply(&self, values: &mut [i16], channels: usize, frac: i32, word: Word) -> u64 {
         match self {
-            Activation::None => {}
+            Activation::None => 0,
             Activation::Relu | Activation::Clip { .. } => {
                 let [lo, hi] = self.bounds(frac, word).expect("a clip has bounds");
                 values.iter_mut().for_each(|v| *v = (*v).max(lo).min(hi));
+                0
             }
             Activation::Leaky(m) => leak(values, slope_word(*m), word),
             Activation::PRelu(m) => {
                 let m = m.to_reals(0);
                 let plane = values.len() / channels;
-                for (c, v) in values.chunks_exact_mut(plane).enumerate() {
-                    leak(v, slope_word(m[c % m.len()]), word);
-                }
+                let each = values.chunks_exact_mut(plane).enumerate();
+                each.map(|(c, v)| leak(v, slope_word(m[c % m.len()]), word))
+                    .sum()
             }
             Activation::Table(_) => unreachable!("a table has an operator of its own"),
         }
     }
 }
 
-fn leak(values: &mut [i16], m: i32, word: Word) {
+fn leak(values: &mut [i16], m: i32, word: Word) -> u64 {
+    let mut saturated = 0;
     for v in values.iter_mut().filter(|v| **v < 0) {
-        let product = i64::from(i32::from(*v) * m);
-        *v = word.saturate((product + (1 << 14)) >> 15);
+        let exact = (i64::from(i32::from(*v) * m) + (1 << 14)) >> 15;
+        *v = word.saturate(exact);
+        saturated += u64::from(i64::from(*v) != exact);
     }
+    saturated
 }
 
-/// The table's reals, for pictures and tests.
-pub fn table_error(f: Function, input_frac: i32, output_frac: i32, word: Word) -> f64 {
-    let table = Table::new(f, input_frac, output_frac, word);
-    let mut worst = 0.0f64;
-    for q in word.min()..=word.max() {
-        let exact = f.of(dequantise(q as i16, input_frac)) * 2f64.powi(output_frac);
-        let exact = exact.clamp(word.min() as f64, word.max() as f64);
-        worst = worst.max((f64::from(table.apply(q as i16, word)) - exact).abs());
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cnna_machine::num::dequantise;
+    /// Words between the table and the rounded function, at most.
+    fn worst(f: Function, input_frac: i32, output_frac: i32, word: Word) -> i32 {
+        let table = Table::new(f, input_frac, output_frac, word);
+        let off = |q: i64| {
+            let exact = f.of(dequantise(q as i16, input_frac));
+            let exact = quantise(exact, output_frac, word).expect("finite");
+            (i32::from(table.apply(q as i16, word)) - i32::from(exact)).abs()
+        };
+        (word.min()..=word.max()).map(off).max().unwrap_or(0)
     }
-    worst
+
+    const HARD: Function = Function::HardSigmoid {
+        alpha: 0.2,
+        beta: 0.5,
+    };
+
+    #[test]
+    fn tables_are_within_a_word_of_their_functions() {
+        use Function::*;
+        let sixth = HardSigmoid {
+            alpha: 1.0 / 6.0,
+            beta: 0.5,
+        };
+        // Input and output fraction bits; the last bits of a whole table cost a second word.
+        for (f, inputs, outputs, most) in [
+            (Sigmoid, 12..=14, 8..=15, 1),
+            (Sigmoid, 11..=11, 8..=13, 1),
+            (Sigmoid, 11..=11, 14..=15, 2),
+            (Tanh, 12..=14, 8..=14, 2),
+            (Tanh, 13..=14, 15..=15, 2),
+            (HARD, 8..=14, 8..=15, 1),
+            (sixth, 8..=14, 8..=15, 1),
+        ] {
+            for i in inputs {
+                for o in outputs.clone() {
+                    let off = worst(f, i, o, Word::W16);
+                    assert!(off <= most, "{f:?} from {i} to {o}: {off}");
+                }
+            }
+        }
+        // As large as their input where that is large: an output with more fraction bits saturates within a segment.
+        for (f, coarsest) in [(HardSwish, 11), (Silu, 11), (Gelu, 12), (Mish, 11)] {
+            for i in coarsest..=14 {
+                for o in 8..=i {
+                    let off = worst(f, i, o, Word::W16);
+                    assert!(off <= 1, "{f:?} from {i} to {o}: {off}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn tables_of_bytes_are_exact() {
+        use Function::*;
+        for f in [Sigmoid, Tanh, HARD, HardSwish, Silu, Gelu, Mish] {
+            for i in -2..=9 {
+                for o in -2..=9 {
+                    assert_eq!(worst(f, i, o, Word::W8), 0, "{f:?} from {i} to {o}");
+                }
+            }
+        }
+    }
+
+    /// The values are those of another implementation of the error function and the exponential.
+    #[test]
+    fn functions_have_their_known_values() {
+        use Function::*;
+        for (f, x, want) in [
+            (Sigmoid, 1.0, 0.731_058_578_630_005),
+            (Tanh, -0.5, -0.462_117_157_260_010),
+            (HARD, 1.0, 0.7),
+            (HARD, 3.0, 1.0),
+            (HardSwish, 1.0, 2.0 / 3.0),
+            (HardSwish, -4.0, 0.0),
+            (Silu, -2.5, -0.189645450053109),
+            (Gelu, 1.0, 0.841344746068543),
+            (Gelu, -2.5, -0.015524163314440),
+            (Gelu, 7.0, 6.999999999991041),
+            (Mish, 1.0, 0.865098388267310),
+            (Mish, -2.5, -0.196816203906533),
+        ] {
+            // Parameters of the hard sigmoid are floats.
+            let off = (f.of(x) - want).abs();
+            assert!(off < 1e-7, "{f:?} of {x}: {} is not {want}", f.of(x));
+            assert!(off < 1e-13 || f == HARD, "{f:?} of {x}: {}", f.of(x));
+        }
+    }
 }

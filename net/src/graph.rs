@@ -220,3 +220,40 @@ impl Graph {
         Ok(())
     }
 }
+
+/// A line for each input and node: what it writes, what it reads, what it computes.
+impl std::fmt::Display for Graph {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let tensor = |t: TensorId| {
+            let t = &self.tensors[t];
+            match t.frac {
+                Some(frac) => format!("{} {} f{frac}", t.name, t.shape),
+                None => format!("{} {}", t.name, t.shape),
+            }
+        };
+        writeln!(f, "{}, {}-bit words", self.name, self.word.bits())?;
+        for p in &self.inputs {
+            writeln!(f, "  input {}", tensor(p.tensor))?;
+        }
+        for n in &self.nodes {
+            let mark = if self.is_output(n.output) {
+                "output "
+            } else {
+                ""
+            };
+            let reads: Vec<&str> = n
+                .inputs
+                .iter()
+                .map(|&t| &self.tensors[t].name[..])
+                .collect();
+            writeln!(
+                f,
+                "  {mark}{} <- {} {:?}",
+                tensor(n.output),
+                reads.join(", "),
+                n.op
+            )?;
+        }
+        Ok(())
+    }
+}

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// A constant of an operator. The elements are not part of its serialised structure: see [`crate::file`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub enum Values {
     /// Before quantisation.
     Reals(Vec<f32>),
@@ -11,6 +11,32 @@ pub enum Values {
     Words(Vec<i16>, i32),
     /// Integers in the accumulator's scale (biases): the fraction bits of input and weights together.
     Sums(Vec<i64>),
+}
+
+/// How many, of what kind, and the first few.
+impl std::fmt::Debug for Values {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        fn first<T: Copy>(v: &[T]) -> &[T] {
+            &v[..v.len().min(4)]
+        }
+        match self {
+            Values::Reals(v) => write!(f, "{} reals {:?}", v.len(), first(v)),
+            Values::Words(v, frac) => write!(f, "{} words {:?} f{frac}", v.len(), first(v)),
+            Values::Sums(v) => write!(f, "{} sums {:?}", v.len(), first(v)),
+        }
+    }
+}
+
+/// A real as text: JSON has no infinity.
+pub(crate) mod real {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(x: &f32, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(x)
+    }
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<f32, D::Error> {
+        String::deserialize(d)?.parse().map_err(D::Error::custom)
+    }
 }
 
 impl Default for Values {

@@ -6,7 +6,7 @@ use crate::stream::{LayerTraffic, traffic};
 use cnna_host::report::{LayerReport, RunReport};
 use cnna_machine::Board;
 use cnna_machine::isa::COMMAND_BYTES;
-use cnna_machine::layer::Shape;
+use cnna_machine::layout::Shape;
 use cnna_machine::program::{LayerInfo, Program};
 use serde::Serialize;
 

@@ -1,5 +1,6 @@
 //! Every colour of the page, light and dark, in one table. Text reaches WCAG's contrast of 4.5:1, roofs and points 3:1.
 
+use cnna_machine::program::Mode;
 use crate::memory::Kind;
 use crate::numbers::Part;
 use plotters::style::RGBColor;
@@ -26,12 +27,13 @@ const COLOURS: [Colour; 14] = [
 ];
 
 /// The colour of a layer's mode.
-pub fn mode(mode: &str) -> &'static str {
+pub fn mode(mode: Mode) -> &'static str {
     match mode {
-        "winograd" => "blue",
-        "direct" => "orange",
-        "vector" => "green",
-        _ => "violet",
+        Mode::Winograd => "blue",
+        Mode::Direct => "orange",
+        Mode::Vector => "green",
+        Mode::Pool => "violet",
+        Mode::Rows => "rose",
     }
 }
 

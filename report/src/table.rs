@@ -3,7 +3,7 @@
 use crate::format::{bytes, data, percent, short, whole};
 use crate::numbers::{Layer, Part, Report, ratio};
 use crate::palette;
-use cnna_machine::layer::Shape;
+use cnna_machine::layout::Shape;
 use maud::{Markup, html};
 
 /// The section's table.
@@ -54,7 +54,7 @@ fn row(number: usize, layer: &Layer) -> Markup {
     html! {
         tr id={ "layer-" (number) } {
             th.name scope="row" title=(c.name) { span.row { (number) } (c.name) }
-            td { span.swatch.dot.{ "c-" (palette::mode(&c.mode)) } {} (c.mode) }
+            td { span.swatch.dot.{ "c-" (palette::mode(c.mode)) } {} (c.mode.name()) }
             td { (shape(layer.input)) }
             td { (shape(layer.output)) }
             (count(c.macs))

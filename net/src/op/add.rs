@@ -1,11 +1,12 @@
 //! Sums and differences: operands brought to one scale, added exactly, rounded once.
 
-use super::{Operator, Pool, Random};
+use super::{Operator, Pool, Random, random};
 use crate::activation::Activation;
 use crate::run::{Operand, Target, Words};
 use crate::values::Values;
 use cnna_machine::layout::Shape;
 use cnna_machine::num::requantise;
+use rand::Rng;
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 
@@ -51,7 +52,7 @@ impl Operator for Add {
             ));
         }
         match inputs.iter().find(|s| **s != first) {
-            None => Ok(first),
+            None => self.activation.check(first.c).map(|()| first),
             Some(other) => Err(format!("its inputs are {first} and {other}, expected equal shapes")),
         }
     }
@@ -63,10 +64,10 @@ impl Operator for Add {
         for at in 0..out.shape.len() {
             let acc = inputs.iter().zip(&weights).map(|(i, w)| i64::from(i.words[at]) * w).sum();
             let r = requantise(acc, finest - out.frac, out.word);
-            words.saturated += u64::from(r.saturated);
+            words.saturated += u64::from(self.activation.alarms(r, out));
             words.values.push(r.value);
         }
-        self.activation.apply(&mut words.values, out.shape.c, out.frac, out.word);
+        words.saturated += self.activation.apply(&mut words.values, out.shape.c, out.frac, out.word);
         words
     }
 
@@ -87,7 +88,31 @@ impl Operator for Add {
 
 impl Add {
     /// A random instance; `None` when the pool has no tensor for it.
-    pub fn random(_r: &mut StdRng, _pool: &Pool) -> Option<Random> {
-        None
+    pub fn random(r: &mut StdRng, pool: &Pool) -> Option<Random> {
+        let (first, shape, frac) = pool.any(r)?;
+        // What the finest operand is multiplied by more than the coarsest must be a word.
+        let most = pool.word.bits() as i32 - 2;
+        let n = random::pick(r, &[2, 2, 2, 3, 4]);
+        let (mut inputs, mut low, mut high) = (vec![first], frac, frac);
+        while inputs.len() < n {
+            let fits = pool.those(|s, f| s == shape && high.max(f) - low.min(f) <= most);
+            let next = random::pick(r, &fits);
+            (low, high) = (low.min(pool.tensors[next].1), high.max(pool.tensors[next].1));
+            inputs.push(next);
+        }
+        let negative = inputs.iter().map(|_| r.random_ratio(1, 4)).collect();
+        let frac = match r.random() {
+            true => low,
+            false => random::frac_near(r, high),
+        };
+        let add = Add {
+            negative,
+            activation: random::activation(r, shape.c, frac, pool.word),
+        };
+        Some(Random {
+            op: add.into(),
+            inputs,
+            frac,
+        })
     }
 }

@@ -2,11 +2,12 @@
 //! another, so does the weight.
 
 use super::max_pool::pooled;
-use super::{Operator, Pool, Random};
+use super::{Operator, Pool, Random, random};
 use crate::run::{Operand, Target, Words};
 use crate::window::{Padding, Window};
 use cnna_machine::layout::Shape;
 use cnna_machine::num::{Word, requantise};
+use rand::Rng;
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 
@@ -65,8 +66,8 @@ impl Operator for AveragePool {
         let mut words = Words::default();
         for c in 0..i.c {
             let plane = &inputs[0].words[c * i.h * i.w..][..i.h * i.w];
-            for oy in 0..o.h {
-                for ox in 0..o.w {
+            for (oy, row_count) in rows.iter().enumerate() {
+                for (ox, column_count) in columns.iter().enumerate() {
                     let mut sum = 0i64;
                     for ky in w.valid_taps(0, oy, i.h) {
                         for kx in w.valid_taps(1, ox, i.w) {
@@ -75,7 +76,7 @@ impl Operator for AveragePool {
                             sum += i64::from(plane[y * i.w + x]);
                         }
                     }
-                    let (r, t) = reciprocal((rows[oy] * columns[ox]).max(1), out.word);
+                    let (r, t) = reciprocal((row_count * column_count).max(1), out.word);
                     let shift = t + inputs[0].frac - out.frac;
                     let q = requantise(sum * i64::from(r), shift, out.word);
                     words.saturated += u64::from(q.saturated);
@@ -93,7 +94,36 @@ impl Operator for AveragePool {
 
 impl AveragePool {
     /// A random instance; `None` when the pool has no tensor for it.
-    pub fn random(_r: &mut StdRng, _pool: &Pool) -> Option<Random> {
-        None
+    pub fn random(r: &mut StdRng, pool: &Pool) -> Option<Random> {
+        let (at, i, input_frac) = pool.any(r)?;
+        let window = match r.random_range(0..4) {
+            0 => Window::plain(i.h, i.w),
+            1 if i.h > 1 && i.w > 1 => Window {
+                stride: [2, 2],
+                ..Window::plain(2, 2)
+            },
+            _ => random::window(r, i, 5),
+        };
+        let mut counted = match r.random_range(0..3) {
+            0 => Padding::default(),
+            _ => window.pad,
+        };
+        if r.random_ratio(1, 3) {
+            // The rest is what rounding the output's size up added.
+            counted.bottom = counted.bottom.saturating_sub(1);
+            counted.right = counted.right.saturating_sub(1);
+        }
+        let pooling = AveragePool { window, counted };
+        let o = pooling.shape(&[i]).ok()?;
+        let fits = o.len() <= pool.elements && pooling.macs(&[i], o) as usize <= pool.macs;
+        let frac = match r.random_range(0..4) {
+            0 => input_frac + r.random_range(-2..=2),
+            _ => input_frac,
+        };
+        fits.then(|| Random {
+            op: pooling.into(),
+            inputs: vec![at],
+            frac,
+        })
     }
 }

@@ -1,8 +1,9 @@
 //! Concatenation: tensors behind each other along one axis. All members share one format.
 
-use super::{Operator, Pool, Random};
+use super::{Operator, Pool, Random, random};
 use crate::run::{Operand, Target, Words};
 use cnna_machine::layout::Shape;
+use rand::Rng;
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 
@@ -51,7 +52,23 @@ impl Operator for Concat {
 
 impl Concat {
     /// A random instance; `None` when the pool has no tensor for it.
-    pub fn random(_r: &mut StdRng, _pool: &Pool) -> Option<Random> {
-        None
+    pub fn random(r: &mut StdRng, pool: &Pool) -> Option<Random> {
+        let (first, shape, frac) = pool.any(r)?;
+        let axis = r.random_range(0..3);
+        let fits = pool.those(|s, f| {
+            f == frac && (0..3).all(|a| a == axis || s.sides()[a] == shape.sides()[a])
+        });
+        let mut inputs = vec![first];
+        for _ in 1..random::pick(r, &[2, 2, 3, 4]) {
+            inputs.push(random::pick(r, &fits));
+        }
+        let shapes: Vec<Shape> = inputs.iter().map(|&n| pool.tensors[n].0).collect();
+        let concat = Concat { axis };
+        let fits = concat.shape(&shapes).ok()?.len() <= pool.elements;
+        fits.then(|| Random {
+            op: concat.into(),
+            inputs,
+            frac,
+        })
     }
 }

@@ -1,6 +1,6 @@
 //! A tensor that the model holds.
 
-use super::{Operator, Pool, Random};
+use super::{Operator, Pool, Random, random};
 use crate::run::{Operand, Target, Words};
 use crate::values::Values;
 use cnna_machine::layout::Shape;
@@ -49,7 +49,14 @@ impl Operator for Constant {
 
 impl Constant {
     /// A random instance; `None` when the pool has no tensor for it.
-    pub fn random(_r: &mut StdRng, _pool: &Pool) -> Option<Random> {
-        None
+    pub fn random(r: &mut StdRng, pool: &Pool) -> Option<Random> {
+        // Of another tensor's shape and format, so that the two can meet.
+        let (_, shape, frac) = pool.any(r)?;
+        let values = Values::Words(random::words(r, shape.len(), pool.word), frac);
+        Some(Random {
+            op: Constant { shape, values }.into(),
+            inputs: Vec::new(),
+            frac,
+        })
     }
 }

@@ -1,12 +1,13 @@
 //! Convolution and fully connected: `acc = bias + sum(x * w)` exactly, then requantise, then activate.
 
-use super::{Operator, Pool, Random, one};
+use super::{Operator, Pool, Random, one, random};
 use crate::activation::Activation;
 use crate::run::{Operand, Target, Words};
 use crate::values::Values;
 use crate::window::{Padding, Window};
 use cnna_machine::layout::Shape;
 use cnna_machine::num::requantise;
+use rand::Rng;
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +59,7 @@ impl Operator for Conv {
                 i.c, self.oc
             ));
         }
+        self.activation.check(self.oc)?;
         let wanted = (self.oc as u128) * (i.c / g) as u128 * (w.kernel[0] * w.kernel[1]) as u128;
         if self.weights.len() as u128 != wanted || self.bias.len() != self.oc {
             return Err(format!(
@@ -95,7 +97,7 @@ impl Operator for Conv {
         // Output channels are independent: each thread has a run of them.
         let share = self.oc.div_ceil(threads);
         let mut values = vec![0; out.shape.len()];
-        let saturated = std::thread::scope(|scope| {
+        let mut saturated = std::thread::scope(|scope| {
             let job = &job;
             let workers: Vec<_> = values
                 .chunks_mut(share * pixels)
@@ -105,9 +107,9 @@ impl Operator for Conv {
             workers
                 .into_iter()
                 .map(|w| w.join().expect("integer loops do not panic"))
-                .sum()
+                .sum::<u64>()
         });
-        self.activation.apply(&mut values, self.oc, out.frac, out.word);
+        saturated += self.activation.apply(&mut values, self.oc, out.frac, out.word);
         Words { values, saturated }
     }
 
@@ -171,7 +173,7 @@ impl Job<'_> {
             }
             for (v, &a) in out.iter_mut().zip(&acc) {
                 let r = requantise(a, self.shift, self.out.word);
-                saturated += u64::from(r.saturated);
+                saturated += u64::from(c.activation.alarms(r, self.out));
                 *v = r.value;
             }
         }
@@ -236,7 +238,58 @@ pub(super) fn add_tap(
 
 impl Conv {
     /// A random instance; `None` when the pool has no tensor for it.
-    pub fn random(_r: &mut StdRng, _pool: &Pool) -> Option<Random> {
-        None
+    pub fn random(r: &mut StdRng, pool: &Pool) -> Option<Random> {
+        let (at, i, input_frac) = pool.any(r)?;
+        let groups = match r.random_range(0..8) {
+            0..=4 => 1,
+            5 | 6 => i.c,
+            _ => random::divisor(r, i.c),
+        };
+        let window = match r.random_range(0..8) {
+            0 => Window::plain(i.h, i.w),
+            // Of its input's size, so that the two can meet again.
+            1..=3 => {
+                let k = random::pick(r, &[1, 3, 3, 5, 7]);
+                let half = k / 2;
+                let pad = Padding {
+                    top: half,
+                    left: half,
+                    bottom: half,
+                    right: half,
+                };
+                Window {
+                    pad,
+                    ..Window::plain(k, k)
+                }
+            }
+            _ => random::window(r, i, 7),
+        };
+        let [h, w] = window.output(i.h, i.w)?;
+        let taps = i.c / groups * window.kernel[0] * window.kernel[1];
+        let most = (pool.macs / (taps * h * w)).min(pool.elements / (h * w)) / groups;
+        let per_group = match groups {
+            1 if r.random() => i.c,
+            1 => random::channels(r),
+            g if g == i.c => random::pick(r, &[1, 1, 1, 2, 3]),
+            _ => r.random_range(1..=8),
+        };
+        let oc = groups * per_group.min(most);
+        if oc == 0 {
+            return None;
+        }
+        let sums = random::sums(r, pool, input_frac, oc * taps, oc, |k| k / taps);
+        let conv = Conv {
+            oc,
+            groups,
+            window,
+            weights: sums.weights,
+            bias: sums.bias,
+            activation: random::activation(r, oc, sums.frac, pool.word),
+        };
+        Some(Random {
+            op: conv.into(),
+            inputs: vec![at],
+            frac: sums.frac,
+        })
     }
 }

@@ -1,12 +1,13 @@
 //! Transposed convolution: each input value adds its weighted kernel to the output, `stride` apart.
 
-use super::{Operator, Pool, Random, one};
+use super::{Operator, Pool, Random, one, random};
 use crate::activation::Activation;
 use crate::run::{Operand, Target, Words};
 use crate::values::Values;
 use crate::window::Window;
 use cnna_machine::layout::Shape;
 use cnna_machine::num::requantise;
+use rand::Rng;
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +59,7 @@ impl Operator for ConvTranspose {
                 i.c, self.oc
             ));
         }
+        self.activation.check(self.oc)?;
         let wanted = i.c as u128 * (self.oc / g) as u128 * (w.kernel[0] * w.kernel[1]) as u128;
         if self.weights.len() as u128 != wanted || self.bias.len() != self.oc {
             return Err(format!(
@@ -91,11 +93,11 @@ impl Operator for ConvTranspose {
         let [kh, kw] = self.window.kernel;
         let (ic, per_group) = (i.c / self.groups, self.oc / self.groups);
         let mut words = Words::default();
-        for oc in 0..self.oc {
+        for (oc, &start) in bias.iter().enumerate() {
             let (group, within) = (oc / per_group, oc % per_group);
             for oy in 0..o.h {
                 for ox in 0..o.w {
-                    let mut acc = bias[oc];
+                    let mut acc = start;
                     self.taps(0, oy, i.h, |ky, y| {
                         self.taps(1, ox, i.w, |kx, column| {
                             for c in group * ic..(group + 1) * ic {
@@ -106,12 +108,12 @@ impl Operator for ConvTranspose {
                         });
                     });
                     let r = requantise(acc, shift, out.word);
-                    words.saturated += u64::from(r.saturated);
+                    words.saturated += u64::from(self.activation.alarms(r, out));
                     words.values.push(r.value);
                 }
             }
         }
-        self.activation.apply(&mut words.values, self.oc, out.frac, out.word);
+        words.saturated += self.activation.apply(&mut words.values, self.oc, out.frac, out.word);
         words
     }
 
@@ -140,7 +142,59 @@ impl Operator for ConvTranspose {
 
 impl ConvTranspose {
     /// A random instance; `None` when the pool has no tensor for it.
-    pub fn random(_r: &mut StdRng, _pool: &Pool) -> Option<Random> {
-        None
+    pub fn random(r: &mut StdRng, pool: &Pool) -> Option<Random> {
+        let (at, i, input_frac) = pool.any(r)?;
+        let groups = match r.random_range(0..6) {
+            0..=3 => 1,
+            4 => i.c,
+            _ => random::divisor(r, i.c),
+        };
+        let mut window = random::window(r, i, 5);
+        window.stride = match r.random_range(0..3) {
+            0 => [2, 2],
+            1 => [r.random_range(1..=4), r.random_range(1..=4)],
+            _ => {
+                // Each output pixel from one input pixel.
+                window.kernel = [r.random_range(1..=4), r.random_range(1..=4)];
+                window.kernel
+            }
+        };
+        let extra = match r.random() {
+            true => [0, 0],
+            false => window.stride.map(|s| r.random_range(0..s)),
+        };
+        let mut conv = ConvTranspose {
+            oc: groups,
+            groups,
+            window,
+            extra,
+            weights: Values::Words(vec![0; i.c * window.kernel[0] * window.kernel[1]], 0),
+            bias: Values::Sums(vec![0; groups]),
+            activation: Activation::None,
+        };
+        // With one channel a group: how many more are there room for?
+        let o = conv.shape(&[i]).ok()?;
+        let most = (pool.macs / conv.macs(&[i], o) as usize).min(pool.elements / o.len());
+        let per_group = match groups {
+            1 => random::channels(r),
+            _ => random::pick(r, &[1, 1, 2, 3]),
+        };
+        let per_group = per_group.min(most);
+        if per_group == 0 {
+            return None;
+        }
+        conv.oc = groups * per_group;
+        let (taps, ic) = (window.kernel[0] * window.kernel[1], i.c / groups);
+        let n = i.c * per_group * taps;
+        let channel = |k: usize| k / (per_group * taps) / ic * per_group + k / taps % per_group;
+        let sums = random::sums(r, pool, input_frac, n, conv.oc, channel);
+        conv.weights = sums.weights;
+        conv.bias = sums.bias;
+        conv.activation = random::activation(r, conv.oc, sums.frac, pool.word);
+        Some(Random {
+            op: conv.into(),
+            inputs: vec![at],
+            frac: sums.frac,
+        })
     }
 }

@@ -1,9 +1,10 @@
 //! Max pooling: the maximum over the window's valid positions; padding never wins.
 
-use super::{Operator, Pool, Random, one};
+use super::{Operator, Pool, Random, one, random};
 use crate::run::{Operand, Target, Words};
 use crate::window::Window;
 use cnna_machine::layout::Shape;
+use rand::Rng;
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 
@@ -62,7 +63,20 @@ impl Operator for MaxPool {
 
 impl MaxPool {
     /// A random instance; `None` when the pool has no tensor for it.
-    pub fn random(_r: &mut StdRng, _pool: &Pool) -> Option<Random> {
-        None
+    pub fn random(r: &mut StdRng, pool: &Pool) -> Option<Random> {
+        let (at, i, _) = pool.any(r)?;
+        let window = match r.random_range(0..4) {
+            0 if i.h > 1 && i.w > 1 => Window {
+                stride: [2, 2],
+                ..Window::plain(2, 2)
+            },
+            1 => Window::plain(i.h, i.w),
+            _ => random::window(r, i, 5),
+        };
+        let [h, w] = window.output(i.h, i.w)?;
+        if i.c * h * w * window.kernel[0] * window.kernel[1] > pool.macs {
+            return None;
+        }
+        pool.keeping(MaxPool { window }, at)
     }
 }

@@ -8,7 +8,7 @@ use cnna_machine::num::{dequantise, quantise};
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 
-mod random;
+pub mod random;
 
 macro_rules! operators {
     ($($(#[doc = $doc:literal])* $file:ident: $name:ident,)*) => {

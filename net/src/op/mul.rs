@@ -1,9 +1,9 @@
 //! Products: exact, rounded once. A gate has one value a channel (squeeze and excite) or a pixel.
 
-use super::{Operator, Pool, Random};
+use super::{Operator, Pool, Random, random};
 use crate::run::{Operand, Target, Words};
 use cnna_machine::layout::Shape;
-use cnna_machine::num::requantise;
+use cnna_machine::num::{SHIFT_RANGE, requantise};
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 
@@ -54,7 +54,19 @@ impl Operator for Mul {
 
 impl Mul {
     /// A random instance; `None` when the pool has no tensor for it.
-    pub fn random(_r: &mut StdRng, _pool: &Pool) -> Option<Random> {
-        None
+    pub fn random(r: &mut StdRng, pool: &Pool) -> Option<Random> {
+        let (first, shape, frac) = pool.any(r)?;
+        let gate = |s: Shape| s == shape || [s.c, s.h, s.w] == [shape.c, 1, 1] || [s.c, s.h, s.w] == [1, shape.h, shape.w];
+        let second = random::pick(r, &pool.those(|s, _| gate(s)));
+        let sum = frac + pool.tensors[second].1;
+        Some(Random {
+            op: Mul {}.into(),
+            inputs: vec![first, second],
+            // About the shift at which the largest product fits the word.
+            frac: random::frac_near(r, sum - (pool.word.bits() as i32 - 1)).clamp(
+                sum - SHIFT_RANGE.end(),
+                sum - SHIFT_RANGE.start(),
+            ),
+        })
     }
 }

@@ -1,9 +1,10 @@
 //! A border of one value around a tensor.
 
-use super::{Operator, Pool, Random, one};
+use super::{Operator, Pool, Random, one, random};
 use crate::run::{Operand, Target, Words};
 use cnna_machine::layout::Shape;
-use cnna_machine::num::quantise;
+use cnna_machine::num::{dequantise, quantise};
+use rand::Rng;
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +16,7 @@ pub struct Pad {
     /// Channels, rows and columns behind.
     pub after: [usize; 3],
     /// The value.
+    #[serde(with = "crate::values::real")]
     pub value: f32,
 }
 
@@ -48,7 +50,24 @@ impl Operator for Pad {
 
 impl Pad {
     /// A random instance; `None` when the pool has no tensor for it.
-    pub fn random(_r: &mut StdRng, _pool: &Pool) -> Option<Random> {
-        None
+    pub fn random(r: &mut StdRng, pool: &Pool) -> Option<Random> {
+        let (at, _, frac) = pool.any(r)?;
+        let mut pad = Pad {
+            before: [0; 3],
+            after: [0; 3],
+            value: match r.random_range(0..4) {
+                0 | 1 => 0.0,
+                2 => f32::NEG_INFINITY,
+                _ => dequantise(random::words(r, 1, pool.word)[0], frac) as f32,
+            },
+        };
+        for axis in 0..3 {
+            // Mostly rows and columns.
+            if r.random_ratio(if axis == 0 { 1 } else { 3 }, 4) {
+                pad.before[axis] = r.random_range(0..=3);
+                pad.after[axis] = r.random_range(0..=3);
+            }
+        }
+        pool.keeping(pad, at)
     }
 }

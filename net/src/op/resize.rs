@@ -1,8 +1,9 @@
 //! Nearest resizing: every output row and column is one of the input's.
 
-use super::{Operator, Pool, Random, one};
+use super::{Operator, Pool, Random, one, random};
 use crate::run::{Operand, Target, Words};
 use cnna_machine::layout::Shape;
+use rand::Rng;
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 
@@ -48,7 +49,21 @@ impl Operator for Resize {
 
 impl Resize {
     /// A random instance; `None` when the pool has no tensor for it.
-    pub fn random(_r: &mut StdRng, _pool: &Pool) -> Option<Random> {
-        None
+    pub fn random(r: &mut StdRng, pool: &Pool) -> Option<Random> {
+        let (at, i, _) = pool.any(r)?;
+        let scale = random::pick(r, &[1, 2, 2, 3]);
+        let even = r.random();
+        let mut map = |size: usize| -> Vec<u32> {
+            let to = match even {
+                true => size * scale,
+                false => r.random_range(1..=2 * size + 1),
+            };
+            (0..to).map(|n| (n * size / to) as u32).collect()
+        };
+        let resize = Resize {
+            rows: map(i.h),
+            columns: map(i.w),
+        };
+        pool.keeping(resize, at)
     }
 }

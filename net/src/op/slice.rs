@@ -1,8 +1,9 @@
 //! A part of a tensor, every n-th element along each axis.
 
-use super::{Operator, Pool, Random, one};
+use super::{Operator, Pool, Random, one, random};
 use crate::run::{Operand, Target, Words};
 use cnna_machine::layout::Shape;
+use rand::Rng;
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 
@@ -56,7 +57,27 @@ impl Operator for Slice {
 
 impl Slice {
     /// A random instance; `None` when the pool has no tensor for it.
-    pub fn random(_r: &mut StdRng, _pool: &Pool) -> Option<Random> {
-        None
+    pub fn random(r: &mut StdRng, pool: &Pool) -> Option<Random> {
+        let (at, i, _) = pool.any(r)?;
+        let mut slice = Slice {
+            start: [0; 3],
+            count: i.sides(),
+            step: [1; 3],
+        };
+        let only = r.random_range(0..3);
+        let all = r.random_ratio(1, 3);
+        for (axis, side) in i.sides().into_iter().enumerate() {
+            if all || axis == only {
+                let start = match r.random() {
+                    true => random::pick(r, &[0, side / 2]),
+                    false => r.random_range(0..side),
+                };
+                let step = random::pick(r, &[1, 1, 2, 3, side]);
+                slice.start[axis] = start;
+                slice.step[axis] = step;
+                slice.count[axis] = r.random_range(1..=(side - start).div_ceil(step));
+            }
+        }
+        pool.keeping(slice, at)
     }
 }

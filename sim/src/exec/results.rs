@@ -41,7 +41,9 @@ pub(super) fn write_channel(
         let counted = if r < valid_rows { valid_columns } else { 0 };
         for (x, (&a, v)) in acc.iter().zip(values).enumerate() {
             let q = requantise(wrap(a, 48), cmd.shift, word);
-            saturated += u64::from(x < counted && q.saturated);
+            // What the activation makes zero anyway alarms nobody.
+            let undone = q.value < lowest;
+            saturated += u64::from(x < counted && q.saturated && !undone);
             *v = q.value.max(lowest);
         }
     }

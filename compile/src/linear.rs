@@ -1,0 +1,71 @@
+//! What conv and vector modes compute: sums of products with constant weights, requantised.
+
+use cnna_machine::num::Word;
+use std::borrow::Cow;
+use std::ops::Range;
+
+/// Outputs as weighted sums. Weights are [output][input of its group][tap row][tap column].
+#[derive(Clone, Debug)]
+pub struct Linear<'a> {
+    /// Outputs: channels, or columns in rows mode.
+    pub outputs: usize,
+    /// Groups of outputs, each with inputs of its own.
+    pub groups: usize,
+    /// Inputs of a group.
+    pub inputs: usize,
+    /// Tap rows and columns.
+    pub taps: [usize; 2],
+    /// Words.
+    pub weights: Cow<'a, [i16]>,
+    /// Accumulator-scale, one an output.
+    pub bias: Cow<'a, [i64]>,
+    /// Requantisation shift.
+    pub shift: i32,
+    /// `max(0, y)` behind it.
+    pub relu: bool,
+}
+
+impl Linear<'_> {
+    /// Outputs of a group.
+    pub fn per_group(&self) -> usize {
+        self.outputs / self.groups
+    }
+
+    /// Weights of one output.
+    pub fn per_output(&self) -> usize {
+        self.inputs * self.taps[0] * self.taps[1]
+    }
+
+    /// The weights of output `o`, and the inputs that they belong to among those of all groups.
+    #[inline]
+    pub fn kernels(&self, o: usize) -> (&[i16], Range<usize>) {
+        let group = o / self.per_group();
+        let n = self.per_output();
+        let first = group * self.inputs;
+        (&self.weights[o * n..][..n], first..first + self.inputs)
+    }
+
+    /// True when the Winograd form, whose sums are four times the result, cannot leave 48 bits either.
+    pub fn winograd_is_exact(&self, word: Word) -> bool {
+        self.weights
+            .chunks_exact(self.per_output())
+            .all(|w| sum_abs(w) << (word.bits() - 1) < 1 << 45)
+    }
+
+    /// The first output whose sum could reach 2^47, and the proven bound of it.
+    pub fn overflow(&self, word: Word) -> Option<(usize, i128)> {
+        let input_bits = word.bits() - 1;
+        let rows = self.weights.chunks_exact(self.per_output());
+        rows.zip(self.bias.iter())
+            .map(|(w, b)| (i128::from(sum_abs(w)) << input_bits) + i128::from(b.unsigned_abs()))
+            .enumerate()
+            .find(|(_, bound)| *bound >= 1 << 47)
+    }
+}
+
+fn sum_abs(w: &[i16]) -> u64 {
+    // Sums of at most 2^16 magnitudes of at most 2^15 fit 32 bits.
+    w.chunks(1 << 16)
+        .map(|w| u64::from(w.iter().map(|v| u32::from(v.unsigned_abs())).sum::<u32>()))
+        .sum()
+}

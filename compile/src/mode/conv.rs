@@ -1,0 +1,459 @@
+//! Convolutions in WINOGRAD and DIRECT mode: which tilings fit, and the jobs of one of them.
+//!
+//! ```text
+//! for set of output channels that read the same input channels (all of them, or a few when the convolution is grouped):
+//!   for block of columns:                one fill of the activation ring a block
+//!     for stripe of tile rows:           its input rows are in the ring together
+//!       for group of output channels:    its weights are in the buffer
+//!         for tile row of the stripe, for part of the block that the output buffer holds:   one compute command
+//! ```
+//! A group of a grouped convolution may hold several of its groups: their weights form blocks on a diagonal, zeros beside.
+//! Where one group's weights or one tile's inputs do not fit, single tiles are summed over chunks of channels.
+
+use super::ResultRows;
+use crate::error::CompileError;
+use crate::fill::Fill;
+use crate::jobs::{Jobs, field};
+use crate::linear::Linear;
+use crate::memory::Placer;
+use crate::stage::Stage;
+use crate::weights::{Chunk, Form, Group, Weights, parts, spans};
+use cnna_machine::Accelerator;
+use cnna_machine::isa::{Compute, Store, mode};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// One way to tile a convolution.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tiling {
+    /// F(2x2, 3x3) instead of direct.
+    pub winograd: bool,
+    /// Output channels of a group.
+    pub lanes: usize,
+    /// Result columns of a block, and of one compute command.
+    pub block: usize,
+    pub width: usize,
+    /// Tile rows of a stripe.
+    pub stripe: usize,
+    /// Channels and tap rows summed by one command, when not all.
+    pub chunk: Option<[usize; 2]>,
+    /// With chunks: the ring holds a chunk of one tile only, not all channels of the block.
+    pub refill: bool,
+}
+
+/// Result rows of one pass that are of use, and all that it writes.
+fn pass_rows(s: &Stage, winograd: bool) -> (usize, usize) {
+    let all = if winograd { 2 } else { 4 };
+    (if s.spread { 1 } else { all }, all)
+}
+
+fn pass_columns(s: &Stage, winograd: bool, a: &Accelerator) -> usize {
+    match (s.spread, winograd) {
+        (true, _) => 1,
+        (_, true) => 2 * a.tiles,
+        _ => 4 * a.tiles,
+    }
+}
+
+/// Lines of one output bank that a channel of `columns` results needs, and its lines a row.
+fn out_lines(s: &Stage, winograd: bool, columns: usize, a: &Accelerator) -> (usize, usize) {
+    let pitch = s.stored(columns, a).next_multiple_of(a.column_align()) / a.line_words();
+    let (_, all) = pass_rows(s, winograd);
+    let rows = if s.pooled { all / 2 } else { all };
+    (rows.div_ceil(2) * pitch, pitch)
+}
+
+/// Most slots that any run of `tile_rows` tile rows needs.
+fn slots_needed(s: &Stage, fill: &Fill, winograd: bool, tile_rows: usize) -> usize {
+    let (rows, _) = pass_rows(s, winograd);
+    (0..s.oh.div_ceil(rows))
+        .map(|t| {
+            let n = (tile_rows * rows).min(s.oh - t * rows);
+            fill.slots_for(&s.input_rows(t * rows, n))
+        })
+        .max()
+        .unwrap_or(1)
+}
+
+/// The output channels of each group of at most `lanes`, and the input channels that it reads.
+fn lane_groups(l: &Linear, lanes: usize) -> Vec<Group> {
+    let per_group = l.per_group();
+    let mut all = Vec::new();
+    let mut add = |outputs: Range<usize>| {
+        let window =
+            outputs.start / per_group * l.inputs..((outputs.end - 1) / per_group + 1) * l.inputs;
+        all.push(Group { outputs, window });
+    };
+    if l.groups == 1 {
+        // Not in equal parts: a full group costs what a smaller one does where draining is the limit.
+        spans(l.outputs, lanes).for_each(add);
+    } else if per_group >= lanes {
+        for g in 0..l.groups {
+            for part in parts(per_group, lanes) {
+                add(g * per_group + part.start..g * per_group + part.end);
+            }
+        }
+    } else {
+        for groups in spans(l.groups, lanes / per_group) {
+            add(groups.start * per_group..groups.end * per_group);
+        }
+    }
+    all
+}
+
+/// Lane groups that read the same channels, by index.
+fn sets(groups: &[Group]) -> Vec<Range<usize>> {
+    let mut all: Vec<Range<usize>> = Vec::new();
+    for (i, g) in groups.iter().enumerate() {
+        match all.last_mut() {
+            Some(set) if groups[set.start].window == g.window => set.end = i + 1,
+            _ => all.push(i..i + 1),
+        }
+    }
+    all
+}
+
+/// All steps of a window of channels as one chunk.
+fn whole_chunk(l: &Linear, window: &Range<usize>) -> Chunk {
+    Chunk {
+        ky: 0..l.taps[0],
+        kx: 0..l.taps[1],
+        c: window.clone(),
+    }
+}
+
+/// The tilings worth estimating; empty when this form of the convolution does not fit.
+pub fn tilings(s: &Stage, l: &Linear, winograd: bool, a: &Accelerator) -> Vec<Tiling> {
+    let unit = s.unit(a);
+    let units = s.ow.div_ceil(unit);
+    let (per_unit, _) = out_lines(s, winograd, unit, a);
+    let lanes = a.lanes.min(l.outputs).min(a.out_depth / per_unit);
+    if lanes == 0 {
+        return Vec::new();
+    }
+    // Two regions, so that one is stored while the other is written.
+    let most = (a.out_depth / 2 / (lanes * per_unit)).clamp(1, units);
+    let groups = lane_groups(l, lanes);
+    let widest = groups.iter().max_by_key(|g| g.window.len());
+    let window = &widest.expect("a stage has an output").window;
+    let form = if winograd { Form::Kernel } else { Form::Plain };
+    let rows = whole_chunk(l, window).rows(form);
+    // The widest block of columns whose rows fit with all channels.
+    let block = (1..=units).map(|n| units.div_ceil(n)).find(|&units| {
+        spans(s.ow, units * unit).all(|x| {
+            let fill = Fill::for_columns(s, x, window.clone(), a);
+            slots_needed(s, &fill, winograd, 1) * fill.row_pitch <= a.act_depth
+        })
+    });
+    let base = |block: usize| Tiling {
+        winograd,
+        lanes,
+        block: block * unit,
+        width: block.div_ceil(block.div_ceil(most)) * unit,
+        stripe: 1,
+        chunk: None,
+        refill: false,
+    };
+    if let Some(block) = block.filter(|_| rows <= a.weight_depth) {
+        let set = sets(&groups).iter().map(Range::len).max().unwrap_or(1);
+        return stripes(s, base(block), window, rows * set <= a.weight_depth, a);
+    }
+    if winograd || s.pooled || s.side {
+        return Vec::new();
+    }
+    // Single tiles in chunks of channels: bounded by half the weight buffer, and by the ring.
+    let taps = l.taps[0] * l.taps[1];
+    let by_weights = match a.weight_depth / 2 * 8 / taps {
+        0 => a.weight_depth * 8 / taps,
+        n => n,
+    };
+    let refill = block.is_none();
+    let fits = |c: usize| {
+        let columns = pass_columns(s, false, a);
+        spans(s.ow, columns).all(|x| {
+            let fill = Fill::for_columns(s, x, window.start..window.start + c, a);
+            slots_needed(s, &fill, false, 1) * fill.row_pitch <= a.act_depth
+        })
+    };
+    // Where not even one channel's kernel fits, its rows come in chunks.
+    let (most, ky) = match by_weights {
+        0 => (1, a.weight_depth * 8 / l.taps[1]),
+        n => (n.min(window.len()), l.taps[0]),
+    };
+    let chunk = match refill {
+        true => (1..=most).rev().find(|&c| fits(c)).unwrap_or(0),
+        false => most,
+    };
+    if chunk == 0 || ky == 0 {
+        return Vec::new();
+    }
+    let equal = window.len().div_ceil(window.len().div_ceil(chunk));
+    vec![Tiling {
+        chunk: Some([equal, ky]),
+        refill,
+        ..base(block.unwrap_or(1))
+    }]
+}
+
+/// Stripe heights to try: the more rows, the more time for each group's weights to come, and the fewer times they do; the
+/// fewer rows, the more room to load ahead. Weights that stay come only once, at their first use.
+fn stripes(
+    s: &Stage,
+    base: Tiling,
+    window: &Range<usize>,
+    resident: bool,
+    a: &Accelerator,
+) -> Vec<Tiling> {
+    let tile_rows = s.oh.div_ceil(pass_rows(s, base.winograd).0);
+    let fits = |stripe: usize| {
+        spans(s.ow, base.block).all(|x| {
+            let fill = Fill::for_columns(s, x, window.clone(), a);
+            slots_needed(s, &fill, base.winograd, stripe) * fill.row_pitch <= a.act_depth
+        })
+    };
+    let most = (1..=tile_rows).take_while(|&n| fits(n)).last().unwrap_or(1);
+    let low = if resident {
+        [1, 2, 4]
+    } else {
+        [most - 1, most / 2, most / 4]
+    };
+    let mut heights: Vec<usize> = [most]
+        .into_iter()
+        .chain(low)
+        .filter(|&n| (1..=most).contains(&n))
+        // Equal stripes: the last is not a leftover.
+        .map(|n| tile_rows.div_ceil(tile_rows.div_ceil(n)))
+        .collect();
+    heights.sort_unstable();
+    heights.dedup();
+    heights
+        .into_iter()
+        .map(|stripe| Tiling {
+            stripe,
+            ..base.clone()
+        })
+        .collect()
+}
+
+/// Why no tiling fits.
+pub fn capacity_error(s: &Stage, l: &Linear, a: &Accelerator) -> CompileError {
+    if a.weight_depth * 8 < l.taps[1] {
+        return CompileError::Capacity {
+            layer: s.name.into(),
+            what: "rows of the weight buffer for one row of a channel's kernel",
+            need: l.taps[1].div_ceil(8),
+            have: a.weight_depth,
+            key: "weight_depth",
+        };
+    }
+    let (per_unit, _) = out_lines(s, false, s.unit(a), a);
+    if per_unit > a.out_depth {
+        return CompileError::Capacity {
+            layer: s.name.into(),
+            what: "lines of the output buffer for one channel's results",
+            need: per_unit,
+            have: a.out_depth,
+            key: "out_depth",
+        };
+    }
+    let columns = pass_columns(s, false, a).min(s.ow);
+    let fill = Fill::for_columns(s, 0..columns, 0..1, a);
+    CompileError::Capacity {
+        layer: s.name.into(),
+        what: "lines of the activation buffer for one tile's window",
+        need: slots_needed(s, &fill, false, 1) * fill.row_pitch,
+        have: a.act_depth,
+        key: "act_depth",
+    }
+}
+
+/// Places the stage's weights in memory.
+pub fn place<'a>(l: &Arc<Linear<'a>>, t: &Tiling, placer: &mut Placer<'_, 'a>) -> Weights {
+    let form = if t.winograd {
+        Form::Kernel
+    } else {
+        Form::Plain
+    };
+    let groups = lane_groups(l, t.lanes);
+    let chunks = |g: &Group| -> Vec<Chunk> {
+        let Some([c, ky]) = t.chunk else {
+            return vec![whole_chunk(l, &g.window)];
+        };
+        let rows = parts(l.taps[0], ky);
+        let each = spans(g.window.len(), c).flat_map(|c| {
+            let c = g.window.start + c.start..g.window.start + c.end;
+            rows.iter().map(move |ky| (c.clone(), ky.clone()))
+        });
+        each.map(|(c, ky)| Chunk {
+            ky,
+            kx: 0..l.taps[1],
+            c,
+        })
+        .collect()
+    };
+    let chunks = groups.iter().map(chunks).collect();
+    Weights::place(l, form, groups, chunks, placer)
+}
+
+/// Appends the jobs of one image. `weights` knows what images before it left in the buffers.
+pub fn schedule(
+    s: &Stage,
+    l: &Linear,
+    t: &Tiling,
+    weights: &mut Weights,
+    a: &Accelerator,
+    jobs: &mut Jobs,
+) {
+    let sets = sets(&weights.groups);
+    let mut work = Tiled {
+        s,
+        l,
+        t,
+        a,
+        weights,
+    };
+    let (rows, _) = pass_rows(s, t.winograd);
+    let tile_rows = s.oh.div_ceil(rows);
+    for set in sets {
+        let window = work.weights.groups[set.start].window.clone();
+        for block in spans(s.ow, t.block) {
+            let mut fill = Fill::for_columns(s, block.clone(), window.clone(), a);
+            fill.open(slots_needed(s, &fill, t.winograd, tile_rows), a);
+            for stripe in spans(tile_rows, t.stripe) {
+                for group in set.clone() {
+                    for tile_row in stripe.clone() {
+                        for part in spans(block.len(), t.width) {
+                            let part = block.start + part.start..block.start + part.end;
+                            work.part(&mut fill, group, tile_row * rows, part, jobs);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+struct Tiled<'s> {
+    s: &'s Stage<'s>,
+    l: &'s Linear<'s>,
+    t: &'s Tiling,
+    a: &'s Accelerator,
+    weights: &'s mut Weights,
+}
+
+impl Tiled<'_> {
+    /// One tile row of some columns and one group: its compute commands and stores.
+    fn part(&mut self, fill: &mut Fill, group: usize, o: usize, x: Range<usize>, jobs: &mut Jobs) {
+        let (s, t, a) = (self.s, self.t, self.a);
+        let (rows, _) = pass_rows(s, t.winograd);
+        let valid = rows.min(s.oh - o);
+        let lanes = self.weights.groups[group].outputs.len();
+        let (bank_lines, pitch) = out_lines(s, t.winograd, x.len(), a);
+        let region = jobs.out_ring.take(lanes * bank_lines);
+        let columns = pass_columns(s, t.winograd, a);
+        let single = s.spread || t.chunk.is_some();
+        let tiles: Vec<Range<usize>> = match single {
+            true => spans(x.len(), columns)
+                .map(|r| x.start + r.start..x.start + r.end)
+                .collect(),
+            false => vec![x.clone()],
+        };
+        let chunks = self.weights.chunks[group].clone();
+        let mut stores = self.stores(group, o, &x, &region);
+        for (i, tile) in tiles.iter().enumerate() {
+            for (k, chunk) in chunks.iter().enumerate() {
+                let mut own;
+                let fill = match t.refill {
+                    true => {
+                        own = Fill::for_columns(s, tile.clone(), chunk.c.clone(), a);
+                        own.open(slots_needed(s, &own, t.winograd, 1), a);
+                        &mut own
+                    }
+                    false => &mut *fill,
+                };
+                let loads = fill.rows(s.input_rows(o, valid), s, jobs);
+                let (item, weight_row) = self.weights.need(group, k, jobs);
+                // Taps of the same plane lie `dilation` apart, those of neighbouring planes 1.
+                let y = s.origin(0, o) + (chunk.ky.start * s.taps.dilation[0]) as i64;
+                let (bias_item, bias_row) = self.weights.bias(group, jobs);
+                let last = k + 1 == chunks.len();
+                // A Winograd step has its whole kernel.
+                let [ky_count, kx_count] = match t.winograd {
+                    true => [1, 1],
+                    false => [chunk.ky.len(), chunk.kx.len()],
+                };
+                let cmd = Compute {
+                    mode: if t.winograd {
+                        mode::WINOGRAD
+                    } else {
+                        mode::DIRECT
+                    },
+                    first: i32::from(k == 0),
+                    last: i32::from(last),
+                    relu: i32::from(self.l.relu),
+                    pool: i32::from(s.pooled),
+                    rows: field(valid),
+                    shift: self.l.shift,
+                    bias_row: field(bias_row),
+                    tiles: field(tile.len().div_ceil(columns)),
+                    lanes: field(lanes),
+                    c_count: field(chunk.c.len()),
+                    kx_count: field(kx_count),
+                    ky_count: field(ky_count),
+                    weight_row: field(weight_row),
+                    x_step: field(columns),
+                    out_line: field(region.start + i * single_lines(s, a, single)),
+                    out_row_pitch: field(lanes * pitch),
+                    out_c_pitch: field(pitch),
+                    out_width: field(tile.len()),
+                    ..fill.view(s, chunk.c.start, y, s.origin(1, tile.start))
+                };
+                let done = last && i + 1 == tiles.len();
+                let stores = if done {
+                    std::mem::take(&mut stores)
+                } else {
+                    Vec::new()
+                };
+                let writes = if last { region.clone() } else { 0..0 };
+                jobs.compute(cmd, loads, [Some(item), Some(bias_item)], &writes, stores);
+            }
+        }
+    }
+
+    /// The stores of a part: one for each row that it makes.
+    fn stores(
+        &self,
+        group: usize,
+        o: usize,
+        x: &Range<usize>,
+        region: &Range<usize>,
+    ) -> Vec<Store> {
+        let (s, a) = (self.s, self.a);
+        let (rows, _) = pass_rows(s, self.t.winograd);
+        let valid = rows.min(s.oh - o);
+        let channels = &self.weights.groups[group].outputs;
+        let (_, pitch) = out_lines(s, self.t.winograd, x.len(), a);
+        let (first, count) = if s.pooled {
+            (o / 2, valid / 2)
+        } else {
+            (o, valid)
+        };
+        let results = ResultRows {
+            channels: channels.clone(),
+            column: s.stored(x.start, a),
+            pitch,
+            line: region.start,
+        };
+        (0..count)
+            .map(|r| results.store(s, r, first + r, a))
+            .collect()
+    }
+}
+
+/// Lines between single tiles of a part: each begins a line of its own.
+fn single_lines(s: &Stage, a: &Accelerator, single: bool) -> usize {
+    if !single {
+        return 0;
+    }
+    s.stored(pass_columns(s, false, a), a) / a.line_words()
+}

@@ -1,0 +1,50 @@
+//! From a stage to jobs, one mode of the array a file.
+
+pub mod conv;
+pub mod pool;
+pub mod rows;
+pub mod vector;
+
+use crate::jobs::{address, field};
+use crate::stage::Stage;
+use cnna_machine::Accelerator;
+use cnna_machine::config::BEAT_WORDS;
+use cnna_machine::isa::Store;
+use std::ops::Range;
+
+/// Result rows in the output buffer: `channels` neighbouring channels, `pitch` lines each, from `line` on.
+#[derive(Clone, Debug)]
+pub struct ResultRows {
+    /// Output channels.
+    pub channels: Range<usize>,
+    /// Output column of the first.
+    pub column: usize,
+    /// Lines of a channel's row.
+    pub pitch: usize,
+    /// First line of the first row.
+    pub line: usize,
+}
+
+impl ResultRows {
+    /// Brings result row `r` to row `y` of the stage's output.
+    pub fn store(&self, s: &Stage, r: usize, y: usize, a: &Accelerator) -> Store {
+        let out = &s.output.layout;
+        let words = self.pitch * a.line_words();
+        let (seg_count, beats) = match words == out.padded_w {
+            true => (1, self.channels.len() * words / BEAT_WORDS),
+            false => (self.channels.len(), words / BEAT_WORDS),
+        };
+        let ddr = s.output.offset
+            + y * out.row_bytes
+            + self.channels.start * out.channel_bytes()
+            + self.column * out.word_bytes;
+        Store {
+            ddr: address(ddr),
+            seg_beats: field(beats),
+            seg_count: field(seg_count),
+            seg_stride: address(out.channel_bytes()),
+            line: field(self.line + r / 2 * self.channels.len() * self.pitch),
+            bank: field(r % 2),
+        }
+    }
+}

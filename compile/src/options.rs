@@ -1,0 +1,25 @@
+//! What the user may choose.
+
+/// What the user may choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Use F(2x2, 3x3) where the machine has it and it is faster.
+    pub winograd: bool,
+    /// Let 2x2 pooling ride on the convolution before it.
+    pub fuse: bool,
+    /// Most images that share the weights of fully connected layers; 1: no stream for several images.
+    pub batch: usize,
+    /// Give each tensor memory of its own, so that all values can be compared after a run.
+    pub keep: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            winograd: true,
+            fuse: true,
+            batch: usize::MAX,
+            keep: false,
+        }
+    }
+}
