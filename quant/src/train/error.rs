@@ -31,7 +31,13 @@ pub enum QuantError {
     /// A graph that contradicts itself, or is not quantised.
     #[error(transparent)]
     Graph(#[from] cnna_net::GraphError),
-    /// A readable ONNX file that is not a float chain of Conv, Relu, MaxPool, Flatten and Gemm.
+    /// A model that is not read.
+    #[error(transparent)]
+    Read(#[from] cnna_onnx::ReadError),
+    /// A graph that ONNX cannot hold.
+    #[error(transparent)]
+    Write(#[from] cnna_onnx::WriteError),
+    /// A readable ONNX file that is no float chain.
     #[error("{}: node `{node}`: {reason}", path.display())]
     Model {
         /// The file.

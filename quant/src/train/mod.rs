@@ -23,7 +23,7 @@ pub use evaluate::{
     Accuracy, AccuracyRow, accuracy_report, evaluate, evaluate_fake, evaluate_float, fake_logits,
     float_accuracy, integer_logits,
 };
-pub use export::{float_model, qdq_model, write_float, write_quantised};
+pub use export::{write_float, write_quantised};
 pub use import::read_float;
 pub use net::{FloatLayer, FloatNet, FloatOp, NotTrainable};
 pub use options::TrainOptions;

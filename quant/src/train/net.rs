@@ -6,7 +6,7 @@ use cnna_net::op::{Conv, MaxPool};
 use cnna_net::{Activation, Graph, Node, Op, Padding, Shape, Values, Window};
 
 /// One step of the chain.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FloatLayer<'a> {
     /// Its name in every file and table.
     pub name: &'a str,
@@ -19,7 +19,7 @@ pub struct FloatLayer<'a> {
 }
 
 /// What a step does.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum FloatOp<'a> {
     /// Convolution or fully connected; its constants are reals.
     Conv(&'a Conv),
