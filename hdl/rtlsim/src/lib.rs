@@ -291,8 +291,8 @@ impl Rtl {
             let memory = format!("{:?}", self.board.memory);
             let c = Checkpoint::of(&self.library, &memory, &self.given, window);
             if let Some(state) = c.read(window, |path| self.model.restore(path))? {
-                (self.memory, self.cycles, self.touched) =
-                    (state.memory, state.cycles, state.written);
+                (self.memory, self.watch) = (state.memory, state.watch);
+                (self.cycles, self.touched) = (state.cycles, state.written);
             }
             self.checkpoint = Some((c, Instant::now()));
             return Ok(());
@@ -301,6 +301,7 @@ impl Rtl {
             let c = c.clone();
             let state = State {
                 memory: self.memory.clone(),
+                watch: self.watch.clone(),
                 cycles: self.cycles,
                 written: self.touched.clone(),
             };

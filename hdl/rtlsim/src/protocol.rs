@@ -2,10 +2,11 @@
 
 use super::ffi::{In, Out, PortIn, PortOut};
 use cnna_machine::config::BURST_BEATS;
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 /// One port's obligations.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Port {
     /// Payloads offered in the last cycle and not taken: read address, write address, write data.
     offered: [Option<[u64; 4]>; 3],
@@ -16,8 +17,8 @@ struct Port {
     unanswered: u32,
 }
 
-/// Watches all ports.
-#[derive(Clone, Debug)]
+/// Watches all ports. Serialised in checkpoints.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Watch {
     ports: Vec<Port>,
     beat: u64,
