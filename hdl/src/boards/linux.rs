@@ -69,9 +69,8 @@ pub(crate) fn overlay(board: &Board, ps: &Ps) -> String {
          \t\treg = {register_range},\n\t\t      {memory_range};\n\
          \t\treg-names = \"registers\", \"memory\";\n\
          \t\tmemory-region = <&{WINDOW_LABEL}>;\n\
-         \t\tinterrupt-parent = <&{controller}>;\n\
-         \t\t// Shared peripheral interrupt, high level.\n\
-         \t\tinterrupts = <0 {interrupt} 4>;\n\
+         \t\t// The host polls. To wait by interrupt, where no other device owns it (PYNQ's `fabric` does), a shared peripheral\n\
+         \t\t// interrupt of high level: interrupt-parent = <&{controller}>; interrupts = <0 {interrupt} 4>;\n\
          \t\tclocks = <&{provider} {index}>;\n\
          \t\tassigned-clocks = <&{provider} {index}>;\n\
          \t\tassigned-clock-rates = <{rate}>;\n\

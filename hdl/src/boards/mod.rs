@@ -20,7 +20,7 @@ pub use table::markdown_table;
 /// Name of the module that the block design instantiates.
 pub const WRAPPER: &str = "cnna_wrapper";
 /// File name under which Linux finds the bitstream.
-pub const FIRMWARE: &str = "cnna.bin";
+pub const FIRMWARE: &str = "cnna.bit.bin";
 /// Label of the reserved memory in the device tree.
 pub const WINDOW_LABEL: &str = "cnna_window";
 
@@ -56,6 +56,31 @@ pub fn sources(board: &Board, rtl_files: &[String]) -> Result<Vec<SourceFile>, H
         file("overlay.dts", linux::overlay(board, ps)),
         file("README.md", readme::page(board, ps)),
     ])
+}
+
+/// The board with a DMA window that holds `bytes`: rounded up to what page tables map in one entry, ending where it did, since
+/// the boot loader lives above it.
+///
+/// Errors: no bytes, or more than the board's window has.
+pub fn with_window(board: &Board, bytes: u64) -> Result<Board, HdlError> {
+    let p = &board.platform;
+    let rounded = bytes
+        .checked_next_multiple_of(WINDOW_ALIGN)
+        .filter(|b| *b != 0 && *b <= p.dma_bytes);
+    let Some(rounded) = rounded else {
+        return Err(MachineError::config(
+            "platform.dma_bytes",
+            format!(
+                "{bytes} bytes are not within 1..={}, the board's window: ask for less, or raise dma_bytes in a board file of your own",
+                p.dma_bytes
+            ),
+        )
+        .into());
+    };
+    let mut board = board.clone();
+    board.platform.dma_base += p.dma_bytes - rounded;
+    board.platform.dma_bytes = rounded;
+    Ok(board)
 }
 
 /// Ranges that only the chip family knows.
