@@ -161,7 +161,7 @@ impl<'a> Driver<'a> {
             if let Some(watch) = self.options.watch {
                 watch(hang.cycles.into());
             }
-            pace.rest(LOOK);
+            self.device.rest(&pace, LOOK);
         }
         Ok(())
     }
