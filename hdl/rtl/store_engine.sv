@@ -1,6 +1,7 @@
 // Store queue: rows of results from the output buffer to memory, marks (counters to memory) and the end of the program.
 // One command at a time. STORE is complete with its last beat taken; MARK waits for every earlier write's answer, writes its
 // record and waits for that answer; END pulses end_o. Throughput: one line of the output buffer a cycle.
+// halt_i: no new bursts; the beats that those under way still owe go out without strobes, so that memory keeps what it has.
 `default_nettype none
 module store_engine import cnna_pkg::*; #(
   parameter int unsigned T        = 2,
@@ -11,6 +12,7 @@ module store_engine import cnna_pkg::*; #(
 ) (
   input  wire logic                 clk_i,
   input  wire logic                 rst_i,
+  input  wire logic                 halt_i,
   input  wire logic [AddrW-1:0]     base_i,
   input  wire logic [31:0]          size_i,
   // command whose tokens are there
@@ -37,6 +39,7 @@ module store_engine import cnna_pkg::*; #(
   output logic                      wvalid_o,
   input  wire logic                 wready_i,
   output logic [8*W-1:0]            wdata_o,
+  output logic [W-1:0]              wstrb_o,
   output logic                      wlast_o,
   input  wire logic                 bvalid_i,
   output logic                      bready_o,
@@ -70,7 +73,7 @@ module store_engine import cnna_pkg::*; #(
   assign cmd_ready_o = (state_q == Idle) & desc_ready;
   assign desc_valid = (accept & is_store) | mark_go;
   axi_burst #(.BeatBytes(BeatBytes), .AddrW(AddrW), .Outstanding(DEPTH_STORE_BURSTS)) i_burst (
-    .clk_i, .rst_i, .base_i, .size_i,
+    .clk_i, .rst_i, .halt_i, .base_i, .size_i,
     .desc_valid_i (desc_valid),
     .desc_ready_o (desc_ready),
     .desc_addr_i  (marking ? mark_addr_q : cmd_i[STORE_DDR +: STORE_DDR_W]),
@@ -136,8 +139,12 @@ module store_engine import cnna_pkg::*; #(
     .clk_i, .rst_i, .push_i(beat_push | mark_push), .data_i(mark_push ? {1'b0, mark_data} : {last_qq, beat_data}),
     .ready_o(q_ready), .valid_o(q_valid), .data_o({q_last, q_data}), .pop_i(beat_out)
   );
-  assign wvalid_o = q_valid & len_valid;
-  assign wdata_o  = q_data;
+  // A beat on offer may not change; every other one is empty from the halt on.
+  logic flush, stalled_q;
+  assign flush    = halt_i & ~stalled_q;
+  assign wvalid_o = (q_valid | halt_i) & len_valid;
+  assign wdata_o  = flush ? '0 : q_data;
+  assign wstrb_o  = {BeatBytes{~flush}};
   assign beat_out = wvalid_o & wready_i;
 
   logic sent;
@@ -153,7 +160,9 @@ module store_engine import cnna_pkg::*; #(
       ask_beat_q <= '0;
       room_q     <= 4'(DEPTH_STORE_BEATS);
       burst_q    <= '0;
+      stalled_q  <= 1'b0;
     end else begin
+      stalled_q  <= wvalid_o & ~wready_i & ~flush;
       signal_o   <= 1'b0;
       end_o      <= 1'b0;
       ask_beat_q <= {ask_beat_q[0], ask};

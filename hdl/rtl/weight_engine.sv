@@ -10,6 +10,7 @@ module weight_engine import cnna_pkg::*; #(
 ) (
   input  wire logic                   clk_i,
   input  wire logic                   rst_i,
+  input  wire logic                   halt_i,  // no new bursts; the data of those under way are swallowed
   input  wire logic [AddrW-1:0]       base_i,
   input  wire logic [31:0]            size_i,
   // command whose tokens are there
@@ -72,7 +73,7 @@ module weight_engine import cnna_pkg::*; #(
     logic high;
     assign high = 8'(p) < cmd_i[WEIGHT_SPLIT +: WEIGHT_SPLIT_W];
     weight_port #(.W(W), .AddrW(AddrW), .Outstanding(Outstanding)) i_port (
-      .clk_i, .rst_i, .base_i, .size_i,
+      .clk_i, .rst_i, .halt_i, .base_i, .size_i,
       .cmd_valid_i(accept),
       .cmd_ready_o(ready[p]),
       .cmd_addr_i (cmd_i[WEIGHT_DDR +: WEIGHT_DDR_W] + (p[0] ? stride : '0) + (p[1] ? stride << 1 : '0)),

@@ -10,6 +10,7 @@ module weight_port import cnna_pkg::*; #(
 ) (
   input  wire logic             clk_i,
   input  wire logic             rst_i,
+  input  wire logic             halt_i,  // no new bursts; the data of those under way are swallowed
   input  wire logic [AddrW-1:0] base_i,
   input  wire logic [31:0]      size_i,
   // this port's part of a command
@@ -50,7 +51,7 @@ module weight_port import cnna_pkg::*; #(
   assign cmd_ready_o = burst_ready & rx_ready;
   assign accept      = cmd_valid_i & cmd_ready_o;
   axi_burst #(.BeatBytes(BeatBytes), .AddrW(AddrW), .Outstanding(Outstanding), .Segments(1'b0)) i_burst (
-    .clk_i, .rst_i, .base_i, .size_i,
+    .clk_i, .rst_i, .halt_i, .base_i, .size_i,
     .desc_valid_i(accept), .desc_ready_o(burst_ready),
     .desc_addr_i(cmd_addr_i), .desc_beats_i(cmd_beats_i), .desc_segs_i(16'd1), .desc_stride_i(32'd0),
     .valid_o(arvalid_o), .ready_i(arready_i), .addr_o(araddr_o), .len_o(arlen_o),
@@ -84,8 +85,8 @@ module weight_port import cnna_pkg::*; #(
 
   logic take, empty, kernel, word_out;
   assign empty    = rx_valid & rx.none;
-  assign rready_o = rx_valid & ~empty;
-  assign take     = rvalid_i & rready_o;
+  assign rready_o = (rx_valid & ~empty) | halt_i;
+  assign take     = rvalid_i & rx_valid & ~empty;
   assign rx_pop   = empty | (take & (left == 32'd1));
   assign kernel   = rx.kind == WEIGHT_KIND_KERNEL;
   assign word_out = take & (rx.kind != WEIGHT_KIND_BIAS) & ~(kernel & (gear_q == '0));

@@ -123,7 +123,7 @@ pub enum Family {
 pub struct Platform {
     /// Xilinx part name.
     pub part: String,
-    /// Vivado board part, or empty.
+    /// Vivado board part, or empty; several, separated by blanks, where a board's files go by several names.
     pub board_part: String,
     /// Chip family.
     pub family: Family,
@@ -155,8 +155,9 @@ pub struct Board {
     pub platform: Platform,
 }
 
-const BUILT_IN: [(&str, &str); 5] = [
+const BUILT_IN: [(&str, &str); 6] = [
     ("ultra96", include_str!("../../boards/ultra96.toml")),
+    ("ultra96v2", include_str!("../../boards/ultra96v2.toml")),
     ("pynq-z2", include_str!("../../boards/pynq-z2.toml")),
     ("zedboard", include_str!("../../boards/zedboard.toml")),
     ("zcu104", include_str!("../../boards/zcu104.toml")),

@@ -43,6 +43,8 @@ fn registers(mut top: TopBuilder, a: &Accelerator) -> TopBuilder {
     top = top.block(
         block
             .connect("reset", "soft_rst")
+            .connect("halt", "halt")
+            .connect("stopping", "stopping")
             .connect("started", "start")
             .connect("clear", "clear_counters")
             .connect("run", "run")
@@ -120,6 +122,7 @@ fn errors(top: TopBuilder, a: &Accelerator) -> TopBuilder {
         .block(
             BlockInstance::new("cnna_status", "i_status", Status::default())
                 .connect("run", "run")
+                .connect("stopping", "stopping")
                 .connect("flights", "flights")
                 .connect("rvalid", "m_axi_act_rvalid")
                 .connect("rready", "act_rready")
@@ -150,6 +153,7 @@ fn fetch(top: TopBuilder, a: &Accelerator) -> TopBuilder {
         .param("Outstanding", depth::FETCH_BURSTS)
         .param("Segments", "1'b0")
         .clock_reset("aclk", "rst")
+        .input("halt_i", 1, "halt")
         .input("base_i", ADDRESS_BITS, "base")
         .input("size_i", 32, "size")
         .input("desc_valid_i", 1, "start")
@@ -178,6 +182,7 @@ fn fetch(top: TopBuilder, a: &Accelerator) -> TopBuilder {
         other => other,
     };
     let mut block = BlockInstance::new("cnna_fetch", "i_fetch", Fetch::new(a))
+        .connect("halt", "halt")
         .connect("rvalid", "m_axi_cmd_rvalid")
         .connect("rlast", "m_axi_cmd_rlast")
         .connect("rready", "m_axi_cmd_rready")

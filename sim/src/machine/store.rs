@@ -104,6 +104,28 @@ impl Store {
         }
         signals
     }
+    /// Halted: beats of bursts under way have not gone out.
+    pub(super) fn owes_beats(&self) -> bool {
+        !self.lens.is_empty()
+    }
+    /// The clock edge of a cycle of a halted machine.
+    pub(super) fn step_halted(&mut self, moved: u64, request: &Request) {
+        if moved & channel::W != 0 {
+            self.beat_of_burst();
+        }
+        let issued = moved & channel::AW != 0;
+        if issued {
+            self.lens.push_back(request.awbeats);
+        }
+        self.burst.step_halted(issued, moved & channel::B != 0);
+    }
+    fn beat_of_burst(&mut self) {
+        self.in_burst += 1;
+        if Some(&self.in_burst) == self.lens.front() {
+            self.in_burst = 0;
+            self.lens.pop_front();
+        }
+    }
     /// The clock edge: `moved` are the handshakes on the port, `request` what was offered.
     pub(super) fn step(
         &mut self,
@@ -127,11 +149,7 @@ impl Store {
         let mut sent = false;
         if beat_out {
             sent = self.beats.pop_front() == Some(true);
-            self.in_burst += 1;
-            if Some(&self.in_burst) == self.lens.front() {
-                self.in_burst = 0;
-                self.lens.pop_front();
-            }
+            self.beat_of_burst();
             if in_data {
                 self.room += 1;
             }

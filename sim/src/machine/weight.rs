@@ -55,6 +55,10 @@ impl Weight {
     pub(super) fn in_flight(&self) -> bool {
         self.ports.iter().any(|p| p.burst.in_flight())
     }
+    /// The address side of each port.
+    pub(super) fn bursts(&mut self) -> impl Iterator<Item = &mut Burst> {
+        self.ports.iter_mut().map(|p| &mut p.burst)
+    }
     pub(super) fn error(&self) -> bool {
         self.ports.iter().any(|p| p.burst.error())
     }
