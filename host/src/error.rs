@@ -23,6 +23,20 @@ impl std::fmt::Display for Registers {
 /// An error of the runtime.
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
+    /// A program whose host steps this runtime cannot compute.
+    #[error("the program leaves {} to the host, which this runtime does not compute: run it with `cnna run`, or change the network so that the machine runs all of it", .steps.join(", "))]
+    HostSteps {
+        /// Each step's node and operator.
+        steps: Vec<String>,
+    },
+    /// A host step that failed.
+    #[error("host step {step}: {message}")]
+    HostStep {
+        /// The node's name.
+        step: String,
+        /// What is wrong.
+        message: String,
+    },
     /// Files that do not belong to the program's inputs or outputs.
     #[error("{message}")]
     Ports {

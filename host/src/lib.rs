@@ -26,7 +26,7 @@ pub mod udmabuf;
 pub mod uio;
 
 pub use device::Device;
-pub use driver::{Driver, Loaded, Options};
+pub use driver::{Driver, HostSteps, Loaded, Options};
 pub use error::{HostError, Registers};
 pub use pace::Pace;
 pub use report::RunReport;

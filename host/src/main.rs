@@ -154,6 +154,7 @@ fn run(r: &Run) -> Result<(), HostError> {
         timeout: Duration::from_secs(r.timeout),
         stop: Some(&stop),
         watch: None,
+        host: None,
     };
     let mut loaded = Driver::new(&mut *device, options)?.load(&program)?;
     let mut results = AllResults::create(&results, &program.meta, images.count(), r.raw)?;

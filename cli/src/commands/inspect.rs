@@ -130,6 +130,13 @@ fn text(r: &Report<'_>) -> String {
             l.macs
         );
     }
+    for h in &m.host {
+        let _ = writeln!(
+            s,
+            "on the host, after segment {}: {} ({}): {}",
+            h.after, h.name, h.operator, h.reason
+        );
+    }
     let _ = writeln!(s, "\n{:>12}  {:>12}  memory", "offset", "bytes");
     for region in &r.memory {
         let _ = writeln!(
