@@ -35,11 +35,11 @@ test: setup
 
 # Synthesises ultra96 and pynq-z2 with Yosys and fails when one exceeds its chip, the depth of logic or the estimate.
 fit: setup
-	$(CARGO) test --release -p cnna-hdl --test fit -- --nocapture
+	$(CARGO) test --release -p cnna-fit --test fit -- --nocapture
 
 # The estimate of LUT and FF against Yosys over machines of every shape: half an hour of CPU. MACHINES=T1 only some.
 bench-fit: setup
-	$(CARGO) bench -p cnna-hdl --bench fit -- $(MACHINES)
+	$(CARGO) bench -p cnna-fit --bench fit -- $(MACHINES)
 
 # VGG16 whole, 224 x 224: one image by reference, cycle simulator and RTL, then a batch without the RTL; minutes. Interrupted,
 # the RTL goes on from its last checkpoint when started again.

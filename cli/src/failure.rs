@@ -1,5 +1,7 @@
 //! An error as one line: each cause once, and a hint for the plainest causes.
 
+use cnna_flow::FlowError;
+use cnna_host::HostError;
 use std::io::ErrorKind;
 
 /// The chain of causes on one line, without those that the line before them tells already.
@@ -7,7 +9,8 @@ pub fn line(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain() {
         let cause = one_line(&cause.to_string());
-        if text.is_empty() {
+        // What a cause tells again, the path above all, is told once.
+        if text.is_empty() || cause.contains(&text) {
             text = cause;
         } else if !text.contains(&cause) {
             text = format!("{text}: {cause}");
@@ -25,7 +28,34 @@ pub fn line(error: &anyhow::Error) -> String {
         Some(ErrorKind::StorageFull) => "; hint: free some space",
         _ => "",
     };
-    text + hint
+    shortened(&text) + hint
+}
+
+/// True when the only thing wrong is that the reader of standard output has gone.
+pub fn is_nobody_reads(error: &anyhow::Error) -> bool {
+    let nobody = |c: &(dyn std::error::Error + 'static)| {
+        let host = match c.downcast_ref::<FlowError>() {
+            Some(FlowError::Host(e)) => Some(e),
+            _ => c.downcast_ref::<HostError>(),
+        };
+        matches!(host, Some(HostError::NobodyReads))
+    };
+    error.chain().any(nobody)
+}
+
+/// Most characters of a message: names and values come from files, and may have any length.
+const MOST: usize = 1000;
+
+/// A long text without its middle.
+fn shortened(text: &str) -> String {
+    let count = text.chars().count();
+    if count <= MOST {
+        return text.into();
+    }
+    let half = MOST / 2;
+    let head: String = text.chars().take(half).collect();
+    let tail: String = text.chars().skip(count - half).collect();
+    format!("{head} [... {} characters ...] {tail}", count - 2 * half)
 }
 
 /// Parsers draw their messages over several lines.
@@ -48,6 +78,29 @@ mod tests {
         assert_eq!(text.matches("No such file").count(), 1, "{text}");
         assert!(text.starts_with("the board: nowhere.toml: "), "{text}");
         assert!(text.ends_with("hint: check the path"), "{text}");
+    }
+
+    #[test]
+    fn a_path_that_context_and_cause_tell_is_told_once() {
+        let cause = anyhow::anyhow!("m.onnx: No such file or directory");
+        assert_eq!(
+            line(&cause.context("m.onnx")),
+            "m.onnx: No such file or directory"
+        );
+    }
+
+    #[test]
+    fn a_message_of_any_length_becomes_one_that_can_be_read() {
+        let long = format!("begin {} end", "x".repeat(200_000));
+        let text = line(&anyhow::anyhow!(long));
+        assert!(
+            text.starts_with("begin x") && text.ends_with("x end"),
+            "{text}"
+        );
+        assert!(
+            text.len() < 1100 && text.contains("[... 199010 characters ...]"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -6,8 +6,8 @@
 
 use crate::stream::Entry;
 use cnna_machine::Board;
-use cnna_machine::isa::{Body, COMMAND_BYTES, Compute, Queue, Weight, mode, store_kind};
-use cnna_machine::timing::{DRAIN_TO_WRITE, MIN_PASS, RELEASE, SLICES, STEP_TO_DRAIN};
+use cnna_machine::isa::{Body, COMMAND_BYTES, Compute, Queue, Weight, store_kind};
+use cnna_machine::timing;
 
 /// When a command's effects are there, in cycles.
 #[derive(Clone, Copy, Default)]
@@ -142,31 +142,15 @@ impl Clock<'_> {
         now
     }
 
-    /// The array's timing is known exactly: see `docs/architecture.md`.
     fn compute(&mut self, c: &Compute, ready: u64) -> Done {
         let queue = Queue::Compute as usize;
         let start = ready.max(self.ends[queue]);
-        let taps = c.kx_count as u64 * c.ky_count as u64;
-        let (lanes, tiles, channels) = (c.lanes as u64, c.tiles as u64, c.c_count as u64);
-        let (passes, steps, slices) = match c.mode {
-            mode::POOL => (tiles * channels, taps, SLICES),
-            mode::WINOGRAD => (tiles, taps * channels, lanes),
-            _ => (tiles, taps * channels, lanes * SLICES),
-        };
-        let last = if c.last == 1 {
-            let drain = slices.max(MIN_PASS);
-            let first_end = (start + steps).max(self.pace);
-            let last = first_end + (passes - 1) * steps.max(drain);
-            self.pace = last + drain;
-            last
-        } else {
-            start + passes * steps
-        };
+        let s = timing::schedule(c, self.board.accelerator.lanes, start, self.pace);
         self.starts[queue].push(start);
-        self.ends[queue] = last + 1;
+        (self.ends[queue], self.pace) = (s.last_step + 1, s.pace);
         Done {
-            operands: last + RELEASE + self.board.accelerator.lanes as u64,
-            results: last + STEP_TO_DRAIN + slices + DRAIN_TO_WRITE,
+            operands: s.released,
+            results: s.stored.unwrap_or(s.released),
         }
     }
 }

@@ -15,11 +15,13 @@ module mac #(
   logic signed [UW-1:0]    u_q;
   logic signed [VW-1:0]    v_q;
   logic signed [UW+VW-1:0] p_q;
+  logic signed [47:0]      product;
+  assign product = {{(48-UW-VW){p_q[UW+VW-1]}}, p_q};
   always_ff @(posedge clk_i) begin
     u_q   <= u_i;
     v_q   <= v_i;
     p_q   <= u_q * v_q;
-    acc_o <= (clear_i ? 48'sd0 : acc_o) + 48'(p_q);
+    acc_o <= (clear_i ? 48'sd0 : acc_o) + product;
   end
 endmodule
 `default_nettype wire

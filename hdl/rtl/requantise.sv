@@ -20,6 +20,8 @@ module requantise #(
   localparam logic signed [48:0] Wide = 49'sd131071;
 
   // 1: round, or clamp for the left shift.
+  logic signed [48:0] acc;
+  assign acc = {acc_i[47], acc_i};
   logic signed [48:0] rounded_q;
   logic signed [7:0]  shift_q;
   logic               relu_q, relu_qq;
@@ -28,14 +30,14 @@ module requantise #(
     shift_q <= shift_i;
     relu_q  <= relu_i;
     if (shift_i[7]) begin
-      rounded_q <= (49'(acc_i) > Wide) ? Wide : (49'(acc_i) < ~Wide) ? ~Wide : 49'(acc_i);
+      rounded_q <= (acc > Wide) ? Wide : (acc < ~Wide) ? ~Wide : acc;
     end else begin
-      rounded_q <= 49'(acc_i) + $signed({2'b0, half_i});
+      rounded_q <= acc + $signed({2'b0, half_i});
     end
   end
   // 2: shift.
   logic signed [48:0] shifted_q;
-  assign left = 8'(-shift_q);
+  assign left = -shift_q;
   always_ff @(posedge clk_i) begin
     relu_qq   <= relu_q;
     shifted_q <= shift_q[7] ? rounded_q <<< left[4:0] : rounded_q >>> shift_q[5:0];

@@ -24,6 +24,11 @@ module v_transform import cnna_pkg::*; #(
     return {p[W-1], p};
   endfunction
 
+  // Sign bits are written out: there are tools that lose some in a cast of a signed value.
+  function automatic logic signed [VW-1:0] wider(input logic [W:0] value);
+    return {value[W], value};
+  endfunction
+
   always_ff @(posedge clk_i) begin
     wino_q <= Winograd && (mode_i == MODE_WINOGRAD);
     for (int unsigned t = 0; t < T; t++) begin
@@ -46,12 +51,12 @@ module v_transform import cnna_pkg::*; #(
   always_ff @(posedge clk_i) begin
     for (int unsigned t = 0; t < T; t++) begin
       for (int unsigned i = 0; i < 4; i++) begin
-        for (int unsigned j = 0; j < 4; j++) v_o[((t*4+i)*4+j)*VW +: VW] <= VW'(mid_q[t][i][j]);
+        for (int unsigned j = 0; j < 4; j++) v_o[((t*4+i)*4+j)*VW +: VW] <= wider(mid_q[t][i][j]);
         if (wino_q) begin
-          v_o[((t*4+i)*4+0)*VW +: VW] <= VW'(mid_q[t][i][0]) - VW'(mid_q[t][i][2]);
-          v_o[((t*4+i)*4+1)*VW +: VW] <= VW'(mid_q[t][i][1]) + VW'(mid_q[t][i][2]);
-          v_o[((t*4+i)*4+2)*VW +: VW] <= VW'(mid_q[t][i][2]) - VW'(mid_q[t][i][1]);
-          v_o[((t*4+i)*4+3)*VW +: VW] <= VW'(mid_q[t][i][1]) - VW'(mid_q[t][i][3]);
+          v_o[((t*4+i)*4+0)*VW +: VW] <= wider(mid_q[t][i][0]) - wider(mid_q[t][i][2]);
+          v_o[((t*4+i)*4+1)*VW +: VW] <= wider(mid_q[t][i][1]) + wider(mid_q[t][i][2]);
+          v_o[((t*4+i)*4+2)*VW +: VW] <= wider(mid_q[t][i][2]) - wider(mid_q[t][i][1]);
+          v_o[((t*4+i)*4+3)*VW +: VW] <= wider(mid_q[t][i][1]) - wider(mid_q[t][i][3]);
         end
       end
     end

@@ -1,15 +1,10 @@
-//! How: RTL generation, board sources, and the verilated model.
+//! How: RTL generation and board sources. Beneath it, crates of their own: `emit` prints rust-hdl, `rtlsim` runs the RTL in
+//! Verilator, `fit` counts it in Yosys.
 
 pub mod boards;
-pub mod builder;
 pub mod control;
-pub mod dff;
-pub mod emit;
 pub mod error;
-pub mod levels;
 pub mod package;
 pub mod ports;
 pub mod sources;
-pub mod synth;
 pub mod top;
-pub mod verilated;

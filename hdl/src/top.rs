@@ -1,16 +1,16 @@
 //! `cnna_top`: ports, control blocks, engines, buffers, array and post-processing, wired for one configuration.
 //!
 //! Structure only: rust-hdl blocks of [`crate::control`] and SystemVerilog modules of `hdl/rtl`, put together by
-//! [`crate::builder`], which checks every name, width and driver before anything is emitted. Ports are those of [`crate::ports`].
+//! [`cnna_emit::builder`], which checks every name, width and driver before anything is emitted. Ports are those of [`crate::ports`].
 
 mod control;
 mod datapath;
 mod masters;
 mod sequencer;
 
-use crate::builder::{Net, Top, TopBuilder, WiringError};
-use crate::emit::{Emitter, Module};
 use crate::ports::{self, Direction};
+use cnna_emit::builder::{Net, Top, TopBuilder, WiringError};
+use cnna_emit::{Emitter, Module};
 use cnna_machine::config::{Accelerator, Board};
 use cnna_machine::isa::{self, COMMAND_BYTES, Field};
 

@@ -5,7 +5,8 @@ use crate::error::HostError;
 use crate::hang::HangDetector;
 use crate::pace::Pace;
 use crate::report::RunReport;
-use crate::tensor::Batch;
+use crate::tensor::Images;
+use cnna_machine::counters::{Counters, RECORD_BYTES};
 use cnna_machine::isa::{COMMAND_WORDS, Head, Queue};
 use cnna_machine::program::{Program, ProgramMeta, TensorInfo};
 use cnna_machine::regs::{self, DeviceError};
@@ -177,12 +178,12 @@ pub struct Loaded<'a, 'p> {
 impl Loaded<'_, '_> {
     /// Runs the program once, on one image or on as many as its other stream takes, and reports what the counters say.
     ///
-    /// `images` are [channel][row][column] words, one image behind the other. Errors: a number of images that no stream
-    /// takes, timeout (with the registers), the device's own error, interruption (device reset), the server is gone.
-    /// Panics on a part of an image; [`crate::tensor::read_input`] gives whole ones.
+    /// `images` are words, one image behind the other; an image is all inputs' [channel][row][column], one behind the other.
+    /// Errors: a number of images that no stream takes, timeout (with the registers), the device's own error, interruption
+    /// (device reset), the server is gone.
+    /// Panics on a part of an image; [`crate::tensor::read_inputs`] gives whole ones.
     pub fn run(&mut self, images: &[i16]) -> Result<RunReport, HostError> {
-        let input = &self.meta.input;
-        let image_len = input.layout.shape.len();
+        let image_len = self.meta.image_len();
         assert_eq!(images.len() % image_len, 0, "whole images");
         let count = images.len() / image_len;
         let stream = self.meta.stream(count).ok_or(HostError::NoStream {
@@ -193,10 +194,15 @@ impl Loaded<'_, '_> {
             return Err(HostError::Interrupted);
         }
         let device = &mut self.driver.device;
-        let mut bytes = vec![0; input.layout.bytes()];
-        for (n, image) in images.chunks_exact(image_len).enumerate() {
-            input.layout.pack(image, &mut bytes);
-            device.copy_in(self.meta.offset(input, n), &bytes)?;
+        for (n, mut image) in images.chunks_exact(image_len).enumerate() {
+            for port in &self.meta.inputs {
+                let layout = &port.tensor.layout;
+                let (words, rest) = image.split_at(layout.shape.len());
+                let mut bytes = vec![0; layout.bytes()];
+                layout.pack(words, &mut bytes);
+                device.copy_in(self.meta.offset(&port.tensor, n), &bytes)?;
+                image = rest;
+            }
         }
         device.write(regs::PROG_OFFSET, narrow(stream.commands_offset))?;
         device.write(regs::PROG_COUNT, narrow(stream.commands))?;
@@ -207,13 +213,9 @@ impl Loaded<'_, '_> {
         let device = &self.driver.device;
         let mut records = Vec::with_capacity(self.meta.layers.len());
         for layer in &self.meta.layers {
-            let mut bytes = [0; regs::RECORD_BYTES];
+            let mut bytes = [0; RECORD_BYTES];
             device.copy_out(layer.record, &mut bytes)?;
-            let mut words = bytes.chunks_exact(4);
-            records.push(std::array::from_fn(|_| {
-                let word = words.next().expect("four bytes a counter");
-                u32::from_le_bytes(word.try_into().expect("four bytes"))
-            }));
+            records.push(Counters::from_bytes(&bytes));
         }
         Ok(RunReport::new(
             &self.meta.layers,
@@ -224,9 +226,13 @@ impl Loaded<'_, '_> {
         ))
     }
 
-    /// The last run's result for its image number `image`, in the order of the output tensor's shape.
+    /// The last run's result for its image number `image`: all outputs' [channel][row][column], one behind the other.
     pub fn output(&self, image: usize) -> Result<Vec<i16>, HostError> {
-        self.tensor(self.meta.output(), image)
+        let mut words = Vec::with_capacity(self.meta.result_len());
+        for port in &self.meta.outputs {
+            words.extend(self.tensor(&port.tensor, image)?);
+        }
+        Ok(words)
     }
 
     /// Any tensor of the last run, [channel][row][column]. It is whole as long as no later layer reuses its memory.
@@ -237,25 +243,25 @@ impl Loaded<'_, '_> {
         Ok(info.layout.unpack(&bytes))
     }
 
-    /// Runs a whole batch, as many images at once as the program takes, the rest one by one. Returns the results, one
-    /// behind the other, and the counters' sums.
+    /// Runs all images, as many at once as the program takes, the rest one by one, and returns the counters' sums.
     ///
-    /// `progress` is told after each run how many images are done. Errors: those of [`Loaded::run`], at the first that fails.
+    /// `results` gets each image's words, in order. `progress` is told after each run how many images are done.
+    /// Errors: those of [`Loaded::run`], of `images` and of `results`, at the first that fails.
     pub fn run_batch(
         &mut self,
-        batch: &Batch,
+        images: &mut dyn Images,
+        results: &mut dyn FnMut(&[i16]) -> Result<(), HostError>,
         mut progress: impl FnMut(usize),
-    ) -> Result<(Vec<i16>, RunReport), HostError> {
+    ) -> Result<RunReport, HostError> {
         let mut total = RunReport::default();
-        let mut words = Vec::with_capacity(batch.len() * self.meta.output().layout.shape.len());
-        for run in self.meta.runs(batch.len()) {
-            total.add(&self.run(batch.range(&run))?);
+        for run in self.meta.runs(images.count()) {
+            total.add(&self.run(&images.next(run.len())?)?);
             for image in 0..run.len() {
-                words.extend(self.output(image)?);
+                results(&self.output(image)?)?;
             }
             progress(run.end);
         }
-        Ok((words, total))
+        Ok(total)
     }
 
     fn check_error(&mut self) -> Result<(), HostError> {

@@ -23,6 +23,12 @@ impl std::fmt::Display for Registers {
 /// An error of the runtime.
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
+    /// Files that do not belong to the program's inputs or outputs.
+    #[error("{message}")]
+    Ports {
+        /// What is wrong and what to write.
+        message: String,
+    },
     /// A file could not be read or written.
     #[error("{}: {source}", path.display())]
     Io {
@@ -30,6 +36,36 @@ pub enum HostError {
         path: PathBuf,
         /// The system's reason.
         source: std::io::Error,
+    },
+    /// A path that cannot be what it is wanted as.
+    #[error("{}: {message}", path.display())]
+    Place {
+        /// The path.
+        path: PathBuf,
+        /// What it is and what to do.
+        message: String,
+    },
+    /// A file whose bytes must all exist has no room.
+    #[error(
+        "no space: {need} are needed in {}, {free} are free: free some, or name another folder (TMPDIR for temporary files)",
+        folder.display()
+    )]
+    NoSpace {
+        /// The folder.
+        folder: PathBuf,
+        /// Wanted.
+        need: String,
+        /// There.
+        free: String,
+    },
+    /// Standard output was closed by its reader; nothing is left to say.
+    #[error("nobody reads the output any more")]
+    NobodyReads,
+    /// Somebody made a mapped file shorter.
+    #[error("{}: it was cut short while it was in use: serve it again, and leave it alone", path.display())]
+    CutShort {
+        /// The file.
+        path: PathBuf,
     },
     /// A program file that cannot be used.
     #[error(transparent)]
@@ -46,9 +82,15 @@ pub enum HostError {
         message: String,
     },
     /// A shared file without a server.
-    #[error("{}: no server answers: start one, for example `cnna serve --engine cycle --board ultra96 --path {}`", path.display(), path.display())]
+    #[error("no server answers at {}: start one there, for example `cnna serve --engine cycle --board ultra96 --path ...`", path.display())]
     NotServed {
         /// The shared file.
+        path: PathBuf,
+    },
+    /// Another server answers at the path.
+    #[error("{}: another server serves it: end that one, or name another path", path.display())]
+    Served {
+        /// The path.
         path: PathBuf,
     },
     /// Another process drives the device.
@@ -150,7 +192,7 @@ pub enum HostError {
         registers: Registers,
     },
     /// The user asked to stop.
-    #[error("interrupted; the device was reset")]
+    #[error("interrupted")]
     Interrupted,
     /// An input tensor or file that does not fit.
     #[error("{}: {message}", path.display())]
@@ -170,6 +212,14 @@ fn describe(error: Option<DeviceError>, code: u8) -> String {
 }
 
 impl HostError {
+    /// A path that cannot be what it is wanted as.
+    pub fn place(path: &Path, message: impl Into<String>) -> Self {
+        HostError::Place {
+            path: path.into(),
+            message: message.into(),
+        }
+    }
+
     /// For `map_err` on system calls about `path`.
     pub fn io(path: &Path) -> impl Fn(std::io::Error) -> HostError + '_ {
         move |source| HostError::Io {

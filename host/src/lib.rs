@@ -17,6 +17,7 @@ pub mod report;
 pub mod serve;
 pub mod shared;
 pub mod signals;
+pub mod temporary;
 pub mod tensor;
 pub mod uio;
 

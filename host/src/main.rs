@@ -2,9 +2,10 @@
 
 use clap::{Parser, Subcommand};
 use cnna_host::report::Summary;
-use cnna_host::{Driver, HostError, Options, device, files, signals, tensor};
+use cnna_host::tensor::{self, AllResults, Images, Inputs};
+use cnna_host::{Driver, HostError, Options, device, files, signals};
 use cnna_machine::program::Program;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -14,7 +15,10 @@ use std::time::Duration;
     version,
     after_help = "Examples:
   cnna-host info --device uio0
-  cnna-host run vgg.cnna --device uio0 --input images.npy -o scores.npy --json run.json"
+  cnna-host run vgg.cnna --device uio0 --input images.npy -o scores.npy --json run.json
+
+An output named `-` is standard output; devices and FIFOs are written to, files replaced when they are whole.
+Errors end with status 2, an interruption with 130 (SIGTERM: 143), a reader that goes away with 141 and no word."
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -40,13 +44,13 @@ struct Run {
     /// uio0, /dev/uio0, a UIO device's name, or the path of a file served by `cnna serve`.
     #[arg(long)]
     device: String,
-    /// Images: npy, (C, H, W) or (N, C, H, W), float32, int16 or int8.
-    #[arg(long)]
-    input: PathBuf,
-    /// Results: npy, (N, C, H, W) or (N, n), float32.
-    #[arg(short, long)]
-    output: PathBuf,
-    /// Write the integers (int16) instead of float32.
+    /// Images: npy of the model's shape, alone or as a batch, numbers of any type; with several inputs NAME=FILE for each.
+    #[arg(long, required = true)]
+    input: Vec<String>,
+    /// Results: npy, (N, the model's shape), float32; with several outputs NAME=FILE for each.
+    #[arg(short, long, required = true)]
+    output: Vec<String>,
+    /// Take int16 and int8 inputs as the format's words, and write words (int16) instead of float32.
     #[arg(long)]
     raw: bool,
     /// Write the counters to this file.
@@ -58,15 +62,21 @@ struct Run {
 }
 
 fn main() -> ExitCode {
-    let result = match Arguments::parse().command {
+    let arguments = match Arguments::try_parse() {
+        Ok(a) => a,
+        Err(e) => return signals::clap_status(e.print(), e.exit_code()),
+    };
+    signals::explain_bus_errors();
+    let result = match arguments.command {
         Command::Run(r) => run(&r),
         Command::Info { device } => info(&device),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        Err(HostError::NobodyReads) => ExitCode::from(signals::NOBODY_READS),
         Err(e) => {
-            eprintln!("error: {e}");
-            ExitCode::from(2)
+            files::note(&format!("error: {e}"));
+            ExitCode::from(signals::status().unwrap_or(2))
         }
     }
 }
@@ -74,37 +84,52 @@ fn main() -> ExitCode {
 fn info(name: &str) -> Result<(), HostError> {
     let mut device = device::open(name)?;
     let driver = Driver::new(&mut *device, Options::default())?;
-    println!(
+    let mut text = format!(
         "device {name}: configuration {:016x}, window of {} bytes at 0x{:x}",
         driver.config_hash(),
         driver.device().window_bytes(),
         driver.device().window_base()
     );
     for (register, value) in driver.device().registers().0 {
-        println!("  {register:<12} 0x{value:08x}  {value}");
+        text += &format!("\n  {register:<12} 0x{value:08x}  {value}");
     }
-    Ok(())
+    files::print(&text)
 }
 
 fn run(r: &Run) -> Result<(), HostError> {
+    let stop = signals::stop_flag()?;
     let bytes = files::map_program(&r.program)?;
     let program = Program::parse(&r.program, &bytes)?;
-    let batch = tensor::read_input(&r.input, &program.meta)?;
+    let inputs = tensor::port_files(&r.input, &program.meta.inputs, "input")?;
+    let results = tensor::port_files(&r.output, &program.meta.outputs, "output")?;
+    let outputs: Vec<&Path> = results
+        .iter()
+        .chain(&r.json)
+        .map(PathBuf::as_path)
+        .collect();
+    let mut read: Vec<&Path> = inputs.iter().map(PathBuf::as_path).collect();
+    read.extend([&r.program, Path::new(&r.device)]);
+    files::check_places(&read, &outputs)?;
+    let mut images = Inputs::open(&inputs, &program.meta, r.raw)?;
     let mut device = device::open(&r.device)?;
-    let stop = signals::stop_flag()?;
     let options = Options {
         timeout: Duration::from_secs(r.timeout),
         stop: Some(&stop),
         watch: None,
     };
     let mut loaded = Driver::new(&mut *device, options)?.load(&program)?;
-    let (words, report) = loaded.run_batch(&batch, |_| ())?;
-    tensor::write_output(&r.output, program.meta.output(), &words, r.raw)?;
+    let mut results = AllResults::create(&results, &program.meta, images.count(), r.raw)?;
+    let report = loaded.run_batch(&mut images, &mut |words| results.push(words), |_| ())?;
+    results.finish()?;
     let board = &program.meta.board;
     let summary = Summary::new(&program.meta.name, board, &r.device, &report);
     if let Some(json) = &r.json {
         files::write_json(json, &summary)?;
     }
-    println!("{}", summary.table(board.accelerator.dsps()));
-    Ok(())
+    let text = summary.table(board.accelerator.dsps());
+    if outputs.iter().any(|o| files::is_stdout(o)) {
+        files::note(&text);
+        return Ok(());
+    }
+    files::print(&text)
 }

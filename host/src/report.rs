@@ -1,36 +1,32 @@
 //! What a run cost, layer by layer, from the device's own counters.
 
 use cnna_machine::config::Board;
-use cnna_machine::program::LayerInfo;
-use cnna_machine::regs;
+use cnna_machine::counters::Counters;
+use cnna_machine::program::{LayerInfo, Mode};
 use serde::Serialize;
 use std::fmt::Write as _;
+use std::ops::Deref;
 
-/// Counters of one layer: differences between its mark's record and the one before. Cycles unless a line says otherwise.
+/// One layer: what was counted between the mark before and its own. It reads like its counters.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct LayerReport {
     /// The layer's name.
     pub name: String,
-    /// How it ran: "winograd", "direct", "vector", "pool".
-    pub mode: String,
-    /// From the mark before to this layer's.
-    pub cycles: u64,
+    /// How it ran.
+    pub mode: Mode,
     /// Multiply-accumulates (a number).
     pub macs: u64,
-    /// Results that saturation changed (a number).
-    pub saturated: u64,
-    /// The array took a step.
-    pub busy: u64,
-    /// Compute waited for activations.
-    pub wait_load: u64,
-    /// Compute waited for weights.
-    pub wait_weight: u64,
-    /// Compute waited for the store.
-    pub wait_store: u64,
-    /// Beats read on the activation port (a number).
-    pub read_beats: u64,
-    /// Beats written (a number).
-    pub write_beats: u64,
+    /// The device's counters.
+    #[serde(flatten)]
+    pub counters: Counters,
+}
+
+impl Deref for LayerReport {
+    type Target = Counters;
+
+    fn deref(&self) -> &Counters {
+        &self.counters
+    }
 }
 
 /// Counters of one or several runs of a program.
@@ -47,33 +43,24 @@ pub struct RunReport {
 }
 
 impl RunReport {
-    /// From the counters at the end and each layer's record (`regs::COUNTERS` order), for one run of `images` images.
+    /// From the counters at the end and each layer's record (as its mark wrote it), for one run of `images` images.
     pub fn new(
         layers: &[LayerInfo],
         images: u64,
-        records: &[[u32; regs::COUNTERS.len()]],
+        records: &[Counters],
         cycles: u32,
         saturated: u32,
     ) -> Self {
-        let mut before = [0; regs::COUNTERS.len()];
+        let mut before = Counters::default();
         let layers = layers
             .iter()
             .zip(records)
             .map(|(layer, now)| {
-                // Counters are modulo 2^32.
-                let d = |i: usize| u64::from(now[i].wrapping_sub(before[i]));
                 let report = LayerReport {
                     name: layer.name.clone(),
-                    mode: layer.mode.clone(),
+                    mode: layer.mode,
                     macs: layer.macs * images,
-                    cycles: d(0),
-                    saturated: d(1),
-                    busy: d(2),
-                    wait_load: d(3),
-                    wait_weight: d(4),
-                    wait_store: d(5),
-                    read_beats: d(6),
-                    write_beats: d(7),
+                    counters: now.since(&before),
                 };
                 before = *now;
                 report
@@ -97,15 +84,8 @@ impl RunReport {
         self.cycles += other.cycles;
         self.saturated += other.saturated;
         for (a, b) in self.layers.iter_mut().zip(&other.layers) {
-            a.cycles += b.cycles;
             a.macs += b.macs;
-            a.saturated += b.saturated;
-            a.busy += b.busy;
-            a.wait_load += b.wait_load;
-            a.wait_weight += b.wait_weight;
-            a.wait_store += b.wait_store;
-            a.read_beats += b.read_beats;
-            a.write_beats += b.write_beats;
+            a.counters += b.counters;
         }
     }
 }
@@ -207,15 +187,3 @@ impl<'a> Summary<'a> {
         s
     }
 }
-
-// The record's fields are named by position above.
-const _: () = {
-    assert!(regs::COUNTERS[0].offset == regs::CYCLES.offset);
-    assert!(regs::COUNTERS[1].offset == regs::SATURATED.offset);
-    assert!(regs::COUNTERS[2].offset == regs::BUSY.offset);
-    assert!(regs::COUNTERS[3].offset == regs::WAIT_LOAD.offset);
-    assert!(regs::COUNTERS[4].offset == regs::WAIT_WEIGHT.offset);
-    assert!(regs::COUNTERS[5].offset == regs::WAIT_STORE.offset);
-    assert!(regs::COUNTERS[6].offset == regs::READ_BEATS.offset);
-    assert!(regs::COUNTERS[7].offset == regs::WRITE_BEATS.offset);
-};

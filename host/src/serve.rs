@@ -1,11 +1,16 @@
 //! The server's side of a shared file: an engine (cycle simulator, verilated RTL) behaves like a mapped device.
 
 use crate::error::HostError;
+use crate::files;
 use crate::map::{Mapping, barrier};
 use crate::pace::Pace;
-use crate::shared::{ANSWER, CALL, ENDED, SERVING, STATE, SharedFile};
+use crate::shared::{ANSWER, CALL, ENDED, SERVING, STATE, SharedFile, lock_path, require_whole};
+use crate::temporary::{self, Temporary};
 use cnna_machine::engine::{Engine, EngineError};
 use cnna_machine::regs::{self, Access, Reg};
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,7 +31,7 @@ pub fn serve(
     Server::new(path, window_bytes, engine)?.run(stop)
 }
 
-/// Runs `host` against an engine that a thread of its own makes and serves, in a file in the temporary folder.
+/// Runs `host` against an engine that a thread of its own makes and serves, in a nameless file in the temporary folder.
 ///
 /// Errors: the engine's, if it failed, else the host's.
 pub fn with_served<T>(
@@ -34,18 +39,17 @@ pub fn with_served<T>(
     make: impl FnOnce() -> Result<Box<dyn Engine>, EngineError> + Send,
     host: impl FnOnce(&mut SharedFile) -> Result<T, HostError>,
 ) -> Result<T, HostError> {
-    let folder = tempfile::Builder::new()
-        .prefix("cnna-")
-        .tempdir()
-        .map_err(HostError::io(&std::env::temp_dir()))?;
-    let path = folder.path().join("device");
+    // A file without a name: whatever ends this process, nothing stays.
+    let folder = std::env::temp_dir();
+    let io = HostError::io(&folder);
+    let file = tempfile::tempfile_in(&folder).map_err(&io)?;
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let (ready, is_ready) = std::sync::mpsc::channel();
-        let (server_path, server_stop) = (&path, &stop);
+        let (served, server_stop, place) = (file.try_clone().map_err(&io)?, &stop, &folder);
         let server = scope.spawn(move || {
             let mut engine = make()?;
-            let server = Server::new(server_path, window_bytes, &mut *engine)?;
+            let server = Server::nameless(served, place, window_bytes, &mut *engine)?;
             // The host is gone already when nobody listens; then `stop` is set too.
             let _ = ready.send(());
             server.run(server_stop)
@@ -53,8 +57,10 @@ pub fn with_served<T>(
         // The host's panic must not leave the server, and with it the scope, running for ever.
         let stop_at_the_end = StopOnDrop(&stop);
         let result = match is_ready.recv() {
-            Ok(()) => SharedFile::open(&path).and_then(|mut device| host(&mut device)),
-            Err(_) => Err(HostError::NotServed { path: path.clone() }),
+            Ok(()) => SharedFile::of(file, &folder).and_then(|mut device| host(&mut device)),
+            Err(_) => Err(HostError::NotServed {
+                path: folder.clone(),
+            }),
         };
         drop(stop_at_the_end);
         match server.join() {
@@ -77,8 +83,10 @@ impl Drop for StopOnDrop<'_> {
 pub struct Server<'e> {
     engine: &'e mut dyn Engine,
     map: Mapping,
+    file: File,
     path: PathBuf,
-    inode: u64,
+    /// Where others find the file.
+    name: Option<Name>,
     /// Last values given to the engine, one a host-writable register.
     given: Vec<(Reg, u32)>,
     /// Cycles of the next slice.
@@ -88,10 +96,17 @@ pub struct Server<'e> {
     passed: u64,
 }
 
+/// A path that is ours as long as we hold the lock beside it.
+struct Name {
+    lock: PathBuf,
+    _locked: File,
+    inode: u64,
+}
+
 impl<'e> Server<'e> {
     /// Makes the file `path` with a window of `window_bytes` (rounded up to pages) and the engine's registers.
     ///
-    /// Errors: the file cannot be made, or something that is not a device file is there already.
+    /// Errors: the file cannot be made, something that is not a device file is there already, or another server is.
     pub fn new(
         path: &Path,
         window_bytes: usize,
@@ -99,17 +114,47 @@ impl<'e> Server<'e> {
     ) -> Result<Self, HostError> {
         refuse_foreign_file(path)?;
         let io = HostError::io(path);
-        let folder = match path.parent() {
-            Some(p) if !p.as_os_str().is_empty() => p,
-            _ => Path::new("."),
-        };
-        let file = tempfile::Builder::new()
-            .prefix(".cnna-")
-            .tempfile_in(folder)
-            .map_err(&io)?;
+        let lock = lock_path(path);
+        let locked = lock_name(path, &lock)?;
+        // From here on a signal, or an error, leaves neither file behind.
+        temporary::remember(&lock);
+        let made = (|| {
+            let folder = match path.parent() {
+                Some(p) if !p.as_os_str().is_empty() => p,
+                _ => Path::new("."),
+            };
+            let file = Temporary::new(folder).map_err(&io)?;
+            let handle = file.file().try_clone().map_err(&io)?;
+            let mut server = Server::nameless(handle, path, window_bytes, engine)?;
+            // Hosts exclude one another by a lock on the file itself.
+            flock(file.file(), FlockOperation::Unlock).map_err(|e| io(e.into()))?;
+            let inode = file.file().metadata().map_err(&io)?.ino();
+            file.persist(path).map_err(&io)?;
+            temporary::remember(path);
+            server.name = Some(Name {
+                lock: lock.clone(),
+                _locked: locked,
+                inode,
+            });
+            Ok(server)
+        })();
+        if made.is_err() {
+            temporary::forget(&lock);
+            let _ = std::fs::remove_file(&lock);
+        }
+        made
+    }
+
+    /// Serves a file that only this process knows; `path` names it in errors.
+    fn nameless(
+        file: File,
+        path: &Path,
+        window_bytes: usize,
+        engine: &'e mut dyn Engine,
+    ) -> Result<Self, HostError> {
         let bytes = regs::BLOCK_BYTES + window_bytes.max(1).next_multiple_of(4096);
-        file.as_file().set_len(bytes as u64).map_err(&io)?;
-        let map = Mapping::new(file.as_file(), path, 0, 0, bytes)?;
+        files::reserve(&file, path, bytes as u64)?;
+        let map = Mapping::new(&file, path, 0, 0, bytes)?;
         let given = regs::ALL
             .iter()
             .filter(|r| r.access == Access::Rw)
@@ -118,12 +163,12 @@ impl<'e> Server<'e> {
         for (r, value) in &given {
             map.write(r.offset, *value);
         }
-        let inode = file.as_file().metadata().map_err(&io)?.ino();
         let mut server = Server {
             engine,
             map,
+            file,
             path: path.into(),
-            inode,
+            name: None,
             given,
             slice: 1024,
             at_start: 0,
@@ -131,15 +176,19 @@ impl<'e> Server<'e> {
         };
         server.publish();
         server.map.write(STATE, SERVING);
-        // If this fails, `server` drops: the file of that name has another inode and stays.
-        file.persist(path).map_err(|e| io(e.error))?;
         Ok(server)
+    }
+
+    /// Fails when somebody has cut the file.
+    fn require_whole(&self) -> Result<(), HostError> {
+        require_whole(&self.file, &self.path, self.map.len())
     }
 
     /// Answers until `stop` becomes true. Errors: the engine failed; the host then finds the server gone.
     pub fn run(mut self, stop: &AtomicBool) -> Result<(), HostError> {
         let mut pace = Pace::new();
         while !stop.load(Ordering::SeqCst) {
+            self.require_whole()?;
             let call = self.map.read(CALL);
             barrier();
             let mut news = self.obey();
@@ -240,10 +289,41 @@ impl<'e> Server<'e> {
 
 impl Drop for Server<'_> {
     fn drop(&mut self) {
-        self.map.write(STATE, ENDED);
-        // Another server may have taken the name; its file stays.
-        if std::fs::metadata(&self.path).is_ok_and(|m| m.ino() == self.inode) {
+        if self.require_whole().is_ok() {
+            self.map.write(STATE, ENDED);
+        }
+        let Some(name) = &self.name else { return };
+        // Somebody may have put another file there; it stays.
+        if std::fs::metadata(&self.path).is_ok_and(|m| m.ino() == name.inode) {
             let _ = std::fs::remove_file(&self.path);
+        }
+        temporary::forget(&self.path);
+        // The lock goes last, while it is held: whoever waits for it finds it gone and makes another.
+        let _ = std::fs::remove_file(&name.lock);
+        temporary::forget(&name.lock);
+    }
+}
+
+/// Takes the lock of a server at `path`. Errors: another server holds it, or the folder cannot be written.
+fn lock_name(path: &Path, lock: &Path) -> Result<File, HostError> {
+    let io = HostError::io(path);
+    loop {
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(lock)
+            .map_err(&io)?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => return Err(HostError::Served { path: path.into() }),
+            Err(e) => return Err(io(e.into())),
+        }
+        // A server that ended meanwhile has removed what we locked.
+        let ours = file.metadata().map_err(&io)?.ino();
+        if std::fs::metadata(lock).is_ok_and(|m| m.ino() == ours) {
+            return Ok(file);
         }
     }
 }
@@ -260,9 +340,13 @@ fn refuse_foreign_file(path: &Path) -> Result<(), HostError> {
         Ok(m) => m,
     };
     if !meta.is_file() || meta.len() <= regs::BLOCK_BYTES as u64 {
+        // What somebody cut short while a server had it is told by the lock that the server left.
+        if meta.is_file() && lock_path(path).exists() {
+            return Ok(());
+        }
         return Err(foreign());
     }
-    let file = std::fs::File::options()
+    let file = File::options()
         .read(true)
         .write(true)
         .open(path)

@@ -17,6 +17,8 @@ use crate::error::HostError;
 use crate::map::{Mapping, barrier};
 use crate::pace::Pace;
 use cnna_machine::regs::{self, Reg};
+use rustix::fs::{FlockOperation, flock};
+use std::cell::Cell;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -45,7 +47,56 @@ pub struct SharedFile {
     map: Mapping,
     path: PathBuf,
     /// Keeps the lock that excludes a second host.
-    _file: File,
+    file: File,
+    /// The server's lock, where it is another process.
+    server: Option<ServerLock>,
+}
+
+/// The server keeps a lock beside its file, which only a living process can hold: a state in the file outlives a kill.
+struct ServerLock {
+    file: File,
+    looked: Cell<Instant>,
+}
+
+impl ServerLock {
+    /// Time between two looks.
+    const LOOK: Duration = Duration::from_millis(100);
+
+    /// `None` without a lock file: then there is no server, or there was none.
+    fn open(path: &Path) -> Option<Self> {
+        let lock = ServerLock {
+            file: File::open(lock_path(path)).ok()?,
+            looked: Cell::new(Instant::now()),
+        };
+        Some(lock)
+    }
+
+    /// The server still lives.
+    fn is_held(&self) -> bool {
+        // A look takes the lock for a moment: shared, so that several may look at once.
+        let free = flock(&self.file, FlockOperation::NonBlockingLockShared).is_ok();
+        if free {
+            // Closing the file would do it too.
+            let _ = flock(&self.file, FlockOperation::Unlock);
+        }
+        !free
+    }
+
+    /// The same, seldom enough to ask always.
+    fn seems_held(&self) -> bool {
+        if self.looked.get().elapsed() < Self::LOOK {
+            return true;
+        }
+        self.looked.set(Instant::now());
+        self.is_held()
+    }
+}
+
+/// Where the server of `path` keeps its lock.
+pub(crate) fn lock_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".cnna-lock");
+    name.into()
 }
 
 impl SharedFile {
@@ -76,10 +127,25 @@ impl SharedFile {
         let device = SharedFile {
             map,
             path: path.into(),
-            _file: file,
+            file,
+            server: ServerLock::open(path),
         };
         device.alive()?;
-        Ok(device)
+        match &device.server {
+            Some(lock) if lock.is_held() => Ok(device),
+            _ => Err(device.not_served()),
+        }
+    }
+
+    /// The host's side of a file that a server in this process serves; `path` names it in errors.
+    pub(crate) fn of(file: File, path: &Path) -> Result<Self, HostError> {
+        let len = file.metadata().map_err(HostError::io(path))?.len() as usize;
+        Ok(SharedFile {
+            map: Mapping::new(&file, path, 0, 0, len)?,
+            path: path.into(),
+            file,
+            server: None,
+        })
     }
 
     fn not_served(&self) -> HostError {
@@ -89,9 +155,17 @@ impl SharedFile {
     }
 }
 
+/// Fails when a mapped file has become shorter than its mapping: touching what is gone would end the process.
+pub(crate) fn require_whole(file: &File, path: &Path, len: usize) -> Result<(), HostError> {
+    let now = file.metadata().map_err(HostError::io(path))?.len();
+    if now < len as u64 {
+        return Err(HostError::CutShort { path: path.into() });
+    }
+    Ok(())
+}
+
 /// Excludes other hosts for as long as `file` is open.
 pub(crate) fn lock(file: &File, path: &Path) -> Result<(), HostError> {
-    use rustix::fs::{FlockOperation, flock};
     match flock(file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(()),
         Err(e) if e == rustix::io::Errno::WOULDBLOCK => Err(HostError::InUse { path: path.into() }),
@@ -148,8 +222,10 @@ impl Device for SharedFile {
     }
 
     fn alive(&self) -> Result<(), HostError> {
+        require_whole(&self.file, &self.path, self.map.len())?;
+        let lives = || self.server.as_ref().is_none_or(ServerLock::seems_held);
         match self.map.read(STATE) {
-            SERVING => Ok(()),
+            SERVING if lives() => Ok(()),
             _ => Err(self.not_served()),
         }
     }

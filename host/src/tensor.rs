@@ -1,16 +1,17 @@
-//! Images from npy files as words, and words as npy files. NCHW, one image or a batch.
+//! Images from npy files as words, and words as npy files: arrays of the shape and order that the model has, one or a batch.
 
 use crate::error::HostError;
-use crate::files::write_whole;
-use cnna_machine::layout::Shape;
+use crate::files::{Output, failed};
+use cnna_machine::layout::ArrayLayout;
 use cnna_machine::num::{Word, dequantise, quantise};
-use cnna_machine::program::{ProgramMeta, TensorInfo};
-use npyz::{DType, NpyFile, Order, TypeChar, WriterBuilder};
-use std::io::BufReader;
+use cnna_machine::program::{PortInfo, ProgramMeta};
+use npyz::{DType, NpyFile, NpyReader, Order, TypeChar, WriterBuilder};
+use std::fs::File;
+use std::io::{BufReader, Write};
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// A batch of images, each [channel][row][column] words.
+/// A batch of images, each all inputs' [channel][row][column] words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
     /// Words of one image.
@@ -38,101 +39,339 @@ impl Batch {
     }
 }
 
-/// Reads the program's input from an npy file of shape (C, H, W) or (N, C, H, W).
+/// Images one after the other, from wherever they come: a run needs only its own in memory.
+pub trait Images {
+    /// Images in all.
+    fn count(&self) -> usize;
+    /// Words of the next `n` images, one behind the other; never asked for more than there are.
+    ///
+    /// Errors: they cannot be read, or are no words of the program.
+    fn next(&mut self, n: usize) -> Result<Vec<i16>, HostError>;
+    /// Numbers so far that lay beyond their input's format and were clipped to it.
+    fn clipped(&self) -> u64 {
+        0
+    }
+}
+
+/// The images of an npy file of one input's shape, alone or with the batch before it, read as they are asked for.
 ///
-/// float32 is quantised with the input's fraction bits (round half to even, saturating); int16 and int8 are words already.
-/// Errors: not an npy file, cut short, another type or shape, NaN, or an integer outside the program's word.
-pub fn read_input(path: &Path, meta: &ProgramMeta) -> Result<Batch, HostError> {
-    let bad = |message: String| HostError::Tensor {
-        path: path.into(),
-        message,
-    };
-    let file = std::fs::File::open(path).map_err(HostError::io(path))?;
-    let file_bytes = file.metadata().map_err(HostError::io(path))?.len();
-    let npy = NpyFile::new(BufReader::with_capacity(1 << 20, file)).map_err(|e| {
-        bad(format!(
-            "not an npy file ({e}): write it with numpy.save or `cnna`"
-        ))
-    })?;
-    let dims = npy.shape().to_vec();
-    let shape = meta.input.layout.shape;
-    let count = images_of(&dims, shape).ok_or_else(|| {
-        bad(format!(
-            "shape {dims:?} does not fit: the program takes ({}, {}, {}) or a batch (N, {}, {}, {})",
-            shape.c, shape.h, shape.w, shape.c, shape.h, shape.w
-        ))
-    })?;
-    if npy.order() == Order::Fortran {
-        return Err(bad(
-            "it is in Fortran order: save numpy.ascontiguousarray(x)".into(),
-        ));
-    }
-    let kind = match npy.dtype() {
-        DType::Plain(t) => (t.type_char(), t.size_field()),
-        _ => (TypeChar::RawData, 0),
-    };
-    // The header alone decides how much memory is taken: believe it only as far as the file goes.
-    if count
-        .saturating_mul(shape.len() as u64)
-        .saturating_mul(kind.1)
-        > file_bytes
-    {
-        return Err(bad(format!(
-            "cut short: shape {dims:?} does not fit in {file_bytes} bytes, copy or write it again"
-        )));
-    }
-    let unreadable = |e: std::io::Error| bad(format!("unreadable: {e}"));
-    let word = meta.accelerator().word;
-    let words = match kind {
-        (TypeChar::Float, 4) => {
-            let values: Vec<f32> = npy.into_vec().map_err(unreadable)?;
-            quantise_all(&values, meta.input.frac, word).map_err(|i| {
-                bad(format!(
-                    "NaN at index {:?}: the input must be numbers",
-                    index_of(i, &dims)
-                ))
-            })?
+/// Floats and integers are numbers, quantised with the input's fraction bits (round half to even, saturating); with
+/// [`InputFile::raw`] int16 and int8 are words.
+pub struct InputFile {
+    path: PathBuf,
+    values: Values,
+    dims: Vec<u64>,
+    count: usize,
+    /// Where an array's elements lie in the tensor.
+    offsets: Vec<usize>,
+    /// Values read.
+    at: u64,
+    frac: i32,
+    word: Word,
+    raw: bool,
+    /// Numbers beyond the input's format.
+    clipped: u64,
+}
+
+type Reader<T> = NpyReader<T, BufReader<File>>;
+
+enum Values {
+    F64(Reader<f64>),
+    F32(Reader<f32>),
+    I64(Reader<i64>),
+    I32(Reader<i32>),
+    I16(Reader<i16>),
+    I8(Reader<i8>),
+    U8(Reader<u8>),
+    U16(Reader<u16>),
+    Bool(Reader<bool>),
+}
+
+/// The types of [`Values`], for people.
+const TYPES: &str = "float32, float64, int8, int16, int32, int64, uint8, uint16 or bool";
+
+impl InputFile {
+    /// Opens a file (or a FIFO) of one of a program's inputs.
+    ///
+    /// Errors: not an npy file, cut short, another type or shape.
+    pub fn open(path: &Path, port: &PortInfo, word: Word) -> Result<Self, HostError> {
+        let bad = |message: String| tensor_error(path, message);
+        let file = File::open(path).map_err(HostError::io(path))?;
+        let about = file.metadata().map_err(HostError::io(path))?;
+        if about.is_dir() {
+            return Err(HostError::place(path, "a folder: name an npy file"));
         }
-        (TypeChar::Int, 2) => {
-            let values: Vec<i16> = npy.into_vec().map_err(unreadable)?;
-            if let Some(i) = values.iter().position(|&v| word.saturate(v.into()) != v) {
-                return Err(bad(format!(
-                    "{} at index {:?} is outside the program's {}-bit words",
-                    values[i],
-                    index_of(i, &dims),
-                    word.bits()
-                )));
-            }
-            values
+        let npy = NpyFile::new(BufReader::with_capacity(1 << 20, file)).map_err(|e| {
+            bad(format!(
+                "not an npy file ({e}): write it with numpy.save or `cnna`"
+            ))
+        })?;
+        let dims = npy.shape().to_vec();
+        let count = images_of(&dims, &port.array).ok_or_else(|| {
+            let one = port.array.dims.iter().map(usize::to_string);
+            let one = one.collect::<Vec<_>>().join(", ");
+            bad(format!(
+                "shape {dims:?} does not fit: input `{}` takes ({one}) or a batch (N, {one})",
+                port.name
+            ))
+        })?;
+        if npy.order() == Order::Fortran && dims.iter().filter(|d| **d != 1).count() > 1 {
+            return Err(bad(
+                "it is in Fortran order: save numpy.ascontiguousarray(x)".into(),
+            ));
         }
-        (TypeChar::Int, 1) => {
-            let values: Vec<i8> = npy.into_vec().map_err(unreadable)?;
-            values.into_iter().map(i16::from).collect()
-        }
-        _ => {
+        let kind = match npy.dtype() {
+            DType::Plain(t) => (t.type_char(), t.size_field()),
+            _ => (TypeChar::RawData, 0),
+        };
+        // A file tells at once that it is too short; a FIFO when it ends.
+        let bytes = count
+            .saturating_mul(port.array.len() as u64)
+            .saturating_mul(kind.1);
+        if about.is_file() && bytes > about.len() {
             return Err(bad(format!(
-                "its type is {}: use float32, int16 or int8, for example x.astype(numpy.float32)",
-                npy.dtype().descr()
+                "cut short: shape {dims:?} does not fit in {} bytes, copy or write it again",
+                about.len()
             )));
         }
-    };
+        let descr = npy.dtype().descr();
+        let values = match kind {
+            (TypeChar::Float, 8) => npy.data().map(Values::F64),
+            (TypeChar::Float, 4) => npy.data().map(Values::F32),
+            (TypeChar::Int, 8) => npy.data().map(Values::I64),
+            (TypeChar::Int, 4) => npy.data().map(Values::I32),
+            (TypeChar::Int, 2) => npy.data().map(Values::I16),
+            (TypeChar::Int, 1) => npy.data().map(Values::I8),
+            (TypeChar::Uint, 2) => npy.data().map(Values::U16),
+            (TypeChar::Uint, 1) => npy.data().map(Values::U8),
+            (TypeChar::Bool, _) => npy.data().map(Values::Bool),
+            _ => {
+                return Err(bad(format!(
+                    "its type is {descr}: use {TYPES}, for example x.astype(numpy.float32)"
+                )));
+            }
+        };
+        Ok(InputFile {
+            path: path.into(),
+            values: values.map_err(|e| bad(format!("unreadable: {e}")))?,
+            dims,
+            count: usize::try_from(count).unwrap_or(usize::MAX),
+            offsets: port.array.offsets().collect(),
+            at: 0,
+            frac: port.tensor.frac,
+            word,
+            raw: false,
+            clipped: 0,
+        })
+    }
+
+    /// Only the first `images`.
+    pub fn first(mut self, images: usize) -> Self {
+        self.count = self.count.min(images);
+        self
+    }
+
+    /// int16 and int8 are words of the input's format; other types stay numbers.
+    pub fn raw(mut self, raw: bool) -> Self {
+        self.raw = raw && matches!(self.values, Values::I16(_) | Values::I8(_));
+        self
+    }
+
+    /// An error at the value read last.
+    fn bad(&self, what: &str) -> HostError {
+        let index = index_of(self.at - 1, &self.dims);
+        tensor_error(&self.path, what.replace("{index}", &format!("{index:?}")))
+    }
+
+    /// The next value; `Err` when there is none.
+    fn next_number(&mut self) -> Result<f64, HostError> {
+        self.at += 1;
+        fn one<T: npyz::Deserialize>(values: &mut Reader<T>) -> Option<std::io::Result<T>> {
+            values.next()
+        }
+        let next = match &mut self.values {
+            Values::F64(v) => one(v),
+            Values::F32(v) => one(v).map(|v| v.map(f64::from)),
+            // Beyond 2^53 a number is beyond every format anyway.
+            Values::I64(v) => one(v).map(|v| v.map(|v| v as f64)),
+            Values::I32(v) => one(v).map(|v| v.map(f64::from)),
+            Values::I16(v) => one(v).map(|v| v.map(f64::from)),
+            Values::I8(v) => one(v).map(|v| v.map(f64::from)),
+            Values::U8(v) => one(v).map(|v| v.map(f64::from)),
+            Values::U16(v) => one(v).map(|v| v.map(f64::from)),
+            Values::Bool(v) => one(v).map(|v| v.map(|v| f64::from(u8::from(v)))),
+        };
+        let ended = || tensor_error(&self.path, "cut short: write it again".into());
+        let unreadable = |e| tensor_error(&self.path, format!("unreadable: {e}"));
+        next.ok_or_else(ended)?.map_err(unreadable)
+    }
+
+    fn next_word(&mut self) -> Result<i16, HostError> {
+        let v = self.next_number()?;
+        if !v.is_finite() {
+            return Err(self.bad(&format!(
+                "{v} at index {{index}}: the input must be finite numbers"
+            )));
+        }
+        let frac = if self.raw { 0 } else { self.frac };
+        let word = quantise(v, frac, self.word).expect("a finite number");
+        // What rounds to the last word and lies within half a step of it is not clipped.
+        let exact = v * 2f64.powi(frac);
+        let clipped = (exact - f64::from(word)).abs() > 0.5;
+        if self.raw && clipped {
+            return Err(self.bad(&format!(
+                "{v} at index {{index}} is outside the program's {}-bit words",
+                self.word.bits()
+            )));
+        }
+        self.clipped += u64::from(clipped);
+        Ok(word)
+    }
+}
+
+impl Images for InputFile {
+    fn count(&self) -> usize {
+        self.count
+    }
+    fn next(&mut self, n: usize) -> Result<Vec<i16>, HostError> {
+        let len = self.offsets.len();
+        let mut words = vec![0; n * len];
+        for image in words.chunks_exact_mut(len) {
+            for i in 0..len {
+                image[self.offsets[i]] = self.next_word()?;
+            }
+        }
+        Ok(words)
+    }
+    fn clipped(&self) -> u64 {
+        self.clipped
+    }
+}
+
+/// Several inputs' images side by side.
+pub struct Inputs {
+    files: Vec<InputFile>,
+}
+
+impl Inputs {
+    /// Opens a file for each of a program's inputs, in its order. `raw`: int16 and int8 are words.
+    ///
+    /// Errors: those of [`InputFile::open`], batches of different sizes.
+    pub fn open(paths: &[PathBuf], meta: &ProgramMeta, raw: bool) -> Result<Self, HostError> {
+        assert_eq!(paths.len(), meta.inputs.len(), "a file an input");
+        let word = meta.accelerator().word;
+        let files = paths
+            .iter()
+            .zip(&meta.inputs)
+            .map(|(path, port)| Ok(InputFile::open(path, port, word)?.raw(raw)))
+            .collect::<Result<Vec<_>, HostError>>()?;
+        let first = files.first().map_or(0, |f| f.count);
+        if let Some(other) = files.iter().find(|f| f.count != first) {
+            return Err(tensor_error(
+                &other.path,
+                format!(
+                    "it has {} images, {} has {first}",
+                    other.count,
+                    files[0].path.display()
+                ),
+            ));
+        }
+        Ok(Inputs { files })
+    }
+
+    /// Only the first `images`.
+    pub fn first(mut self, images: usize) -> Self {
+        self.files = self.files.into_iter().map(|f| f.first(images)).collect();
+        self
+    }
+}
+
+impl Images for Inputs {
+    fn count(&self) -> usize {
+        self.files.first().map_or(0, |f| f.count)
+    }
+    fn next(&mut self, n: usize) -> Result<Vec<i16>, HostError> {
+        if let [one] = &mut self.files[..] {
+            return one.next(n);
+        }
+        let parts = self
+            .files
+            .iter_mut()
+            .map(|f| f.next(n))
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut words = Vec::new();
+        for image in 0..n {
+            for (part, f) in parts.iter().zip(&self.files) {
+                let len = f.offsets.len();
+                words.extend_from_slice(&part[image * len..][..len]);
+            }
+        }
+        Ok(words)
+    }
+    fn clipped(&self) -> u64 {
+        self.files.iter().map(|f| f.clipped).sum()
+    }
+}
+
+/// A batch in memory, from its first image on.
+pub struct InMemory<'a> {
+    batch: &'a Batch,
+    at: usize,
+}
+
+impl<'a> InMemory<'a> {
+    /// All of `batch`.
+    pub fn new(batch: &'a Batch) -> Self {
+        InMemory { batch, at: 0 }
+    }
+}
+
+impl Images for InMemory<'_> {
+    fn count(&self) -> usize {
+        self.batch.len()
+    }
+    fn next(&mut self, n: usize) -> Result<Vec<i16>, HostError> {
+        let range = self.at..self.at + n;
+        self.at = range.end;
+        Ok(self.batch.range(&range).to_vec())
+    }
+}
+
+fn tensor_error(path: &Path, message: String) -> HostError {
+    HostError::Tensor {
+        path: path.into(),
+        message,
+    }
+}
+
+/// Reads all images of a program's inputs, see [`Inputs::open`].
+pub fn read_inputs(paths: &[PathBuf], meta: &ProgramMeta) -> Result<Batch, HostError> {
+    let mut input = Inputs::open(paths, meta, false)?;
+    let count = input.count();
     Ok(Batch {
-        image_len: shape.len(),
-        words,
+        image_len: meta.image_len(),
+        words: input.next(count)?,
     })
 }
 
-fn images_of(dims: &[u64], shape: Shape) -> Option<u64> {
-    let (count, image) = match dims {
-        [c, h, w] => (1, [*c, *h, *w]),
-        [n, c, h, w] if *n > 0 => (*n, [*c, *h, *w]),
-        _ => return None,
+fn images_of(dims: &[u64], array: &ArrayLayout) -> Option<u64> {
+    let one = |dims: &[u64]| {
+        dims.iter().eq(array
+            .dims
+            .iter()
+            .map(|&d| d as u64)
+            .collect::<Vec<_>>()
+            .iter())
     };
-    (image == [shape.c as u64, shape.h as u64, shape.w as u64]).then_some(count)
+    match dims {
+        all if one(all) => Some(1),
+        [n, rest @ ..] if *n > 0 && one(rest) => Some(*n),
+        _ => None,
+    }
 }
 
-fn index_of(flat: usize, dims: &[u64]) -> Vec<u64> {
-    let mut rest = flat as u64;
+fn index_of(flat: u64, dims: &[u64]) -> Vec<u64> {
+    let mut rest = flat;
     let mut index: Vec<u64> = dims
         .iter()
         .rev()
@@ -146,51 +385,158 @@ fn index_of(flat: usize, dims: &[u64]) -> Vec<u64> {
     index
 }
 
-/// Real numbers to words with `frac` fraction bits. Errors: the position of the first NaN.
-pub fn quantise_all(values: &[f32], frac: i32, word: Word) -> Result<Vec<i16>, usize> {
-    values
-        .iter()
-        .enumerate()
-        .map(|(i, &v)| quantise(v.into(), frac, word).ok_or(i))
-        .collect()
-}
-
-/// Writes results, `count` tensors of `info` one behind the other, as float32 or, if `raw`, int16.
+/// The results of one output as an npy file, float32 or, if `raw`, int16, written as they come.
 ///
-/// Shape (N, C, H, W), or (N, n) for a flat tensor (one channel of one row). Errors: the file cannot be written; no half
-/// file stays.
-pub fn write_output(
-    path: &Path,
-    info: &TensorInfo,
-    words: &[i16],
+/// Shape (N, the output's array). Where it may go and what becomes of it when something fails: [`Output`].
+pub struct Results {
+    path: PathBuf,
+    output: Output,
+    /// Values that must still come.
+    missing: u64,
+    /// Where an array's elements lie in the tensor.
+    offsets: Vec<usize>,
+    frac: i32,
     raw: bool,
-) -> Result<(), HostError> {
-    let s = info.layout.shape;
-    let count = (words.len() / s.len().max(1)) as u64;
-    let dims = match (s.c, s.h) {
-        (1, 1) => vec![count, s.w as u64],
-        _ => vec![count, s.c as u64, s.h as u64, s.w as u64],
-    };
-    write_whole(path, |w| {
-        if raw {
-            write_npy(w, &dims, words.iter().copied())
-        } else {
-            let reals = words.iter().map(|&q| dequantise(q, info.frac) as f32);
-            write_npy(w, &dims, reals)
-        }
-    })
 }
 
-fn write_npy<T: npyz::AutoSerialize>(
-    w: &mut dyn std::io::Write,
-    dims: &[u64],
-    values: impl Iterator<Item = T>,
-) -> std::io::Result<()> {
-    let mut npy = npyz::WriteOptions::new()
+impl Results {
+    /// For `count` images' results of `port`. Errors: the file cannot be made or written.
+    pub fn create(
+        path: &Path,
+        port: &PortInfo,
+        count: usize,
+        raw: bool,
+    ) -> Result<Self, HostError> {
+        let mut output = Output::create(path)?;
+        let mut dims = vec![count as u64];
+        dims.extend(port.array.dims.iter().map(|&d| d as u64));
+        let header = match raw {
+            true => header::<i16>(&mut output, &dims),
+            false => header::<f32>(&mut output, &dims),
+        };
+        header.map_err(|e| failed(path, e))?;
+        Ok(Results {
+            path: path.into(),
+            output,
+            missing: dims.iter().product(),
+            offsets: port.array.offsets().collect(),
+            frac: port.tensor.frac,
+            raw,
+        })
+    }
+
+    /// Appends one image's words, [channel][row][column]. Errors: the disk is full, or nobody reads.
+    pub fn push(&mut self, words: &[i16]) -> Result<(), HostError> {
+        self.missing = self
+            .missing
+            .checked_sub(self.offsets.len() as u64)
+            .expect("as many results as were announced");
+        let mut bytes = Vec::with_capacity(self.offsets.len() * 4);
+        for &at in &self.offsets {
+            match self.raw {
+                true => bytes.extend(words[at].to_ne_bytes()),
+                false => bytes.extend((dequantise(words[at], self.frac) as f32).to_ne_bytes()),
+            }
+        }
+        self.output
+            .write_all(&bytes)
+            .map_err(|e| failed(&self.path, e))
+    }
+
+    /// All results have come. Errors: the file cannot be written.
+    pub fn finish(self) -> Result<(), HostError> {
+        assert_eq!(self.missing, 0, "as many results as were announced");
+        self.output.finish()
+    }
+}
+
+/// The file of each port, from what the user wrote: `FILE` where there is one port, else `NAME=FILE` for each.
+///
+/// Errors: a port without a file, a name that is no port's.
+pub fn port_files(
+    given: &[String],
+    ports: &[PortInfo],
+    what: &str,
+) -> Result<Vec<PathBuf>, HostError> {
+    let named = |g: &str, p: &PortInfo| {
+        let rest = g.strip_prefix(p.name.as_str())?;
+        Some(PathBuf::from(rest.strip_prefix('=')?))
+    };
+    if let ([port], [one]) = (ports, given) {
+        return Ok(vec![named(one, port).unwrap_or_else(|| one.into())]);
+    }
+    let names = ports.iter().map(|p| p.name.as_str());
+    let names = names.collect::<Vec<_>>().join(", ");
+    let bad = |message: String| HostError::Ports { message };
+    if let Some(unknown) = given
+        .iter()
+        .find(|g| ports.iter().all(|p| named(g, p).is_none()))
+    {
+        return Err(bad(format!(
+            "`{unknown}`: the program has {} {what}s ({names}): write {what} NAME=FILE for each",
+            ports.len()
+        )));
+    }
+    let each = ports.iter().map(|p| {
+        let mut files = given.iter().filter_map(|g| named(g, p));
+        match (files.next(), files.next()) {
+            (Some(file), None) => Ok(file),
+            (None, _) => Err(bad(format!(
+                "{what} `{}` has no file: write {}=FILE",
+                p.name, p.name
+            ))),
+            (Some(_), Some(_)) => Err(bad(format!("{what} `{}` has two files", p.name))),
+        }
+    });
+    each.collect()
+}
+
+/// One file for each of a program's outputs.
+pub struct AllResults {
+    each: Vec<(usize, Results)>,
+}
+
+impl AllResults {
+    /// For `count` images. Errors: a file cannot be made or written.
+    pub fn create(
+        paths: &[PathBuf],
+        meta: &ProgramMeta,
+        count: usize,
+        raw: bool,
+    ) -> Result<Self, HostError> {
+        assert_eq!(paths.len(), meta.outputs.len(), "a file an output");
+        let one = |(path, port): (&PathBuf, &PortInfo)| {
+            let len = port.tensor.layout.shape.len();
+            Ok((len, Results::create(path, port, count, raw)?))
+        };
+        let each = paths.iter().zip(&meta.outputs).map(one);
+        Ok(AllResults {
+            each: each.collect::<Result<_, HostError>>()?,
+        })
+    }
+
+    /// Appends one image's results: all outputs', one behind the other. Errors: see [`Results::push`].
+    pub fn push(&mut self, mut words: &[i16]) -> Result<(), HostError> {
+        for (len, results) in &mut self.each {
+            let (mine, rest) = words.split_at(*len);
+            results.push(mine)?;
+            words = rest;
+        }
+        Ok(())
+    }
+
+    /// All results have come. Errors: a file cannot be written.
+    pub fn finish(self) -> Result<(), HostError> {
+        self.each.into_iter().try_for_each(|(_, r)| r.finish())
+    }
+}
+
+/// The header of an npy file whose values follow, in this machine's order of bytes.
+fn header<T: npyz::AutoSerialize>(output: &mut Output, dims: &[u64]) -> std::io::Result<()> {
+    npyz::WriteOptions::<T>::new()
         .default_dtype()
         .shape(dims)
-        .writer(w)
-        .begin_nd()?;
-    npy.extend(values)?;
-    npy.finish()
+        .writer(output)
+        .write_header_only()
+        .map(drop)
 }

@@ -6,8 +6,10 @@
 use crate::error::MachineError;
 use crate::memory::MemoryModel;
 use crate::num::Word;
+use crate::{counters, isa, regs};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::fmt::Write as _;
 use std::path::Path;
 
 /// Words in one AXI beat, for every word width: a 16-bit machine has 128-bit data ports, an 8-bit machine 64-bit ones.
@@ -172,15 +174,21 @@ impl Board {
         let board: Board = table
             .try_into()
             .map_err(|e: toml::de::Error| bad(e.to_string()))?;
-        board.accelerator.validate()?;
-        board.memory.validate()?;
-        if !(1.0..=1000.0).contains(&board.clock_mhz) {
+        board.validate()?;
+        Ok(board)
+    }
+
+    /// Checks every range; derived sizes may then be trusted.
+    pub fn validate(&self) -> Result<(), MachineError> {
+        self.accelerator.validate()?;
+        self.memory.validate()?;
+        if !(1.0..=1000.0).contains(&self.clock_mhz) {
             return Err(MachineError::config(
                 "clock_mhz",
-                format!("{} is outside 1..=1000", board.clock_mhz),
+                format!("{} is outside 1..=1000", self.clock_mhz),
             ));
         }
-        Ok(board)
+        Ok(())
     }
 
     /// Refuses a configuration that the chip cannot hold.
@@ -242,7 +250,7 @@ fn override_key(table: &mut toml::Table, key: &str, value: &str) -> Result<(), M
     let Some(old) = target.and_then(|t| t.get_mut(name)) else {
         return Err(MachineError::config(
             key,
-            "no such key: see `cnna boards` for the keys of a board",
+            "no such key: `cnna boards ultra96` prints all keys",
         ));
     };
     let parsed = value
@@ -338,13 +346,32 @@ impl Accelerator {
         all.div_ceil(2)
     }
 
-    /// Identity of the machine: a program runs only where this is equal. Covers shape, registers and encoding.
+    /// Identity of the machine: a program runs only where this is equal. Covers shape, registers and encoding, by names,
+    /// positions, widths and values; what is written about them may change.
     pub fn hash(&self) -> u64 {
-        let mut h = Sha256::new();
-        h.update(toml::to_string(self).expect("plain fields always serialise"));
-        h.update(crate::isa::describe());
-        h.update(crate::regs::describe());
-        let digest = h.finalize();
+        self.hash_with(&isa::TABLES, regs::ALL)
+    }
+
+    fn hash_with(&self, commands: &[(&str, &[isa::Field])], registers: &[regs::Reg]) -> u64 {
+        let mut text = toml::to_string(self).expect("plain fields always serialise");
+        for (command, fields) in commands {
+            for f in *fields {
+                let place = (f.word, f.low, f.width, f.signed);
+                let _ = writeln!(text, "{command}.{} {place:?}", f.name);
+            }
+        }
+        for (field, values) in isa::VALUES {
+            let _ = writeln!(text, "{field} {values:?}");
+        }
+        let _ = writeln!(text, "tokens {:?}", isa::TOKEN_PATHS);
+        for r in registers {
+            let _ = writeln!(text, "{} {} {:?}", r.name, r.offset, r.access);
+        }
+        let version = (regs::ID_VALUE, regs::VERSION_VALUE);
+        let record = counters::REGISTERS.map(|r| r.offset);
+        let errors = regs::DeviceError::ALL.map(|e| (e, e as u8));
+        let _ = writeln!(text, "{version:?} {record:?} {errors:?}");
+        let digest = Sha256::digest(text);
         u64::from_le_bytes(digest[..8].try_into().expect("a digest has 32 bytes"))
     }
 }
@@ -422,5 +449,39 @@ mod tests {
         let h = |s: &[(String, String)]| Board::load("ultra96", s).unwrap().accelerator.hash();
         assert_ne!(h(&[]), h(&set("lanes", "10")));
         assert_eq!(h(&[]), h(&set("memory.latency", "1")));
+    }
+
+    #[test]
+    fn the_hash_covers_places_and_values_and_no_sentence() {
+        let a = Board::load("ultra96", &[]).unwrap().accelerator;
+        type Change = (fn(&mut isa::Field), fn(&mut regs::Reg));
+        let changed = |(field, register): Change| {
+            let mut fields = isa::Compute::FIELDS.to_vec();
+            field(&mut fields[3]);
+            let mut registers = regs::ALL.to_vec();
+            register(&mut registers[3]);
+            let mut commands = isa::TABLES;
+            commands[3].1 = &fields;
+            a.hash_with(&commands, &registers)
+        };
+        let same: [Change; 2] = [
+            (|_| {}, |_| {}),
+            (|f| f.doc = "a better sentence", |r| r.doc = "one more"),
+        ];
+        for change in same {
+            assert_eq!(changed(change), a.hash());
+        }
+        let others: [Change; 7] = [
+            (|f| f.word += 1, |_| {}),
+            (|f| f.low += 1, |_| {}),
+            (|f| f.width += 1, |_| {}),
+            (|f| f.signed = !f.signed, |_| {}),
+            (|f| f.name = "another", |_| {}),
+            (|_| {}, |r| r.offset += 4),
+            (|_| {}, |r| r.access = regs::Access::Rw),
+        ];
+        for (n, change) in others.into_iter().enumerate() {
+            assert_ne!(changed(change), a.hash(), "change {n}");
+        }
     }
 }

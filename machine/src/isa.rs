@@ -125,6 +125,18 @@ impl Field {
     }
 }
 
+/// Named values of a field: constants, and all of them in a list.
+macro_rules! values {
+    ($(#[$meta:meta])* mod $module:ident { $($(#[$doc:meta])* $name:ident = $value:literal)* }) => {
+        $(#[$meta])*
+        pub mod $module {
+            $($(#[$doc])* pub const $name: i32 = $value;)*
+            /// All of them, by name.
+            pub const ALL: &[(&str, i32)] = &[$((stringify!($name), $name)),*];
+        }
+    };
+}
+
 macro_rules! command {
     ($(#[$meta:meta])* $name:ident { $($field:ident = $word:literal, $low:literal, $width:literal, $signed:literal; $doc:literal)* }) => {
         $(#[$meta])*
@@ -189,14 +201,16 @@ command! {
     }
 }
 
-/// Kinds of weight commands.
-pub mod weight_kind {
-    /// Rows of 8 plain weights a lane, one beat each.
-    pub const PLAIN: i32 = 0;
-    /// Rows of one 3x3 kernel a lane: 9 words, packed without gaps.
-    pub const KERNEL: i32 = 1;
-    /// Biases of 64 bits, on port 0.
-    pub const BIAS: i32 = 2;
+values! {
+    /// Kinds of weight commands.
+    mod weight_kind {
+        /// Rows of 8 plain weights a lane, one beat each.
+        PLAIN = 0
+        /// Rows of one 3x3 kernel a lane: 9 words, packed without gaps.
+        KERNEL = 1
+        /// Biases of 64 bits, on port 0.
+        BIAS = 2
+    }
 }
 
 command! {
@@ -220,16 +234,18 @@ command! {
     }
 }
 
-/// Modes of the array.
-pub mod mode {
-    /// 3x3 kernels as F(2x2, 3x3): T tiles of 2x2 outputs.
-    pub const WINOGRAD: i32 = 0;
-    /// One channel and tap a step: T blocks of 4x4 outputs.
-    pub const DIRECT: i32 = 1;
-    /// One input a step, 8 outputs a lane: fully connected, up to 2 min(T, 2) images.
-    pub const VECTOR: i32 = 2;
-    /// Maximum over the taps of one channel: T blocks of 4x4 outputs, no weights.
-    pub const POOL: i32 = 3;
+values! {
+    /// Modes of the array.
+    mod mode {
+        /// 3x3 kernels as F(2x2, 3x3): T tiles of 2x2 outputs.
+        WINOGRAD = 0
+        /// One channel and tap a step: T blocks of 4x4 outputs.
+        DIRECT = 1
+        /// One input a step, 8 outputs a lane: fully connected, up to 2 min(T, 2) images.
+        VECTOR = 2
+        /// Maximum over the taps of one channel: T blocks of 4x4 outputs, no weights.
+        POOL = 3
+    }
 }
 
 command! {
@@ -289,14 +305,16 @@ command! {
     }
 }
 
-/// Kinds of store commands.
-pub mod store_kind {
-    /// Output buffer to memory.
-    pub const STORE: i32 = 0;
-    /// Wait until all writes are answered, then write the counters' record.
-    pub const MARK: i32 = 1;
-    /// The program is complete.
-    pub const END: i32 = 2;
+values! {
+    /// Kinds of store commands.
+    mod store_kind {
+        /// Output buffer to memory.
+        STORE = 0
+        /// Wait until all writes are answered, then write the counters' record.
+        MARK = 1
+        /// The program is complete.
+        END = 2
+    }
 }
 
 command! {
@@ -305,7 +323,7 @@ command! {
     /// ```text
     /// STORE: lines from `line` on, read contiguously: for seg in 0..seg_count: for beat in 0..seg_beats:
     ///   8 words to ddr + seg * seg_stride + beat * beat_bytes
-    /// MARK:  8 counters of 32 bits to ddr (see `regs::COUNTERS`), after every earlier write has been answered
+    /// MARK:  8 counters of 32 bits to ddr (see `counters.rs`), after every earlier write has been answered
     /// ```
     Store {
         ddr = 1, 0, 32, false; "byte offset in the window"
@@ -412,6 +430,13 @@ pub const TABLES: [(&str, &[Field]); 5] = [
     ("weight", Weight::FIELDS),
     ("compute", Compute::FIELDS),
     ("store", Store::FIELDS),
+];
+
+/// The named values by the field that takes them, in the order of the documentation.
+pub const VALUES: [(&str, &[(&str, i32)]); 3] = [
+    ("weight_kind", weight_kind::ALL),
+    ("mode", mode::ALL),
+    ("store_kind", store_kind::ALL),
 ];
 
 /// The command set as Markdown: `docs/commands.md` must equal it.

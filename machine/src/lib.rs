@@ -4,6 +4,7 @@
 //! memory model, and the reference model (plain integer loops). No scheduling, no simulation, no device access.
 
 pub mod config;
+pub mod counters;
 pub mod engine;
 pub mod error;
 pub mod fit;
@@ -16,4 +17,5 @@ pub mod regs;
 pub mod timing;
 
 pub use config::{Accelerator, Board};
+pub use counters::Counters;
 pub use error::MachineError;

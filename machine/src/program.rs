@@ -23,6 +23,8 @@ const MAGIC: &[u8; 8] = b"CNNAPROG";
 const FORMAT: u32 = 3;
 const ALIGN: u64 = 4096;
 const SECTIONS: usize = 4;
+/// The cycle counter wraps; no run is estimated to wrap it more often.
+const MOST_WRAPS: u64 = 16;
 const HEADER: usize = 32 + SECTIONS * 24 + 4;
 
 /// A tensor in the window.
@@ -48,12 +50,13 @@ pub struct PortInfo {
 }
 
 /// How a layer runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// F(2x2, 3x3).
     Winograd,
     /// One tap a step.
+    #[default]
     Direct,
     /// One input a step, 8 outputs a lane.
     Vector,
@@ -142,6 +145,20 @@ impl ProgramMeta {
     pub fn accelerator(&self) -> &Accelerator {
         &self.board.accelerator
     }
+    /// Words of one image: all inputs', one behind the other.
+    pub fn image_len(&self) -> usize {
+        self.inputs
+            .iter()
+            .map(|p| p.tensor.layout.shape.len())
+            .sum()
+    }
+    /// Words of one image's result: all outputs', one behind the other.
+    pub fn result_len(&self) -> usize {
+        self.outputs
+            .iter()
+            .map(|p| p.tensor.layout.shape.len())
+            .sum()
+    }
     /// Most images of one run.
     pub fn batch(&self) -> usize {
         self.streams.last().expect("a program has a stream").images
@@ -177,7 +194,7 @@ impl ProgramMeta {
             let bytes = others.and_then(|o| o.checked_add(t.layout.bytes()));
             ends(t.offset, bytes, self.window_bytes)
         };
-        let record = |at| ends(at, Some(crate::regs::RECORD_BYTES), self.window_bytes);
+        let record = |at| ends(at, Some(crate::counters::RECORD_BYTES), self.window_bytes);
         let commands = |s: &Stream| {
             let bytes = s.commands.checked_mul(COMMAND_BYTES);
             ends(s.commands_offset, bytes, image_bytes)
@@ -205,8 +222,31 @@ impl ProgramMeta {
             _ => false,
         };
         let ports = || self.inputs.iter().chain(&self.outputs);
+        let tensors = || {
+            ports()
+                .map(|p| &p.tensor)
+                .chain(self.layers.iter().map(|l| &l.output))
+        };
         if self.layers.is_empty() || self.inputs.is_empty() || self.outputs.is_empty() {
             Some("it has no layer, no input or no output")
+        } else if self.board.validate().is_err() {
+            Some("its board is out of range")
+        } else if tensors().any(|t| !t.layout.is_sound(self.accelerator())) {
+            Some("a tensor's layout is not that of its shape")
+        } else if self.layers.iter().any(|l| {
+            // Bytes of the window bound every tensor; these are for people, and must be countable.
+            [l.input.h, l.input.w]
+                .into_iter()
+                .try_fold(l.input.c, usize::checked_mul)
+                .is_none()
+        }) {
+            Some("a layer's input is too large")
+        } else if self
+            .streams
+            .iter()
+            .any(|s| s.estimated_cycles > u64::from(u32::MAX) * MOST_WRAPS)
+        {
+            Some("a stream's estimate is beyond any run")
         } else if ports().any(|p| p.array.check(p.tensor.layout.shape).is_err()) {
             Some("an input's or output's array does not lie in its tensor")
         } else if !sized {
@@ -232,84 +272,57 @@ pub struct Program<'a> {
     pub network: [&'a [u8]; 2],
 }
 
-fn io_error(path: &Path) -> impl Fn(std::io::Error) -> MachineError + '_ {
-    move |source| MachineError::Io {
-        path: path.into(),
-        source,
-    }
-}
-
 /// Bytes in parts, one behind the other, so that they are never whole in memory.
 pub type Parts<'p, 'b> = &'p mut dyn Iterator<Item = Cow<'b, [u8]>>;
 
-/// Writes a program file: to a temporary beside it, then renamed. `network` and `constants` are the network's two parts.
-pub fn write(
-    path: &Path,
+/// Writes a program file from the writer's position 0 on. `network` and `constants` are what `net::file` makes of the network.
+pub fn write_to(
+    mut f: impl Write + Seek,
     meta: &ProgramMeta,
     image: Parts,
     network: &[u8],
     constants: Parts,
-) -> Result<(), MachineError> {
-    let io = io_error(path);
-    let to_toml = |what: &str, r: Result<String, toml::ser::Error>| {
-        r.map_err(|e| MachineError::Program {
-            path: path.into(),
-            message: format!("{what}: {e}"),
-        })
-    };
-    let meta_text = to_toml("meta", toml::to_string(meta))?;
-    let mut tmp = path.as_os_str().to_owned();
-    tmp.push(format!(".{}.tmp", std::process::id()));
-    let tmp = std::path::PathBuf::from(tmp);
-    let result = (|| {
-        let mut f = std::io::BufWriter::with_capacity(1 << 20, std::fs::File::create(&tmp)?);
-        f.write_all(&[0; HEADER])?;
-        let mut table = Vec::new();
-        let mut at = HEADER as u64;
-        let mut section =
-            |kind: u32, parts: &mut dyn Iterator<Item = Cow<'_, [u8]>>| -> std::io::Result<()> {
-                let start = at.next_multiple_of(ALIGN);
-                f.write_all(&vec![0; (start - at) as usize])?;
-                let mut crc = crc32fast::Hasher::new();
-                let mut len = 0;
-                for p in parts {
-                    crc.update(&p);
-                    f.write_all(&p)?;
-                    len += p.len() as u64;
-                }
-                at = start + len;
-                table.push((kind, crc.finalize(), start, len));
-                Ok(())
-            };
-        section(0, &mut std::iter::once(meta_text.as_bytes().into()))?;
-        section(1, image)?;
-        section(2, &mut std::iter::once(network.into()))?;
-        section(3, constants)?;
-        let mut head = Vec::with_capacity(HEADER);
-        head.extend_from_slice(MAGIC);
-        head.extend_from_slice(&FORMAT.to_le_bytes());
-        head.extend_from_slice(&(SECTIONS as u32).to_le_bytes());
-        head.extend_from_slice(&meta.accelerator().hash().to_le_bytes());
-        head.extend_from_slice(&at.to_le_bytes());
-        for (kind, crc, offset, len) in table {
-            head.extend_from_slice(&kind.to_le_bytes());
-            head.extend_from_slice(&crc.to_le_bytes());
-            head.extend_from_slice(&offset.to_le_bytes());
-            head.extend_from_slice(&len.to_le_bytes());
-        }
-        head.extend_from_slice(&crc32fast::hash(&head).to_le_bytes());
-        f.seek(SeekFrom::Start(0))?;
-        f.write_all(&head)?;
-        f.into_inner()
-            .map_err(std::io::IntoInnerError::into_error)?
-            .sync_data()?;
-        std::fs::rename(&tmp, path)
-    })();
-    if result.is_err() {
-        // Nothing half-written stays behind; the first error is the one to report.
-        let _ = std::fs::remove_file(&tmp);
+) -> std::io::Result<()> {
+    let not_toml = |e| std::io::Error::other(format!("meta: {e}"));
+    let meta_text = toml::to_string(meta).map_err(not_toml)?;
+    f.write_all(&[0; HEADER])?;
+    let mut table = Vec::new();
+    let mut at = HEADER as u64;
+    let mut section =
+        |kind: u32, parts: &mut dyn Iterator<Item = Cow<'_, [u8]>>| -> std::io::Result<()> {
+            let start = at.next_multiple_of(ALIGN);
+            f.write_all(&vec![0; (start - at) as usize])?;
+            let mut crc = crc32fast::Hasher::new();
+            let mut len = 0;
+            for p in parts {
+                crc.update(&p);
+                f.write_all(&p)?;
+                len += p.len() as u64;
+            }
+            at = start + len;
+            table.push((kind, crc.finalize(), start, len));
+            Ok(())
+        };
+    section(0, &mut std::iter::once(meta_text.as_bytes().into()))?;
+    section(1, image)?;
+    section(2, &mut std::iter::once(network.into()))?;
+    section(3, constants)?;
+    let mut head = Vec::with_capacity(HEADER);
+    head.extend_from_slice(MAGIC);
+    head.extend_from_slice(&FORMAT.to_le_bytes());
+    head.extend_from_slice(&(SECTIONS as u32).to_le_bytes());
+    head.extend_from_slice(&meta.accelerator().hash().to_le_bytes());
+    head.extend_from_slice(&at.to_le_bytes());
+    for (kind, crc, offset, len) in table {
+        head.extend_from_slice(&kind.to_le_bytes());
+        head.extend_from_slice(&crc.to_le_bytes());
+        head.extend_from_slice(&offset.to_le_bytes());
+        head.extend_from_slice(&len.to_le_bytes());
     }
-    result.map_err(io)
+    head.extend_from_slice(&crc32fast::hash(&head).to_le_bytes());
+    f.seek(SeekFrom::Start(0))?;
+    f.write_all(&head)?;
+    f.flush()
 }
 
 fn u32_at(b: &[u8], at: usize) -> u32 {

@@ -72,20 +72,6 @@ pub const STATUS_BUSY: u32 = 1;
 /// `STATUS` bit: AXI transfers are in flight.
 pub const STATUS_IN_FLIGHT: u32 = 2;
 
-/// Counters in the order of a mark's record; each 32 bits, modulo 2^32.
-pub const COUNTERS: [Reg; 8] = [
-    CYCLES,
-    SATURATED,
-    BUSY,
-    WAIT_LOAD,
-    WAIT_WEIGHT,
-    WAIT_STORE,
-    READ_BEATS,
-    WRITE_BEATS,
-];
-/// Bytes of a mark's record.
-pub const RECORD_BYTES: usize = COUNTERS.len() * 4;
-
 /// Why the device stopped: the error code of `STATUS`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]

@@ -2,8 +2,8 @@
 
 use crate::ReportError;
 use crate::stream::{Traffic, commands};
+use cnna_machine::counters::RECORD_BYTES;
 use cnna_machine::program::Program;
-use cnna_machine::regs::RECORD_BYTES;
 use serde::Serialize;
 use std::ops::Range;
 
@@ -19,7 +19,7 @@ pub enum Kind {
     Biases,
     /// The input tensor.
     Input,
-    /// One layer's output tensor.
+    /// One layer's output tensor; tensors that are not needed at the same time may share memory.
     Output,
     /// The tensors of a batch's further images.
     Images,
@@ -70,7 +70,13 @@ pub struct Region {
 pub fn map(program: &Program<'_>, traffic: &Traffic) -> Result<Vec<Region>, ReportError> {
     let meta = &program.meta;
     let tensor = |t: &cnna_machine::program::TensorInfo| t.offset..t.offset + t.layout.bytes();
-    let mut regions = vec![region(Kind::Input, tensor(&meta.input), None)];
+    let inputs = meta.inputs.iter();
+    let mut regions: Vec<Region> = inputs
+        .map(|p| match meta.inputs.len() {
+            1 => region(Kind::Input, tensor(&p.tensor), None),
+            _ => region(Kind::Input, tensor(&p.tensor), Some(&p.name)),
+        })
+        .collect();
     for s in &meta.streams {
         regions.push(Region {
             what: format!("commands for {} image(s)", s.images),
@@ -78,7 +84,8 @@ pub fn map(program: &Program<'_>, traffic: &Traffic) -> Result<Vec<Region>, Repo
         });
     }
     if meta.batch() > 1 {
-        let tensors = std::iter::once(&meta.input).chain(meta.layers.iter().map(|l| &l.output));
+        let inputs = meta.inputs.iter().map(|p| &p.tensor);
+        let tensors = inputs.chain(meta.layers.iter().map(|l| &l.output));
         let first = tensors.map(|t| t.offset).min().unwrap_or(0) + meta.image_pitch;
         let others = meta.batch() - 1;
         regions.push(Region {
@@ -93,7 +100,11 @@ pub fn map(program: &Program<'_>, traffic: &Traffic) -> Result<Vec<Region>, Repo
             .into_iter()
             .filter_map(|(k, r)| Some((k, r.clone()?)));
         regions.extend(stored.map(|(kind, range)| region(kind, range, name)));
-        regions.push(region(Kind::Output, tensor(&l.output), name));
+        let mut output = region(Kind::Output, tensor(&l.output), name);
+        if !l.lasting {
+            output.what += ", until later layers take its place";
+        }
+        regions.push(output);
         regions.push(region(
             Kind::Counters,
             l.record..l.record + RECORD_BYTES,

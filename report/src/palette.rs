@@ -2,6 +2,7 @@
 
 use crate::memory::Kind;
 use crate::numbers::Part;
+use cnna_machine::program::Mode;
 use plotters::style::RGBColor;
 use std::fmt::Write as _;
 
@@ -26,12 +27,13 @@ const COLOURS: [Colour; 14] = [
 ];
 
 /// The colour of a layer's mode.
-pub fn mode(mode: &str) -> &'static str {
+pub fn mode(mode: Mode) -> &'static str {
     match mode {
-        "winograd" => "blue",
-        "direct" => "orange",
-        "vector" => "green",
-        _ => "violet",
+        Mode::Winograd => "blue",
+        Mode::Direct => "orange",
+        Mode::Vector => "green",
+        Mode::Pool => "violet",
+        Mode::Rows => "rose",
     }
 }
 

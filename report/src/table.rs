@@ -54,7 +54,7 @@ fn row(number: usize, layer: &Layer) -> Markup {
     html! {
         tr id={ "layer-" (number) } {
             th.name scope="row" title=(c.name) { span.row { (number) } (c.name) }
-            td { span.swatch.dot.{ "c-" (palette::mode(&c.mode)) } {} (c.mode) }
+            td { span.swatch.dot.{ "c-" (palette::mode(c.mode)) } {} (c.mode.name()) }
             td { (shape(layer.input)) }
             td { (shape(layer.output)) }
             (count(c.macs))

@@ -4,11 +4,11 @@
 //! this machine's. Names after `--` run only the groups whose names contain one of them.
 
 use cnna_compile::{CompiledProgram, Options, compile, import, zoo};
-use cnna_hdl::verilated::Rtl;
+use cnna_machine::Counters;
 use cnna_machine::engine::Engine;
 use cnna_machine::layer::Network;
-use cnna_machine::regs::COUNTERS;
 use cnna_machine::{Board, golden};
+use cnna_rtlsim::Rtl;
 use cnna_sim::Machine;
 use cnna_tests::engines::{Outcome, run, start, window};
 use cnna_tests::random::random_words;
@@ -84,12 +84,8 @@ fn simulate(net: &Network, program: &CompiledProgram<'_>, count: usize) -> (Outc
 
 /// Each layer's cycles, from mark to mark.
 fn layer_cycles(done: &Outcome) -> Vec<f64> {
-    let mut before = 0;
-    let cycles = |r: &[u32; 8]| {
-        let d = r[0] - before;
-        before = r[0];
-        f64::from(d)
-    };
+    let mut before = Counters::default();
+    let cycles = |now: &Counters| now.since(&std::mem::replace(&mut before, *now)).cycles as f64;
     done.records.iter().map(cycles).collect()
 }
 
@@ -111,7 +107,7 @@ fn vgg16(sheet: &mut Sheet) {
     let program = compiled(&net, &board_u, &Options::default());
     let (done, took) = simulate(&net, &program, 1);
     let (conv, rate) = of_layers(&program, &done, "conv");
-    let total = f64::from(done.counters[0]);
+    let total = done.counters.cycles as f64;
     sheet.put("VGG16, ultra96: cycles", total, Bar::AtMost(33e6));
     sheet.put("  its 13 convolutions: cycles", conv, Bar::AtMost(22e6));
     sheet.put("  the same: MAC/DSP/cycle", rate, Bar::AtLeast(2.0));
@@ -139,13 +135,13 @@ fn vgg16(sheet: &mut Sheet) {
 
     let batch = program.meta.streams.last().expect("at least one").images;
     let (done, _) = simulate(&net, &program, batch);
-    let each = f64::from(done.counters[0]) / batch as f64;
+    let each = done.counters.cycles as f64 / batch as f64;
     let what = format!("  {batch} images at once: cycles an image");
     sheet.put(&what, each, Bar::AtMost(total));
 
     let program = compiled(&net, &board("pynq-z2", &[]), &Options::default());
     let (done, _) = simulate(&net, &program, 1);
-    let total = f64::from(done.counters[0]);
+    let total = done.counters.cycles as f64;
     sheet.put("VGG16, pynq-z2: cycles", total, Bar::AtMost(57e6));
 }
 
@@ -204,7 +200,7 @@ fn single_layers(sheet: &mut Sheet) {
         let net = network(&format!("zoo:{name}"));
         let program = compiled(&net, &near, &options);
         let (done, _) = simulate(&net, &program, 1);
-        let cycles = f64::from(done.counters[0]);
+        let cycles = done.counters.cycles as f64;
         let rate = net.layers[0].macs() as f64 / (cycles * 352.0);
         let mode = &program.meta.layers[0].mode;
         let what = format!("{name}, {mode}, DRAM to DRAM, latency 20: MAC/DSP/cycle");
@@ -236,7 +232,7 @@ fn spread(of: impl Fn(usize) -> Network) -> f64 {
         let program = compiled(&net, &board("ultra96", &[]), &Options::default());
         let (done, _) = simulate(&net, &program, 1);
         let macs: u64 = net.layers.iter().map(|l| l.macs()).sum();
-        f64::from(done.counters[0]) / macs as f64
+        done.counters.cycles as f64 / macs as f64
     };
     let all = [112, 224, 448].map(per_mac);
     let most = all.iter().copied().fold(0.0, f64::max);
@@ -281,8 +277,6 @@ fn cpu_seconds() -> f64 {
 }
 
 fn main() {
-    // A record's first counter is the cycles.
-    assert_eq!(COUNTERS[0].name, "CYCLES");
     let wanted: Vec<String> = std::env::args()
         .skip(1)
         .filter(|a| !a.starts_with('-'))

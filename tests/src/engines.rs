@@ -1,18 +1,19 @@
 //! Runs a stream of a program on any engine through its registers, and compares what two engines did.
 
+use cnna_machine::counters::{self, Counters};
 use cnna_machine::engine::Engine;
 use cnna_machine::program::{ProgramMeta, Stream};
-use cnna_machine::regs::{self, RECORD_BYTES};
+use cnna_machine::regs;
 
 /// What an engine made of a stream and its images.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     /// Each image's stored words of each layer, [image][layer], [channel][row][column].
     pub images: Vec<Vec<Vec<i16>>>,
-    /// Each layer's mark, as `regs::COUNTERS`.
-    pub records: Vec<[u32; 8]>,
+    /// Each layer's mark.
+    pub records: Vec<Counters>,
     /// The counters at the end.
-    pub counters: Vec<u32>,
+    pub counters: Counters,
     /// `STATUS` at the end.
     pub status: u32,
 }
@@ -92,16 +93,13 @@ pub fn outcome(
     images: usize,
 ) -> Outcome {
     let record = |at: usize| {
-        let mut r = [0; 8];
-        for (v, b) in r.iter_mut().zip(window[at..at + RECORD_BYTES].chunks(4)) {
-            *v = u32::from_le_bytes(b.try_into().expect("four bytes"));
-        }
-        r
+        let bytes = window[at..].first_chunk().expect("a record in the window");
+        Counters::from_bytes(bytes)
     };
     Outcome {
         images: layers(meta, window, images),
         records: meta.layers.iter().map(|l| record(l.record)).collect(),
-        counters: regs::COUNTERS.iter().map(|r| engine.read(*r)).collect(),
+        counters: Counters::from_record(counters::REGISTERS.map(|r| engine.read(r))),
         status: engine.read(regs::STATUS),
     }
 }

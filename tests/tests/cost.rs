@@ -33,7 +33,7 @@ fn cycles(name: &str, board: &str, options: &Options) -> (f64, f64) {
         u64::MAX / 2,
     )
     .expect("completes");
-    let simulated = f64::from(done.counters[0]);
+    let simulated = done.counters.cycles as f64;
     (stream.estimated_cycles as f64, simulated)
 }
 

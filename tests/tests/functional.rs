@@ -3,11 +3,11 @@
 //! `CNNA_SEED=n` runs one case, `CNNA_CASES=n` that many from the first on.
 
 use cnna_compile::{CompileError, CompiledProgram, Options, compile};
+use cnna_machine::counters::Counters;
 use cnna_machine::isa::{Body, COMMAND_BYTES, Command, Queue, store_kind};
 use cnna_machine::layout::Shape;
 use cnna_machine::num::Word;
 use cnna_machine::program::{ProgramMeta, Stream};
-use cnna_machine::regs::{COUNTERS, SATURATED};
 use cnna_machine::{Accelerator, Board};
 use cnna_net::op::OPERATORS;
 use cnna_net::random::{self, pick};
@@ -97,11 +97,8 @@ const ORDERS: [[Queue; 4]; 4] = {
 };
 
 fn saturation_counter(window: &[u8], record: usize) -> u64 {
-    let at = COUNTERS.iter().position(|c| *c == SATURATED);
-    let at = record + 4 * at.expect("saturation is counted");
-    u64::from(u32::from_le_bytes(
-        window[at..at + 4].try_into().expect("four bytes"),
-    ))
+    let bytes = window[record..].first_chunk();
+    Counters::from_bytes(bytes.expect("a record in the window")).saturated
 }
 
 /// What ran: images at most in one run.

@@ -4,11 +4,11 @@
 //! `CNNA_SEED=n` runs one case of each configuration, `CNNA_CASES=n` that many.
 
 use cnna_compile::{CompileError, CompiledProgram, Options, compile, zoo};
-use cnna_hdl::verilated::Rtl;
 use cnna_machine::engine::Engine;
 use cnna_machine::layer::{Network, Shape};
 use cnna_machine::num::Word;
 use cnna_machine::{Board, golden};
+use cnna_rtlsim::Rtl;
 use cnna_sim::Machine;
 use cnna_tests::engines::{self, Outcome, run};
 use cnna_tests::random::{
@@ -127,7 +127,7 @@ fn stream_case(
             }
         }
     }
-    if cycle.counters[0] > most {
+    if cycle.counters.cycles > u64::from(most) {
         return Ok(false);
     }
     let mut rtl = Rtl::new(board, cache).map_err(|e| e.to_string())?;
@@ -281,12 +281,12 @@ fn an_interrupted_run_goes_on_from_its_checkpoint() {
         }
         (n, engines::outcome(&mut rtl, meta, &window, 1))
     };
-    let most = (u64::from(whole.counters[0]) / STEP / 2) as usize;
+    let most = (whole.counters.cycles / STEP / 2) as usize;
     assert!(most >= 4, "{:?}", whole.counters);
     steps(most);
     let (n, resumed) = steps(usize::MAX);
     assert_eq!(difference(&whole, &resumed), None);
-    let all = u64::from(whole.counters[0]) / STEP;
+    let all = whole.counters.cycles / STEP;
     assert!(
         (n as u64) < all - most as u64 + 3,
         "{n} steps of {all} after {most}"

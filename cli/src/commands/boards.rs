@@ -4,6 +4,7 @@ use super::JsonArguments;
 use anyhow::Result;
 use cnna_machine::Board;
 use std::fmt::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Arguments of `cnna boards`.
@@ -22,10 +23,12 @@ pub struct Boards {
 impl Boards {
     /// Prints the list or the board.
     pub fn run(self) -> Result<ExitCode> {
+        let file = self.name.as_deref().map(Path::new);
+        self.json.check_places(file.as_slice(), &[])?;
         if let Some(name) = &self.name {
             let board = Board::load(name, &[])?;
             self.json
-                .report(toml::to_string(&board)?.trim_end(), &board)?;
+                .report(toml::to_string(&board)?.trim_end(), &board, &[])?;
             return Ok(ExitCode::SUCCESS);
         }
         let boards = Board::names()
@@ -63,7 +66,7 @@ impl Boards {
                 b.memory.bytes_per_cycle
             );
         }
-        self.json.report(&text, &boards)?;
+        self.json.report(&text, &boards, &[])?;
         Ok(ExitCode::SUCCESS)
     }
 }

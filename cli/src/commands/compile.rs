@@ -1,12 +1,12 @@
 //! `cnna compile`: a model and a board become one program file.
 
-use super::{BoardArguments, JsonArguments, writable};
+use super::{BoardArguments, JsonArguments};
 use crate::progress;
 use anyhow::{Context, Result, bail};
-use cnna_compile::{Options, import, zoo};
-use cnna_machine::layer::Network;
+use cnna_compile::Options;
 use cnna_machine::num::Word;
-use cnna_machine::program::{self, Stream};
+use cnna_machine::program::Stream;
+use cnna_net::{Graph, zoo};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -32,6 +32,9 @@ pub struct Compile {
     /// Compute every convolution directly, for comparison.
     #[arg(long)]
     no_winograd: bool,
+    /// Give each tensor memory of its own, so that `cnna check` can compare all values.
+    #[arg(long)]
+    keep: bool,
     /// Run every pooling by itself, for comparison.
     #[arg(long)]
     no_fuse: bool,
@@ -57,7 +60,8 @@ struct Report<'a> {
 impl Compile {
     /// Compiles and writes the program file.
     pub fn run(self) -> Result<ExitCode> {
-        writable(&self.output)?;
+        let inputs = [Path::new(&self.model), Path::new(&self.board.board)];
+        self.json.check_places(&inputs, &[&self.output])?;
         let board = self.board.load()?;
         let spinner = progress::spinner(&format!("compiling {}", self.model));
         let network = load_network(&self.model, self.seed, board.accelerator.word)?;
@@ -65,11 +69,12 @@ impl Compile {
             winograd: !self.no_winograd,
             fuse: !self.no_fuse,
             batch: self.batch.map_or(usize::MAX, |n| n as usize),
+            keep: self.keep,
         };
         let compiled = cnna_compile::compile(&network, &board, &options)
             .with_context(|| format!("{} for {}", self.model, board.name))?;
         let (meta, image) = (&compiled.meta, &compiled.image);
-        program::write_parts(&self.output, meta, &mut image.parts(), &network)?;
+        cnna_flow::program::write(&self.output, &compiled, &network)?;
         spinner.finish_and_clear();
         let report = Report {
             program: &self.output,
@@ -114,23 +119,24 @@ impl Compile {
                 board.name
             );
         }
-        self.json.report(&text, &report)?;
+        self.json.report(&text, &report, &[&self.output])?;
         Ok(ExitCode::SUCCESS)
     }
 }
 
-fn load_network(model: &str, seed: u64, word: Word) -> Result<Network> {
+/// A quantised network by its zoo name or file. Errors: not readable, not quantised, words of another width.
+pub fn load_network(model: &str, seed: u64, word: Word) -> Result<Graph> {
     if zoo::is_zoo(model) {
         return Ok(zoo::network(model, seed, word)?);
     }
-    let network = import::read(model).with_context(|| model.to_owned())?;
-    if network.word != word {
+    let graph = cnna_onnx::read_quantised(model).with_context(|| model.to_owned())?;
+    if graph.word != word {
         bail!(
-            "{model}: it has {}-bit words, the board's machine {}-bit ones: use --set word={}, or train with the other width",
-            network.word.bits(),
+            "{model}: it has {}-bit words, the board's machine {}-bit ones: use --set word={}, or quantise with the other width",
+            graph.word.bits(),
             word.bits(),
-            network.word.bits()
+            graph.word.bits()
         );
     }
-    Ok(network)
+    Ok(graph)
 }

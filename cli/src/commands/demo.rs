@@ -1,13 +1,15 @@
 //! `cnna demo`: the main job from end to end on real images, with the figures and the pictures a user came for.
 
-use super::check::{Check, Engine, Report as Compared};
+use super::check::Check;
 use super::rtl::write_sources;
 use super::{JsonArguments, load_board};
 use crate::progress;
 use anyhow::{Context, Result, ensure};
-use cnna_compile::{Options, compile, import};
-use cnna_host::files::write_whole;
-use cnna_machine::program;
+use cnna_compile::{Options, compile};
+use cnna_flow::Simulated;
+use cnna_flow::compare::Report as Compared;
+use cnna_host::files::{print, write_whole};
+use cnna_machine::program::Mode;
 use cnna_quant::{AccuracyRow, Dataset, Split, accuracy_report, pixel, read_float};
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -61,7 +63,7 @@ struct Report {
 #[derive(Serialize)]
 struct Row {
     name: String,
-    mode: String,
+    mode: Mode,
     macs: u64,
     simulator_cycles: u64,
     rtl_cycles: u64,
@@ -72,41 +74,44 @@ struct Row {
 impl Demo {
     /// Runs all stages; status 1 when engines differ.
     pub fn run(self) -> Result<ExitCode> {
+        let mut inputs = vec![self.model.as_path(), self.float.as_path()];
+        inputs.extend(self.also.iter().map(PathBuf::as_path));
+        self.json.check_places(&inputs, &[])?;
         let board = load_board(&self.board, &[])?;
         let data = Dataset::load(&self.dataset)?;
-        let network =
-            import::read(&self.model).with_context(|| self.model.display().to_string())?;
+        let network = cnna_onnx::read_quantised(&self.model)
+            .with_context(|| self.model.display().to_string())?;
         std::fs::create_dir_all(&self.output).with_context(|| self.output.display().to_string())?;
 
         // Program and sources.
         let program_path = self.output.join("program.cnna");
         let meta = {
             let compiled = compile(&network, &board, &Options::default())?;
-            let parts = &mut compiled.image.parts();
-            program::write_parts(&program_path, &compiled.meta, parts, &network)?;
+            cnna_flow::program::write(&program_path, &compiled, &network)?;
             compiled.meta
         };
-        println!(
+        print(&format!(
             "compiled  {} for {}: {} layers, {} commands -> {}",
             self.model.display(),
             board.name,
             meta.layers.len(),
             meta.streams.iter().map(|s| s.commands).sum::<usize>(),
             program_path.display()
-        );
+        ))?;
         let sources = self.output.join("bitstream");
         let files = write_sources(&board, &sources)?;
-        println!(
+        print(&format!(
             "emitted   {} files of RTL and bitstream sources -> {}",
             files.len(),
             sources.display()
-        );
+        ))?;
 
         // Accuracy: everything but the float row on integers, by the reference model.
         let spinner = progress::spinner("accuracy on the test images");
         let mut trained = vec![network];
         for path in self.also.iter().filter(|p| p.exists()) {
-            trained.push(import::read(path).with_context(|| path.display().to_string())?);
+            trained
+                .push(cnna_onnx::read_quantised(path).with_context(|| path.display().to_string())?);
         }
         let accuracy = accuracy_report(&read_float(&self.float)?, &trained, &data)?;
         spinner.finish_and_clear();
@@ -115,8 +120,13 @@ impl Demo {
         let images = self.output.join("images.npy");
         let most = self.cycle_images.max(self.rtl_images);
         write_images(&images, &data.test.first(most))?;
-        let cycle = self.compare(&program_path, &images, self.cycle_images, &[Engine::Cycle])?;
-        let both = [Engine::Cycle, Engine::Rtl];
+        let cycle = self.compare(
+            &program_path,
+            &images,
+            self.cycle_images,
+            &[Simulated::Cycle],
+        )?;
+        let both = Simulated::ALL;
         let rtl = self.compare(&program_path, &images, self.rtl_images, &both)?;
 
         let dsps = board.accelerator.dsps() as u64;
@@ -133,7 +143,7 @@ impl Demo {
                 };
                 Row {
                     name: l.name.clone(),
-                    mode: l.mode.clone(),
+                    mode: l.mode,
                     macs: info.macs,
                     simulator_cycles: of("cycle"),
                     rtl_cycles: of("rtl"),
@@ -142,7 +152,9 @@ impl Demo {
                 }
             })
             .collect();
-        let cycles: u64 = layers.iter().map(|l| l.rtl_cycles).sum();
+        // From start to done, as everywhere: the layers' sum lacks what comes before the first and after the last mark.
+        let whole = rtl.whole.iter().filter(|c| c.engine == "rtl");
+        let cycles = whole.map(|c| c.cycles).sum::<u64>() / images;
         let macs = layers.iter().map(|l| l.macs).sum();
         let report = Report {
             milliseconds: cycles as f64 / (board.clock_mhz * 1e3),
@@ -154,7 +166,7 @@ impl Demo {
         };
         let mut text = table(&report, board.clock_mhz, data.test.len());
         let _ = write!(text, "\n{}\n{}", verdict(&cycle), verdict(&rtl));
-        self.json.report(&text, &report)?;
+        self.json.report(&text, &report, &[])?;
         Ok(ExitCode::from(u8::from(!report.equal)))
     }
 
@@ -163,7 +175,7 @@ impl Demo {
         program: &Path,
         images: &Path,
         count: usize,
-        engines: &[Engine],
+        engines: &[Simulated],
     ) -> Result<Compared> {
         ensure!(count > 0, "at least one image is needed for each engine");
         Check::new(program.into(), images.into(), count, engines.to_vec()).compare_all()
@@ -236,7 +248,7 @@ fn table(r: &Report, clock_mhz: f64, images: usize) -> String {
             s,
             "{:<10} {:<9} {:>11} {:>12} {:>12} {:>14.2} {:>10}  {bar}",
             l.name,
-            l.mode,
+            l.mode.name(),
             l.macs,
             l.simulator_cycles,
             l.rtl_cycles,
@@ -246,7 +258,7 @@ fn table(r: &Report, clock_mhz: f64, images: usize) -> String {
     }
     let _ = writeln!(
         s,
-        "whole: {} cycles an image, {:.2} MAC/DSP/cycle, {:.3} ms at {clock_mhz} MHz (predicted)",
+        "whole, from start to done: {} cycles an image, {:.2} MAC/DSP/cycle, {:.3} ms at {clock_mhz} MHz (predicted)",
         r.cycles, r.mac_per_dsp_per_cycle, r.milliseconds
     );
     s

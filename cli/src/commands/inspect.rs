@@ -44,6 +44,7 @@ struct Commands {
 impl Inspect {
     /// Prints the program's contents.
     pub fn run(self) -> Result<ExitCode> {
+        self.json.check_places(&[&self.program], &[])?;
         let bytes = files::map_program(&self.program)?;
         let program = Program::parse(&self.program, &bytes)?;
         let meta = &program.meta;
@@ -56,7 +57,7 @@ impl Inspect {
             memory: memory::map(&program, &streams[0]).with_context(name)?,
             commands: meta.streams.iter().zip(&streams).map(count).collect(),
         };
-        self.json.report(text(&report).trim_end(), &report)?;
+        self.json.report(text(&report).trim_end(), &report, &[])?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -84,11 +85,18 @@ fn text(r: &Report<'_>) -> String {
         a.word.bits(),
         r.config
     );
-    let _ = writeln!(
-        s,
-        "input {} with {} fraction bits; window of {} bytes",
-        m.input.layout.shape, m.input.frac, m.window_bytes
-    );
+    let ports = [("input", &m.inputs), ("output", &m.outputs)];
+    for (what, p) in ports
+        .iter()
+        .flat_map(|(what, all)| all.iter().map(move |p| (what, p)))
+    {
+        let _ = writeln!(
+            s,
+            "{what} {} {:?} with {} fraction bits",
+            p.name, p.array.dims, p.tensor.frac
+        );
+    }
+    let _ = writeln!(s, "window of {} bytes", m.window_bytes);
     for stream in &m.streams {
         let _ = writeln!(
             s,
@@ -115,7 +123,7 @@ fn text(r: &Report<'_>) -> String {
             s,
             "{:<width$}  {:<8}  {:>14}  {:>14}  {:>4}  {:>14}  {n:>8}",
             l.name,
-            l.mode,
+            l.mode.name(),
             l.input.to_string(),
             l.output.layout.shape.to_string(),
             l.output.frac,

@@ -12,8 +12,9 @@ mod run;
 mod serve;
 mod train;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::Result;
 use clap::Subcommand;
+use cnna_host::files;
 use cnna_machine::Board;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -103,41 +104,40 @@ pub struct JsonArguments {
 }
 
 impl JsonArguments {
-    /// Prints `text`, or writes `value` as JSON, as asked.
-    fn report(&self, text: &str, value: &impl serde::Serialize) -> Result<()> {
-        match &self.json {
-            Some(path) if path == Path::new("-") => {
-                println!("{}", serde_json::to_string_pretty(value)?);
+    /// Finds out, before work that takes minutes, whether every output can be written and destroys neither an input nor
+    /// another output; the report is one of them.
+    fn check_places(&self, inputs: &[&Path], outputs: &[&Path]) -> Result<()> {
+        let outputs: Vec<&Path> = outputs
+            .iter()
+            .copied()
+            .chain(self.json.as_deref())
+            .collect();
+        Ok(files::check_places(inputs, &outputs)?)
+    }
+
+    /// Prints `text`, or writes `value` as JSON, as asked. The text goes to standard error where one of `outputs` has
+    /// taken standard output.
+    fn report(&self, text: &str, value: &impl serde::Serialize, outputs: &[&Path]) -> Result<()> {
+        let printed = |path: &Path| files::is_stdout(path);
+        if let Some(path) = &self.json {
+            files::write_json(path, value)?;
+            if printed(path) {
+                return Ok(());
             }
-            Some(path) => {
-                cnna_host::files::write_json(path, value)?;
-                println!("{text}");
-            }
-            None => println!("{text}"),
         }
-        Ok(())
+        if outputs.iter().any(|o| printed(o)) {
+            files::note(text);
+            return Ok(());
+        }
+        Ok(files::print(text)?)
     }
 }
 
-/// Fails early when a result could not be written, before work that takes minutes.
-fn writable(output: &Path) -> Result<()> {
-    let folder = match output.parent() {
-        Some(p) if !p.as_os_str().is_empty() => p,
-        _ => Path::new("."),
-    };
-    if !folder.is_dir() {
-        return Err(anyhow!(
-            "{}: its folder {} does not exist: make it first",
-            output.display(),
-            folder.display()
-        ));
+/// A number of images.
+fn images(text: &str) -> Result<usize, String> {
+    match text.parse::<u32>() {
+        Ok(0) => Err("no image is none to run: give at least 1, or leave the option out".into()),
+        Ok(n) => Ok(n as usize),
+        Err(_) => Err(format!("`{text}` is not a number from 1 to {}", u32::MAX)),
     }
-    if output.is_dir() {
-        return Err(anyhow!("{} is a folder: name a file", output.display()));
-    }
-    let probe = folder.metadata().context("the output's folder")?;
-    if probe.permissions().readonly() {
-        return Err(anyhow!("{}: its folder is read-only", output.display()));
-    }
-    Ok(())
 }

@@ -1,12 +1,13 @@
 //! `cnna report`: a program's run as one HTML page that shows where the time goes.
 
-use super::{JsonArguments, writable};
-use crate::{devices, images};
+use super::JsonArguments;
+use crate::progress::Bar;
 use anyhow::{Context, Result, bail};
-use cnna_host::files;
+use cnna_flow::{Session, devices, images};
+use cnna_host::{files, signals, tensor};
 use cnna_machine::program::Program;
 use cnna_report::{Report, page};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -25,8 +26,8 @@ pub struct Page {
     #[arg(long, default_value = "cycle")]
     device: String,
     /// Images as for `cnna run`, of which the first runs; without it, random words.
-    #[arg(long)]
-    input: Option<PathBuf>,
+    #[arg(long, value_name = "FILE")]
+    input: Vec<String>,
     /// Seed of the random image.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -43,30 +44,42 @@ pub struct Page {
 impl Page {
     /// Runs the program on one image and writes the page.
     pub fn run(self) -> Result<ExitCode> {
-        writable(&self.output)?;
         if self.device == "reference" {
             bail!("--device reference counts no cycles: use cycle, rtl or a board's device");
         }
         let bytes = files::map_program(&self.program)?;
         let program = Program::parse(&self.program, &bytes)?;
-        let batch =
-            images::read_or_random(self.input.as_deref(), &program.meta, Some(1), 1, self.seed)?;
-        let timeout = Duration::from_secs(self.timeout);
-        let (_, counters) = devices::run_on(&self.device, timeout, &program, &batch)?;
+        let input_files = match self.input.is_empty() {
+            true => Vec::new(),
+            false => tensor::port_files(&self.input, &program.meta.inputs, "input")?,
+        };
+        let mut inputs: Vec<&Path> = input_files.iter().map(PathBuf::as_path).collect();
+        inputs.extend([self.program.as_path(), Path::new(&self.device)]);
+        self.json.check_places(&inputs, &[&self.output])?;
+        let mut images =
+            images::read_or_random(&input_files, &program.meta, Some(1), 1, self.seed)?;
+        let stop = signals::stop_flag()?;
+        let session = Session {
+            stop: &stop,
+            progress: &Bar::new(),
+            timeout: Duration::from_secs(self.timeout),
+        };
+        let (images, results) = (&mut *images, &mut |_: &[i16]| Ok(()));
+        let counters = devices::run_on(&self.device, &program, images, results, &session)?;
         let report = Report::new(&program, &counters, &self.device, &self.image())
             .with_context(|| self.program.display().to_string())?;
         let html = page(&report)?;
         files::write_whole(&self.output, |w| w.write_all(html.as_bytes()))?;
         let text = format!("{}: {}", self.output.display(), report.headline());
-        self.json.report(&text, &report)?;
+        self.json.report(&text, &report, &[&self.output])?;
         Ok(ExitCode::SUCCESS)
     }
 
     /// The image that runs, for people.
     fn image(&self) -> String {
-        match &self.input {
-            Some(path) => format!("the first of {}", path.display()),
-            None => format!("random words of seed {}", self.seed),
+        match self.input.is_empty() {
+            false => format!("the first of {}", self.input.join(", ")),
+            true => format!("random words of seed {}", self.seed),
         }
     }
 }

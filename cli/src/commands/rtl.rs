@@ -40,6 +40,8 @@ struct Report<'a> {
 impl Rtl {
     /// Writes the sources.
     pub fn run(self) -> Result<ExitCode> {
+        self.json
+            .check_places(&[Path::new(&self.board.board)], &[])?;
         let board = self.board.load()?;
         if self.output.exists() && !self.output.is_dir() {
             bail!("{} is a file: name a folder", self.output.display());
@@ -71,7 +73,7 @@ impl Rtl {
             report.ff,
             board.limits.ff
         );
-        self.json.report(&text, &report)?;
+        self.json.report(&text, &report, &[])?;
         Ok(ExitCode::SUCCESS)
     }
 }

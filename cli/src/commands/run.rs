@@ -1,15 +1,14 @@
 //! `cnna run`: a program on a device, images in, results out.
 
-use super::{JsonArguments, writable};
-use crate::{devices, images, progress, trace};
+use super::JsonArguments;
+use crate::progress::Bar;
 use anyhow::{Result, bail};
-use cnna_host::files;
-use cnna_host::report::{LayerReport, RunReport, Summary};
-use cnna_host::tensor::{self, Batch};
-use cnna_machine::golden::{self, LayerResult};
-use cnna_machine::program::{Program, ProgramMeta};
-use rayon::prelude::*;
-use std::path::PathBuf;
+use cnna_flow::{Session, devices, images, reference, trace};
+use cnna_host::report::Summary;
+use cnna_host::tensor::{self, AllResults, Images};
+use cnna_host::{files, signals};
+use cnna_machine::program::Program;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -20,23 +19,26 @@ use std::time::Duration;
   cnna run model.cnna --device cycle --input x.npy -o y.npy --json run.json
   cnna run model.cnna --device cycle --input x.npy --images 1 -o y.npy --trace t.json   # then open t.json in Perfetto
   cnna run model.cnna --device rtl --input x.npy --images 3 -o y.npy --raw
-  cnna run model.cnna --device uio0 --input x.npy -o y.npy")]
+  cnna run model.cnna --device uio0 --input x.npy -o y.npy
+
+Columns, in cycles of the layer: busy (the array takes a step), wait load (it waits for activations), wait weigh (for weights),
+wait store (for the store). MAC/*: multiply-accumulates per DSP and cycle; saturated: results that saturation changed.")]
 pub struct Run {
     /// A program file written by `cnna compile`.
     program: PathBuf,
     /// reference, cycle, rtl, a UIO device (uio0), or the path of a file served by `cnna serve`.
     #[arg(long)]
     device: String,
-    /// Images: npy, (C, H, W) or (N, C, H, W), float32, int16 or int8.
-    #[arg(long)]
-    input: PathBuf,
+    /// Images: npy of the model's shape, alone or as a batch, numbers of any type; with several inputs NAME=FILE for each.
+    #[arg(long, required = true, value_name = "FILE")]
+    input: Vec<String>,
     /// Only the first images of the batch.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = super::images)]
     images: Option<usize>,
-    /// Results: npy, (N, C, H, W) or (N, n), float32.
-    #[arg(short, long)]
-    output: PathBuf,
-    /// Write the integers (int16) instead of float32.
+    /// Results: npy, (N, the model's shape), float32; with several outputs NAME=FILE for each.
+    #[arg(short, long, required = true, value_name = "FILE")]
+    output: Vec<String>,
+    /// Take int16 and int8 inputs as the format's words, and write words (int16) instead of float32.
     #[arg(long)]
     raw: bool,
     /// Also write a timeline of all queues and AXI ports, for Perfetto (device cycle only).
@@ -52,26 +54,48 @@ pub struct Run {
 impl Run {
     /// Runs the batch and writes the results.
     pub fn run(self) -> Result<ExitCode> {
-        writable(&self.output)?;
-        self.trace.iter().try_for_each(|t| writable(t))?;
+        if self.trace.is_some() && self.device != "cycle" {
+            bail!(
+                "--trace needs --device cycle: {} does not tell when its queues work",
+                self.device
+            );
+        }
         let bytes = files::map_program(&self.program)?;
         let program = Program::parse(&self.program, &bytes)?;
-        let batch = images::read(&self.input, &program.meta, self.images)?;
-        let timeout = Duration::from_secs(self.timeout);
-        let (words, report) = match (self.device.as_str(), &self.trace) {
-            ("cycle", Some(path)) => {
-                let (words, report, timeline) = devices::run_recorded(timeout, &program, &batch)?;
-                trace::write(path, &timeline, &program.meta)?;
-                (words, report)
-            }
-            (name, Some(_)) => {
-                bail!("--trace needs --device cycle: {name} does not tell when its queues work")
-            }
-            ("reference", None) => reference(&program, &batch)?,
-            (name, None) => devices::run_on(name, timeout, &program, &batch)?,
-        };
         let meta = &program.meta;
-        tensor::write_output(&self.output, meta.output(), &words, self.raw)?;
+        let input_files = tensor::port_files(&self.input, &meta.inputs, "input")?;
+        let output_files = tensor::port_files(&self.output, &meta.outputs, "output")?;
+        let mut inputs: Vec<&Path> = input_files.iter().map(PathBuf::as_path).collect();
+        inputs.extend([self.program.as_path(), Path::new(&self.device)]);
+        let mut outputs: Vec<&Path> = output_files.iter().map(PathBuf::as_path).collect();
+        outputs.extend(self.trace.as_deref());
+        self.json.check_places(&inputs, &outputs)?;
+        let mut images = images::read(&input_files, meta, self.images, self.raw)?;
+        let stop = signals::stop_flag()?;
+        let session = Session {
+            stop: &stop,
+            progress: &Bar::new(),
+            timeout: Duration::from_secs(self.timeout),
+        };
+        let mut results = AllResults::create(&output_files, meta, images.count(), self.raw)?;
+        let sink = &mut |words: &[i16]| results.push(words);
+        let report = match (self.device.as_str(), &self.trace) {
+            ("cycle", Some(path)) => {
+                let (report, timeline) =
+                    devices::run_recorded(&program, &mut images, sink, &session)?;
+                trace::write(path, &timeline, meta)?;
+                report
+            }
+            ("reference", _) => reference::run(&program, &mut images, sink, &session)?,
+            (name, _) => devices::run_on(name, &program, &mut images, sink, &session)?,
+        };
+        results.finish()?;
+        if images.clipped() > 0 {
+            files::note(&format!(
+                "warning: {} input numbers lie beyond the input's format and were clipped: are they of the range that the network was quantised for?",
+                images.clipped()
+            ));
+        }
         let summary = Summary::new(&meta.name, &meta.board, &self.device, &report);
         let text = match self.device.as_str() {
             "reference" => format!(
@@ -80,56 +104,7 @@ impl Run {
             ),
             _ => summary.table(meta.accelerator().dsps()),
         };
-        self.json.report(&text, &summary)?;
+        self.json.report(&text, &summary, &outputs)?;
         Ok(ExitCode::SUCCESS)
     }
-}
-
-/// Runs the reference model, images in parallel; its report has no cycles.
-fn reference(program: &Program<'_>, batch: &Batch) -> Result<(Vec<i16>, RunReport)> {
-    let network = program.network()?;
-    let bar = progress::bar(batch.len() as u64, "reference", "images");
-    let images: Vec<&[i16]> = batch.images().collect();
-    let results: Vec<(Vec<i16>, Vec<u64>)> = images
-        .par_iter()
-        .map(|image| {
-            let mut layers = golden::run(&network, image);
-            let saturated = saturated(&program.meta, &layers);
-            bar.inc(1);
-            (
-                layers.pop().map(|l| l.values).unwrap_or_default(),
-                saturated,
-            )
-        })
-        .collect();
-    bar.finish_and_clear();
-    let mut report = RunReport {
-        images: images.len() as u64,
-        ..RunReport::default()
-    };
-    for (i, l) in program.meta.layers.iter().enumerate() {
-        let saturated = results.iter().map(|(_, s)| s[i]).sum();
-        report.saturated += saturated;
-        report.layers.push(LayerReport {
-            name: l.name.clone(),
-            mode: l.mode.clone(),
-            macs: l.macs * report.images,
-            saturated,
-            ..LayerReport::default()
-        });
-    }
-    let words = results.into_iter().flat_map(|(w, _)| w).collect();
-    Ok((words, report))
-}
-
-/// Saturated results of each of the program's layers, which may cover several of the network's.
-pub fn saturated(meta: &ProgramMeta, layers: &[LayerResult]) -> Vec<u64> {
-    let mut from = 0;
-    let each = meta.layers.iter().map(|l| {
-        let covered = from..l.network_layer + 1;
-        from = l.network_layer + 1;
-        let results = layers.get(covered).unwrap_or_default();
-        results.iter().map(|r| r.saturated).sum()
-    });
-    each.collect()
 }

@@ -1,12 +1,14 @@
 //! `cnna serve`: a simulated device behind a shared file, for `cnna run` or `cnna-host` in another process.
 
 use super::BoardArguments;
-use crate::engines::Simulated;
+use crate::progress::Bar;
 use anyhow::{Result, bail};
+use cnna_flow::{Session, Simulated};
 use cnna_host::serve::Server;
-use cnna_host::signals;
+use cnna_host::{files, signals};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Arguments of `cnna serve`.
 #[derive(clap::Args)]
@@ -15,10 +17,10 @@ use std::process::ExitCode;
   cnna run model.cnna --device /dev/shm/cnna0 --input x.npy -o y.npy
   cnna-host info --device /dev/shm/cnna0
 
-Ctrl-C ends the server and removes the file.")]
+Ctrl-C ends the server and removes the file; its status is then 130 (SIGTERM: 143).")]
 pub struct Serve {
-    /// What answers.
-    #[arg(long, value_enum)]
+    /// What answers: cycle or rtl.
+    #[arg(long, value_parser = engine)]
     engine: Simulated,
     #[command(flatten)]
     board: BoardArguments,
@@ -39,20 +41,31 @@ impl Serve {
             Some(w) => w,
             None => board.platform.dma_bytes as usize,
         };
-        self.engine.prepare(&board)?;
-        let mut engine = self.engine.engine(&board)?;
         let stop = signals::stop_flag()?;
+        let session = Session {
+            stop: &stop,
+            progress: &Bar::new(),
+            timeout: Duration::MAX,
+        };
+        self.engine.prepare(&board, &session)?;
+        let mut engine = self.engine.engine(&board)?;
         let server = Server::new(&self.path, window, &mut *engine)?;
-        println!(
+        files::print(&format!(
             "serving {} of {} (configuration {:016x}), window of {window} bytes, at {}",
             self.engine.name(),
             board.name,
             board.accelerator.hash(),
             self.path.display()
-        );
+        ))?;
         server.run(&stop)?;
-        Ok(ExitCode::SUCCESS)
+        // Nothing but a signal ends it well.
+        Ok(signals::status().map_or(ExitCode::SUCCESS, ExitCode::from))
     }
+}
+
+fn engine(text: &str) -> Result<Simulated, String> {
+    let known = Simulated::ALL.map(Simulated::name).join(" or ");
+    Simulated::named(text).ok_or_else(|| format!("`{text}` is not {known}"))
 }
 
 fn bytes(text: &str) -> Result<usize, String> {

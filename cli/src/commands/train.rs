@@ -3,7 +3,7 @@
 #[cfg(feature = "train")]
 use anyhow::Context as _;
 use anyhow::Result;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Arguments of `cnna train`.
@@ -74,8 +74,8 @@ impl Train {
     pub fn run(self) -> Result<ExitCode> {
         use cnna_machine::num::Word;
         use cnna_quant::TrainOptions;
-        super::writable(&self.output)?;
         let defaults = TrainOptions::new(&self.output);
+        self.check_places(&defaults.checkpoint())?;
         let options = TrainOptions {
             dataset: self.dataset,
             arch: self.arch,
@@ -101,8 +101,42 @@ impl Train {
             text += &format!(", {}-bit integers {q}", options.word.bits());
         }
         text += " of the test images";
-        self.json.report(&text, &report)?;
+        self.json.report(&text, &report, &[&options.out])?;
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// Training takes minutes: what its end needs is looked at before.
+    #[cfg(feature = "train")]
+    fn check_places(&self, checkpoint: &Path) -> Result<()> {
+        use anyhow::ensure;
+        use cnna_host::files;
+        let inputs: Vec<&Path> = [&self.arch, &self.dataset]
+            .map(Path::new)
+            .into_iter()
+            .chain(self.init.as_deref())
+            .collect();
+        let mut outputs = vec![self.output.as_path()];
+        outputs.extend(self.float_output.as_deref());
+        for output in &outputs {
+            ensure!(
+                *output != checkpoint,
+                "{}: the checkpoint of this run has that name, and goes at its end: name the file otherwise, as in model.onnx",
+                output.display()
+            );
+            ensure!(
+                !files::is_stdout(output),
+                "-: a model is a file, beside which the checkpoint lies: name one, as in model.onnx"
+            );
+        }
+        self.json.check_places(&inputs, &outputs)?;
+        let mut with_checkpoint = outputs.clone();
+        with_checkpoint.push(checkpoint);
+        files::check_places(&inputs, &with_checkpoint)?;
+        files::check_space(&outputs)?;
+        if checkpoint.exists() {
+            files::note(&format!("continues from {}", checkpoint.display()));
+        }
+        Ok(())
     }
 
     /// Says how to get the trainer.

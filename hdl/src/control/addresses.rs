@@ -1,8 +1,8 @@
 //! Address counters beside the window's: rows of the weight buffer, and where a pass's results go.
 
 use super::block;
-use crate::dff::{ClockReset, Dff};
-use crate::dff_setup;
+use cnna_emit::dff::{ClockReset, Dff};
+use cnna_emit::dff_setup;
 use cnna_machine::isa;
 use rust_hdl_core::prelude::*;
 

@@ -1,7 +1,7 @@
 //! The counters of a program: cleared at its start, counting while it runs, frozen after it. 32 bits, modulo 2^32.
 
-use crate::dff::{ClockReset, DffRst};
-use crate::dff_setup;
+use cnna_emit::dff::{ClockReset, DffRst};
+use cnna_emit::dff_setup;
 use rust_hdl_core::prelude::*;
 
 /// Counters, one output each; what they count is said in machine's register table.
@@ -42,9 +42,9 @@ pub struct Counters {
     /// `WAIT_STORE`.
     pub wait_store: Signal<Out, Bits<32>>,
     /// `READ_BEATS`.
-    pub reads: Signal<Out, Bits<32>>,
+    pub read_beats: Signal<Out, Bits<32>>,
     /// `WRITE_BEATS`.
-    pub writes: Signal<Out, Bits<32>>,
+    pub write_beats: Signal<Out, Bits<32>>,
     /// `COMMANDS`.
     pub commands: Signal<Out, Bits<32>>,
     n_cycles: DffRst<Bits<32>>,
@@ -53,8 +53,8 @@ pub struct Counters {
     n_wait_load: DffRst<Bits<32>>,
     n_wait_weight: DffRst<Bits<32>>,
     n_wait_store: DffRst<Bits<32>>,
-    n_reads: DffRst<Bits<32>>,
-    n_writes: DffRst<Bits<32>>,
+    n_read_beats: DffRst<Bits<32>>,
+    n_write_beats: DffRst<Bits<32>>,
     n_commands: DffRst<Bits<32>>,
 }
 
@@ -70,7 +70,14 @@ impl Logic for Counters {
             n_wait_load,
             n_wait_weight
         );
-        dff_setup!(self, clock, n_wait_store, n_reads, n_writes, n_commands);
+        dff_setup!(
+            self,
+            clock,
+            n_wait_store,
+            n_read_beats,
+            n_write_beats,
+            n_commands
+        );
         if self.clear.val() {
             self.n_cycles.d.next = 0.into();
             self.n_saturated.d.next = 0.into();
@@ -78,8 +85,8 @@ impl Logic for Counters {
             self.n_wait_load.d.next = 0.into();
             self.n_wait_weight.d.next = 0.into();
             self.n_wait_store.d.next = 0.into();
-            self.n_reads.d.next = 0.into();
-            self.n_writes.d.next = 0.into();
+            self.n_read_beats.d.next = 0.into();
+            self.n_write_beats.d.next = 0.into();
             self.n_commands.d.next = 0.into();
         } else if self.run.val() {
             self.n_cycles.d.next = self.n_cycles.q.val() + 1;
@@ -89,8 +96,8 @@ impl Logic for Counters {
             self.n_wait_load.d.next = self.n_wait_load.q.val() + self.lack_load.val();
             self.n_wait_weight.d.next = self.n_wait_weight.q.val() + self.lack_weight.val();
             self.n_wait_store.d.next = self.n_wait_store.q.val() + self.lack_store.val();
-            self.n_reads.d.next = self.n_reads.q.val() + self.read_beat.val();
-            self.n_writes.d.next = self.n_writes.q.val() + self.write_beat.val();
+            self.n_read_beats.d.next = self.n_read_beats.q.val() + self.read_beat.val();
+            self.n_write_beats.d.next = self.n_write_beats.q.val() + self.write_beat.val();
             self.n_commands.d.next = self.n_commands.q.val() + self.dealt.val();
         }
         self.cycles.next = self.n_cycles.q.val();
@@ -99,8 +106,8 @@ impl Logic for Counters {
         self.wait_load.next = self.n_wait_load.q.val();
         self.wait_weight.next = self.n_wait_weight.q.val();
         self.wait_store.next = self.n_wait_store.q.val();
-        self.reads.next = self.n_reads.q.val();
-        self.writes.next = self.n_writes.q.val();
+        self.read_beats.next = self.n_read_beats.q.val();
+        self.write_beats.next = self.n_write_beats.q.val();
         self.commands.next = self.n_commands.q.val();
     }
 }

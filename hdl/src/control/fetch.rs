@@ -8,8 +8,8 @@
 //! command only one bit is left to decide on.
 
 use super::block;
-use crate::dff::{ClockReset, Dff, DffRst};
-use crate::dff_setup;
+use cnna_emit::dff::{ClockReset, Dff, DffRst};
+use cnna_emit::dff_setup;
 use cnna_machine::config::Accelerator;
 use cnna_machine::isa::{self, COMMAND_BYTES};
 use rust_hdl_core::prelude::*;

@@ -2,8 +2,8 @@
 //!
 //! The end is a register that is computed a turn ahead, so that the decisions of a step hang on single bits.
 
-use crate::dff::{ClockReset, Dff};
-use crate::dff_setup;
+use cnna_emit::dff::{ClockReset, Dff};
+use cnna_emit::dff_setup;
 use rust_hdl_core::prelude::*;
 
 /// A loop of `count` turns.

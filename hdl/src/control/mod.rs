@@ -1,6 +1,6 @@
 //! The control of the accelerator as rust-hdl blocks: registers, command checks, tokens, sequencer, address counters.
 //!
-//! Each block is simulated by its own tests in rust-hdl and printed by [`crate::emit`]; [`crate::top`] wires them to the
+//! Each block is simulated by its own tests in rust-hdl and printed by [`cnna_emit`]; [`crate::top`] wires them to the
 //! SystemVerilog datapath of `hdl/rtl`. Fields of commands arrive already cut out: the top does that from machine's tables.
 
 mod addresses;

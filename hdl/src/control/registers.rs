@@ -4,8 +4,8 @@
 //! effect, nothing clears by being written. Read data come two cycles after the address. Offsets and values are machine's.
 
 use super::block;
-use crate::dff::{ClockReset, Dff, DffRst};
-use crate::dff_setup;
+use cnna_emit::dff::{ClockReset, Dff, DffRst};
+use cnna_emit::dff_setup;
 use cnna_machine::regs::{self, DeviceError};
 use rust_hdl_core::prelude::*;
 
@@ -97,9 +97,9 @@ pub struct Registers {
     /// Counter `WAIT_STORE`.
     pub wait_store: Signal<In, Bits<32>>,
     /// Counter `READ_BEATS`.
-    pub reads: Signal<In, Bits<32>>,
+    pub read_beats: Signal<In, Bits<32>>,
     /// Counter `WRITE_BEATS`.
-    pub writes: Signal<In, Bits<32>>,
+    pub write_beats: Signal<In, Bits<32>>,
     /// Counter `COMMANDS`.
     pub commands: Signal<In, Bits<32>>,
     /// A program has ended since reset and none runs.
@@ -203,7 +203,7 @@ impl Registers {
             error_bus = DeviceError::Bus,
             error_command = DeviceError::Command,
             ;
-            clock,awaddr, awvalid, awready, wdata, wstrb, wvalid, wready, bresp, bvalid, bready, araddr, arvalid, arready, rdata, rresp, rvalid, rready, reset, started, clear, run, base_lo, base_hi, size, program_offset, program_count, ended, load_error, weight_error, store_error, fetch_error, bus_error, bad_command, bad_head, in_flight, cycles, saturated, busy, wait_load, wait_weight, wait_store, reads, writes, commands, irq, soft, start_at, done_at, lo, hi, bytes, offset, count, answer, asked, at, offer, data, running, first, code, info, write, read, mask, masked, status, value, counter, beginning, error
+            clock,awaddr, awvalid, awready, wdata, wstrb, wvalid, wready, bresp, bvalid, bready, araddr, arvalid, arready, rdata, rresp, rvalid, rready, reset, started, clear, run, base_lo, base_hi, size, program_offset, program_count, ended, load_error, weight_error, store_error, fetch_error, bus_error, bad_command, bad_head, in_flight, cycles, saturated, busy, wait_load, wait_weight, wait_store, read_beats, write_beats, commands, irq, soft, start_at, done_at, lo, hi, bytes, offset, count, answer, asked, at, offer, data, running, first, code, info, write, read, mask, masked, status, value, counter, beginning, error
         )
     }
 }
@@ -326,9 +326,9 @@ impl Logic for Registers {
         } else if self.at.q.val() == self.at_wait_store.val().get_bits::<6>(2) {
             self.counter.next = self.wait_store.val();
         } else if self.at.q.val() == self.at_read_beats.val().get_bits::<6>(2) {
-            self.counter.next = self.reads.val();
+            self.counter.next = self.read_beats.val();
         } else if self.at.q.val() == self.at_write_beats.val().get_bits::<6>(2) {
-            self.counter.next = self.writes.val();
+            self.counter.next = self.write_beats.val();
         } else if self.at.q.val() == self.at_commands.val().get_bits::<6>(2) {
             self.counter.next = self.commands.val();
         }

@@ -8,8 +8,8 @@
 
 use super::block;
 use super::loops::LoopCount;
-use crate::dff::{ClockReset, Dff, DffRst};
-use crate::dff_setup;
+use cnna_emit::dff::{ClockReset, Dff, DffRst};
+use cnna_emit::dff_setup;
 use cnna_machine::{isa, timing};
 use rust_hdl_core::prelude::*;
 

@@ -1,7 +1,7 @@
 //! What concerns the whole: resets, bus errors, busy.
 
-use crate::dff::{ClockReset, Dff, DffRst};
-use crate::dff_setup;
+use cnna_emit::dff::{ClockReset, Dff, DffRst};
+use cnna_emit::dff_setup;
 use rust_hdl_core::prelude::*;
 
 /// Resets: `hard` one cycle behind the pin, for the registers; `all` one more, with the host's soft reset, for everything else.

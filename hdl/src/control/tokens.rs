@@ -3,8 +3,8 @@
 //! Combinational from the counters to `start`; a token sent in a cycle counts from the next. Masks have one bit a queue,
 //! in the order of `isa::Queue`; the counters are the paths of `isa::TOKEN_PATHS`.
 
-use crate::dff::{ClockReset, DffRst};
-use crate::dff_setup;
+use cnna_emit::dff::{ClockReset, DffRst};
+use cnna_emit::dff_setup;
 use rust_hdl_core::prelude::*;
 
 /// Tokens on one path: one more on `give`, one less on `take`.

@@ -7,8 +7,8 @@
 //! Whether a line leaves the ring is asked of the line before the move: limit and way back are registers of the command, so
 //! that a move is one addition.
 
-use crate::dff::{ClockReset, Dff};
-use crate::dff_setup;
+use cnna_emit::dff::{ClockReset, Dff};
+use cnna_emit::dff_setup;
 use rust_hdl_core::prelude::*;
 
 /// The address counters of the window.

@@ -1,12 +1,13 @@
 //! Registers, counters, command fetch, the four queues, and the tokens between them.
 
 use super::{COMMAND_BITS, QUEUES, address_bits, field, head, join};
-use crate::builder::{BlockInstance, Instance, Net, TopBuilder};
 use crate::control::{BusError, Counters, Fetch, Registers, Resets, Status, Tokens};
 use crate::ports::ADDRESS_BITS;
+use cnna_emit::builder::{BlockInstance, Instance, Net, TopBuilder};
 use cnna_machine::config::Accelerator;
+use cnna_machine::counters;
 use cnna_machine::isa;
-use cnna_machine::regs;
+use cnna_machine::regs::{self, Reg};
 
 /// Bursts of the command stream in flight: enough to hide the memory, since commands are few.
 const FETCH_OUTSTANDING: usize = 4;
@@ -39,18 +40,8 @@ fn registers(mut top: TopBuilder, a: &Accelerator) -> TopBuilder {
         let wire = format!("{queue}_error");
         block = block.connect(&wire, wire.clone());
     }
-    for signal in [
-        "cycles",
-        "saturated",
-        "busy",
-        "wait_load",
-        "wait_weight",
-        "wait_store",
-        "reads",
-        "writes",
-        "commands",
-    ] {
-        block = block.connect(signal, format!("n_{signal}"));
+    for register in counters::REGISTERS.into_iter().chain([regs::COMMANDS]) {
+        block = block.connect(&port(register), format!("n_{}", port(register)));
     }
     top = top.block(
         block
@@ -70,7 +61,7 @@ fn registers(mut top: TopBuilder, a: &Accelerator) -> TopBuilder {
             .connect("in_flight", "in_flight")
             .connect("irq", "irq_o"),
     );
-    let mut counters = BlockInstance::new("cnna_counters", "i_counters", Counters::default())
+    let mut counting = BlockInstance::new("cnna_counters", "i_counters", Counters::default())
         .connect("clear", "clear_counters")
         .connect("run", "run")
         .connect("saturated_now", "saturated")
@@ -82,25 +73,25 @@ fn registers(mut top: TopBuilder, a: &Accelerator) -> TopBuilder {
         .connect("write_beat", "write_beat")
         .connect("dealt", "dealt")
         .connect("commands", "n_commands");
-    let of = |name: &str| match name {
-        "READ_BEATS" => "reads".to_string(),
-        "WRITE_BEATS" => "writes".to_string(),
-        other => other.to_lowercase(),
-    };
     let mut record = vec![];
-    for r in regs::COUNTERS {
-        let wire = Net::Wire(format!("n_{}", of(r.name)));
-        counters = counters.connect(&of(r.name), wire.clone());
+    for register in counters::REGISTERS {
+        let wire = Net::Wire(format!("n_{}", port(register)));
+        counting = counting.connect(&port(register), wire.clone());
         record.push((wire, 32));
     }
     join(
-        top.wire("base_all", 64).block(counters),
+        top.wire("base_all", 64).block(counting),
         "counters",
         &record,
     )
     .wire("base", ADDRESS_BITS)
     .assign("base", Net::part("base_all", 0, ADDRESS_BITS))
     .clock("aclk", "rst")
+}
+
+/// What the control blocks call the signal of a counter.
+fn port(counter: Reg) -> String {
+    counter.name.to_lowercase()
 }
 
 /// Busy, and what the memory answers. Responses are errors by their upper bit.

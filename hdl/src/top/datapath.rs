@@ -3,9 +3,9 @@
 use super::masters::weight_signals;
 use super::sequencer::delay;
 use super::{COMMAND_BITS, address_bits, compute, head, join};
-use crate::builder::{Instance, Net, TopBuilder};
 use crate::package::PASS_BITS;
 use crate::ports::ADDRESS_BITS;
+use cnna_emit::builder::{Instance, Net, TopBuilder};
 use cnna_machine::config::{Accelerator, BIAS_ROW, KERNEL_WORDS, POSITIONS};
 use cnna_machine::isa::Queue;
 

@@ -1,7 +1,7 @@
 //! The AXI masters' constants, and the weight ports' signals side by side.
 
-use crate::builder::{Net, TopBuilder};
 use crate::ports::{self, ADDRESS_BITS, InterfaceKind};
+use cnna_emit::builder::{Net, TopBuilder};
 use cnna_machine::config::Accelerator;
 
 /// Signals of a weight port: name, bits, and whether the accelerator drives it.

@@ -1,8 +1,8 @@
 //! The sequencer of compute, and the address counters that move with it.
 
 use super::{COMMAND_BITS, compute, head};
-use crate::builder::{BlockInstance, Instance, Net, TopBuilder};
 use crate::control::{ResultAddress, Sequencer, WeightAddress, Window};
+use cnna_emit::builder::{BlockInstance, Instance, Net, TopBuilder};
 use cnna_machine::config::Accelerator;
 use cnna_machine::timing;
 

@@ -102,7 +102,9 @@ fn ctrl_c_resets_the_device_and_writes_nothing() {
             .status()
             .unwrap();
         assert!(kill.success());
-        fails(child.wait_with_output().unwrap(), "interrupted");
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(130), "{output:?}");
+        assert_eq!(output.stderr, b"error: interrupted\n");
         assert!(!folder.path().join("y.npy").exists());
         assert!(!busy());
         let output = host(folder.path(), RUN).output().unwrap();

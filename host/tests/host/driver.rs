@@ -2,7 +2,7 @@
 
 use crate::fake::{BATCH, Fake, RECORDS, Start, WINDOW, image, meta, with_device, write_program};
 use cnna_host::report::Summary;
-use cnna_host::tensor::Batch;
+use cnna_host::tensor::{Batch, InMemory};
 use cnna_host::{Device, Driver, HostError, Options, files};
 use cnna_machine::program::Program;
 use cnna_machine::regs;
@@ -56,7 +56,17 @@ fn a_batch_is_cut_into_runs_of_as_many_images_as_a_stream_takes() {
             words,
         };
         let mut told = Vec::new();
-        let (results, report) = loaded.run_batch(&batch, |n| told.push(n)).unwrap();
+        let mut results = Vec::new();
+        let report = loaded
+            .run_batch(
+                &mut InMemory::new(&batch),
+                &mut |words| {
+                    results.extend_from_slice(words);
+                    Ok(())
+                },
+                |n| told.push(n),
+            )
+            .unwrap();
         assert_eq!(results, batch.words);
         assert_eq!(told, [BATCH, 2 * BATCH, 7]);
         // Two runs of three images and one of one.

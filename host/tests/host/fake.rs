@@ -29,7 +29,7 @@ pub enum Start {
 
 pub const WINDOW: usize = 64 * 1024;
 const SHAPE: Shape = Shape { c: 2, h: 3, w: 5 };
-/// The marks' records that the engine writes, in the order of `regs::COUNTERS`.
+/// The marks' records that the engine writes, in the order of `counters::REGISTERS`.
 pub const RECORDS: [[u32; 8]; 2] = [
     [100, 3, 60, 5, 6, 7, 40, 20],
     [350, 4, 200, 9, 9, 9, 90, 60],

@@ -2,10 +2,10 @@
 
 use crate::fake::meta;
 use cnna_host::HostError;
-use cnna_host::tensor::{read_input, write_output};
+use cnna_host::tensor::{Results, read_input};
 use cnna_machine::config::Board;
-use cnna_machine::layout::Shape;
-use cnna_machine::program::ProgramMeta;
+use cnna_machine::layer::Shape;
+use cnna_machine::program::{ProgramMeta, TensorInfo};
 use npyz::{AutoSerialize, Order, WriterBuilder};
 use std::path::Path;
 
@@ -110,7 +110,15 @@ fn results_are_written_as_reals_or_integers_with_their_shape() {
     let path = folder.path().join("y.npy");
     let mut info = meta().output().clone();
     let words: Vec<i16> = (0..60).map(|i| i - 20).collect();
-    write_output(&path, &info, &words, false).unwrap();
+    let write = |info: &TensorInfo, count: usize, raw: bool| {
+        let mut results = Results::create(&path, info, count, raw).unwrap();
+        for words in words.chunks(words.len() / count) {
+            results.push(words).unwrap();
+        }
+        assert!(raw == path.exists(), "nothing is there before the end");
+        results.finish().unwrap();
+    };
+    write(&info, 2, false);
     let npy = npyz::NpyFile::new(std::fs::File::open(&path).unwrap()).unwrap();
     assert_eq!(npy.shape(), [2, 2, 3, 5]);
     let reals: Vec<f32> = npy.into_vec().unwrap();
@@ -121,7 +129,7 @@ fn results_are_written_as_reals_or_integers_with_their_shape() {
             .all(|(r, &w)| *r == f32::from(w) / 256.0)
     );
     info.layout.shape = Shape { c: 1, h: 1, w: 10 };
-    write_output(&path, &info, &words, true).unwrap();
+    write(&info, 6, true);
     let npy = npyz::NpyFile::new(std::fs::File::open(&path).unwrap()).unwrap();
     assert_eq!(npy.shape(), [6, 10]);
     assert_eq!(npy.into_vec::<i16>().unwrap(), words);

@@ -229,7 +229,11 @@ impl<'m> Walk<'m> {
                 let more = node.output.iter().skip(values.len());
                 for name in more.filter(|o| self.left.get(o.as_str()).is_some_and(|&n| n > 0)) {
                     let reason = format!("its output `{name}` is not computed: leave it unused");
-                    self.obstacles.push(Obstacle { node: label.clone(), operator: node.op_type.clone(), reason });
+                    self.obstacles.push(Obstacle {
+                        node: label.clone(),
+                        operator: node.op_type.clone(),
+                        reason,
+                    });
                 }
                 for (name, v) in node
                     .output
@@ -290,10 +294,16 @@ impl<'m> Walk<'m> {
         if let Some(done) = fold::fold(&mut call) {
             let all = done?;
             // What a few bytes of the file can make large is counted, so that a damaged one cannot ask for all memory.
-            if matches!(node.op_type.as_str(), "ConstantOfShape" | "Expand" | "Range" | "Where") {
+            if matches!(
+                node.op_type.as_str(),
+                "ConstantOfShape" | "Expand" | "Range" | "Where"
+            ) {
                 self.filled += all.iter().map(Array::len).sum::<usize>();
                 if self.filled > array::MAX_FILLED {
-                    return Err(format!("the model's computed constants have more than {} elements", array::MAX_FILLED));
+                    return Err(format!(
+                        "the model's computed constants have more than {} elements",
+                        array::MAX_FILLED
+                    ));
                 }
             }
             let value = |a| Value::Constant(Rc::new(a));

@@ -12,6 +12,7 @@ use crate::format::short;
 use crate::numbers::{Layer, Report, Roofs};
 use crate::{ReportError, palette};
 use axes::axes;
+use cnna_machine::program::Mode;
 use labels::{LINE, NEAR, Places, Rect};
 use maud::{Markup, PreEscaped, html};
 
@@ -75,16 +76,13 @@ pub fn draw(report: &Report) -> Result<Markup, ReportError> {
 }
 
 fn legend(layers: &[(usize, &Layer)]) -> Markup {
-    let mut modes: Vec<&str> = layers
-        .iter()
-        .map(|(_, l)| l.counters.mode.as_str())
-        .collect();
-    modes.sort_unstable();
+    let mut modes: Vec<Mode> = layers.iter().map(|(_, l)| l.counters.mode).collect();
+    modes.sort_unstable_by_key(|m| m.name());
     modes.dedup();
     html! {
         ul.legend {
             @for mode in modes {
-                li { span.swatch.dot.{ "c-" (palette::mode(mode)) } {} (mode) }
+                li { span.swatch.dot.{ "c-" (palette::mode(mode)) } {} (mode.name()) }
             }
         }
     }
@@ -182,7 +180,7 @@ fn circle(p: &Point) -> Markup {
     let (l, c) = (p.layer, &p.layer.counters);
     html! {
         a href={ "#layer-" (p.row) } {
-            circle.{ "c-" (palette::mode(&c.mode)) } cx=(p.at.0) cy=(p.at.1) r=(RADIUS) {
+            circle.{ "c-" (palette::mode(c.mode)) } cx=(p.at.0) cy=(p.at.1) r=(RADIUS) {
                 title {
                     (p.row) ". " (c.name) ", " (c.mode) ": " (format!("{:.2}", l.mac_per_dsp_per_cycle)) " MAC/DSP/cycle, "
                     (short(l.mac_per_cycle.round() as u64)) " MAC/cycle, " (format!("{:.2}", l.mac_per_byte)) " MAC/byte"

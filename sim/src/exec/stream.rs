@@ -4,8 +4,8 @@ use super::fault::{ExecError, Fault};
 use super::{compute, load, store, weight};
 use crate::buffers::Buffers;
 use cnna_machine::Accelerator;
+use cnna_machine::counters::{Counters, RECORD_BYTES};
 use cnna_machine::isa::{Body, Command, Queue, store_kind};
-use cnna_machine::regs::{RECORD_BYTES, SATURATED};
 
 /// A mark that was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,12 +63,11 @@ pub fn run_in_order(
                             bytes,
                         })
                     })?;
-                    dest.fill(0);
-                    let at = cnna_machine::regs::COUNTERS
-                        .iter()
-                        .position(|r| *r == SATURATED);
-                    let at = at.expect("saturation is one of the counters") * 4;
-                    dest[at..at + 4].copy_from_slice(&(saturated as u32).to_le_bytes());
+                    let counted = Counters {
+                        saturated,
+                        ..Counters::default()
+                    };
+                    dest.copy_from_slice(&counted.to_bytes());
                     marks.push(Mark {
                         tag: c.tag,
                         record,

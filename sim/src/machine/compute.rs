@@ -2,37 +2,27 @@
 
 use super::queue::Entry;
 use cnna_machine::Accelerator;
-use cnna_machine::isa::{self, mode};
-use cnna_machine::timing::{DRAIN_TO_WRITE, MIN_PASS, RELEASE, SLICES, STEP_TO_DRAIN};
+use cnna_machine::{isa, timing};
 use std::collections::VecDeque;
 
 /// State of the sequencer and the tokens that are on their way.
 #[derive(Debug)]
 pub(super) struct Compute {
-    lanes: u64,
+    lanes: usize,
     /// First cycle in which a new command may be taken.
     free_at: u64,
     /// First cycle in which a pass may end.
-    pace_until: u64,
+    pace: u64,
     releases: VecDeque<(u64, u32)>,
     results: VecDeque<u64>,
-}
-
-/// When a command's steps are.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Times {
-    /// Cycle of the last step.
-    pub last_step: u64,
-    /// Steps taken.
-    pub steps: u64,
 }
 
 impl Compute {
     pub(super) fn new(a: &Accelerator) -> Self {
         Compute {
-            lanes: a.lanes as u64,
+            lanes: a.lanes,
             free_at: 0,
-            pace_until: 0,
+            pace: 0,
             releases: VecDeque::new(),
             results: VecDeque::new(),
         }
@@ -63,53 +53,17 @@ impl Compute {
         }
         mask
     }
-    /// Takes a command in cycle `now`.
-    pub(super) fn start(&mut self, now: u64, entry: &Entry, c: &isa::Compute) -> Times {
-        let times = self.steps(now + 1, c);
-        let last = times.last_step;
-        self.free_at = last + 1;
+    /// Takes a command in cycle `now`; returns its steps.
+    pub(super) fn start(&mut self, now: u64, entry: &Entry, c: &isa::Compute) -> u64 {
+        let s = timing::schedule(c, self.lanes, now, self.pace);
+        (self.free_at, self.pace) = (s.last_step + 1, s.pace);
         let mask = entry.signal & (isa::Queue::Load.bit() | isa::Queue::Weight.bit());
         if mask != 0 {
-            self.releases.push_back((last + RELEASE + self.lanes, mask));
+            self.releases.push_back((s.released, mask));
         }
-        if c.last == 1 && entry.signal & isa::Queue::Store.bit() != 0 {
-            let slices = match c.mode {
-                mode::WINOGRAD => c.lanes as u64,
-                mode::POOL => SLICES,
-                _ => c.lanes as u64 * SLICES,
-            };
-            self.results
-                .push_back(last + STEP_TO_DRAIN + slices - 1 + DRAIN_TO_WRITE);
+        if entry.signal & isa::Queue::Store.bit() != 0 {
+            self.results.extend(s.stored);
         }
-        times
-    }
-
-    fn steps(&mut self, first: u64, c: &isa::Compute) -> Times {
-        let taps = c.kx_count as u64 * c.ky_count as u64;
-        let (entries, steps, drain) = match c.mode {
-            mode::POOL => (c.tiles as u64 * c.c_count as u64, taps, SLICES),
-            mode::WINOGRAD => (c.tiles as u64, taps * c.c_count as u64, c.lanes as u64),
-            _ => (
-                c.tiles as u64,
-                taps * c.c_count as u64,
-                (c.lanes as u64 * SLICES) & 0xff,
-            ),
-        };
-        let drain = drain.max(MIN_PASS);
-        let total = entries * steps;
-        if c.last != 1 {
-            return Times {
-                last_step: first + total - 1,
-                steps: total,
-            };
-        }
-        // The first end waits for the pass before this command; each further one follows at the slower of both rates.
-        let end = (first + steps - 1).max(self.pace_until);
-        let last_step = end + (entries - 1) * steps.max(drain);
-        self.pace_until = last_step + drain;
-        Times {
-            last_step,
-            steps: total,
-        }
+        s.steps
     }
 }

@@ -4,12 +4,13 @@
 //! would change by itself.
 
 use super::Machine;
-use super::counters::Counters;
 use super::derived::{READ, WRITE, awake};
 use super::queue::Entry;
 use crate::exec::{self, ExecError, Fault};
 use crate::timeline::Track;
+use cnna_machine::Counters;
 use cnna_machine::config::port;
+use cnna_machine::counters::RECORD_BYTES;
 use cnna_machine::isa::{self, Body, Queue, store_kind};
 use cnna_machine::memory::{MOST_PORTS, Signals, channel, on};
 use cnna_machine::regs;
@@ -37,7 +38,7 @@ impl Machine {
         };
         if self.run {
             self.count(moved, 1);
-            self.counters.commands += u64::from(dealt);
+            self.commands += u64::from(dealt);
         }
         self.record_beats(moved);
         if awake != 0 || compute_event {
@@ -147,7 +148,7 @@ impl Machine {
             return Ok(());
         };
         let u = &mut self.units;
-        let steps = u.compute.start(self.now, e, c).steps;
+        let steps = u.compute.start(self.now, e, c);
         self.counters.busy += steps;
         if let Some(r) = &mut self.recorder {
             r.computes(e, self.now, u.compute.free_at(), steps);
@@ -250,8 +251,9 @@ impl Machine {
             }
             if let Body::Store(s) = &e.body {
                 let at = s.ddr as u32 as usize;
-                for (i, v) in before.record().iter().enumerate() {
-                    window[at + i * 4..][..4].copy_from_slice(&v.to_le_bytes());
+                // A record that leaves the window is an error that the burst finds.
+                if let Some(record) = window.get_mut(at..at + RECORD_BYTES) {
+                    record.copy_from_slice(&before.to_bytes());
                 }
             }
         }
@@ -295,7 +297,7 @@ impl Machine {
         self.units.fetch.take(beats[port::COMMAND]);
         self.now += cycles;
         if self.run {
-            self.counters.reads += beats[port::ACT];
+            self.counters.read_beats += beats[port::ACT];
             self.count(0, cycles);
         }
     }
@@ -303,14 +305,20 @@ impl Machine {
     fn count(&mut self, moved: Signals, cycles: u64) {
         let c = &mut self.counters;
         c.cycles += cycles;
-        c.reads += u64::from(moved & on(port::ACT, channel::R) != 0);
-        c.writes += u64::from(moved & on(port::ACT, channel::W) != 0);
-        c.wait(self.derived.lack, cycles);
+        c.read_beats += u64::from(moved & on(port::ACT, channel::R) != 0);
+        c.write_beats += u64::from(moved & on(port::ACT, channel::W) != 0);
+        // Waiting is charged to the queue whose token is lacking.
+        match self.derived.lack {
+            Some(Queue::Load) => c.wait_load += cycles,
+            Some(Queue::Weight) => c.wait_weight += cycles,
+            Some(Queue::Store) => c.wait_store += cycles,
+            Some(Queue::Compute) | None => {}
+        }
     }
 
     fn fault(&self, entry: &Entry, fault: Fault) -> ExecError {
         ExecError {
-            index: self.counters.commands as usize,
+            index: self.commands as usize,
             queue: entry.queue(),
             tag: entry.tag,
             fault,

@@ -5,7 +5,6 @@
 
 mod burst;
 mod compute;
-mod counters;
 mod cycle;
 mod derived;
 mod fetch;
@@ -18,10 +17,10 @@ mod weight;
 
 use crate::timeline::{Recorder, Recording};
 use cnna_machine::config::Board;
+use cnna_machine::counters::Counters;
 use cnna_machine::engine::{Engine, EngineError};
 use cnna_machine::memory::{Memory, Request, Signals, Written};
 use cnna_machine::regs::{self, DeviceError, Reg};
-use counters::Counters;
 use derived::Derived;
 use units::Units;
 
@@ -41,6 +40,8 @@ pub struct Machine {
     run: bool,
     start_pulse: bool,
     counters: Counters,
+    /// Commands dealt since the start.
+    commands: u64,
     recorder: Option<Recorder>,
 }
 
@@ -61,6 +62,7 @@ impl Machine {
             run: false,
             start_pulse: false,
             counters: Counters::default(),
+            commands: 0,
             recorder: None,
         };
         let hash = a.hash();
@@ -111,11 +113,11 @@ impl Machine {
 
 impl Engine for Machine {
     fn read(&mut self, reg: Reg) -> u32 {
-        if let Some(i) = regs::COUNTERS.iter().position(|r| *r == reg) {
-            return self.counters.record()[i];
+        if let Some(value) = self.counters.read(reg) {
+            return value;
         }
         match reg {
-            regs::COMMANDS => self.counters.commands as u32,
+            regs::COMMANDS => self.commands as u32,
             regs::STATUS => {
                 let mut status = self.get(regs::STATUS);
                 if self.run {
@@ -147,7 +149,7 @@ impl Engine for Machine {
         } else if reg == regs::START && value != self.get(regs::DONE) && !self.run {
             let a = &self.board.accelerator;
             self.memory = Memory::new(&self.board.memory, a.ports(), a.beat_bytes());
-            self.counters = Counters::default();
+            (self.counters, self.commands) = (Counters::default(), 0);
             self.set(regs::STATUS, 0);
             self.set(regs::ERROR_INFO, 0);
             self.run = true;

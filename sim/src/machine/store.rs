@@ -3,9 +3,9 @@
 use super::burst::{Burst, Transfer};
 use super::queue::Entry;
 use cnna_machine::Accelerator;
+use cnna_machine::counters::RECORD_BYTES;
 use cnna_machine::isa::{self, store_kind};
 use cnna_machine::memory::{Request, channel};
-use cnna_machine::regs::RECORD_BYTES;
 use std::collections::VecDeque;
 
 /// Beats read ahead of the bus.

@@ -2,7 +2,7 @@
 
 use super::{edge, ready, seeds, settle};
 use crate::control::Fetch;
-use crate::dff::ClockReset;
+use cnna_emit::dff::ClockReset;
 use cnna_machine::Board;
 use cnna_machine::isa::{
     COMMAND_BYTES, COMMAND_WORDS, Compute, Head, Load, Queue, Store, mode, store_kind, weight_kind,

@@ -2,7 +2,8 @@
 
 use super::{edge, ready, settle};
 use crate::control::Registers;
-use crate::dff::ClockReset;
+use cnna_emit::dff::ClockReset;
+use cnna_machine::counters;
 use cnna_machine::regs::{self, Access, DeviceError, Reg};
 use rust_hdl_core::prelude::*;
 
@@ -109,8 +110,8 @@ fn identity_and_counters_are_read_at_their_offsets() {
         &mut d.wait_load,
         &mut d.wait_weight,
         &mut d.wait_store,
-        &mut d.reads,
-        &mut d.writes,
+        &mut d.read_beats,
+        &mut d.write_beats,
         &mut d.commands,
     ]
     .into_iter()
@@ -118,7 +119,7 @@ fn identity_and_counters_are_read_at_their_offsets() {
     {
         counter.next = (1000 + i as u64).into();
     }
-    let counters = regs::COUNTERS.into_iter().chain([regs::COMMANDS]);
+    let counters = counters::REGISTERS.into_iter().chain([regs::COMMANDS]);
     for (i, reg) in counters.enumerate() {
         assert_eq!(b.get(reg), 1000 + i as u32, "{}", reg.name);
     }

@@ -2,7 +2,7 @@
 
 use super::{edge, ready, seeds, settle};
 use crate::control::{ResultAddress, Sequencer, WeightAddress, Window};
-use crate::dff::ClockReset;
+use cnna_emit::dff::ClockReset;
 use cnna_machine::isa::{Compute, mode};
 use cnna_machine::timing;
 use rand::{Rng, SeedableRng, rngs::StdRng};

@@ -2,7 +2,7 @@
 
 use super::{edge, ready, seeds, settle};
 use crate::control::Tokens;
-use crate::dff::ClockReset;
+use cnna_emit::dff::ClockReset;
 use cnna_machine::isa::{Queue, TOKEN_PATHS};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use rust_hdl_core::prelude::*;
