@@ -29,7 +29,7 @@ pub fn fuse(graph: &mut Graph) {
     graph.outputs.iter().for_each(|p| uses[p.tensor] += 1);
     let mut writers = graph.writers();
     let mut gone = vec![false; graph.nodes.len()];
-    for i in 0..graph.nodes.len() {
+    for (i, gone) in gone.iter_mut().enumerate() {
         let Op::Activate(a) = &graph.nodes[i].op else {
             continue;
         };
@@ -74,7 +74,7 @@ pub fn fuse(graph: &mut Graph) {
         if between.len() == 2 {
             graph.tensors[between[1]].frac = format;
         }
-        gone[i] = true;
+        *gone = true;
     }
     compact(graph, &gone);
 }
@@ -268,6 +268,8 @@ fn linear(
         let mut sums = Vec::with_capacity(v.len());
         for (c, &x) in v.iter().enumerate() {
             let q = (f64::from(x) * 2f64.powi(input + frac)).round_ties_even();
+            // The largest bias rounds to the limit itself as a float of 24 bits.
+            let q = if q == limit { limit - 1.0 } else { q };
             if !(-limit..limit).contains(&q) {
                 return Err(format!(
                     "its bias {x} of channel {c} does not fit {ACC_BITS} bits at {} fraction bits: its weights or its input are \

@@ -11,6 +11,9 @@ use cnna_net::op::{Add, Concat, Constant, Resize};
 use cnna_net::{Activation, Node, Values};
 
 pub(crate) fn read(r: &mut Reader, n: &Call) -> Outcome {
+    if n.opset < 7 && n.has("axis") {
+        return Err("its axis is of operator set 6 and older: convert the model with onnx.version_converter to 13".into());
+    }
     let all: Vec<Value> = (0..n.inputs.len()).map(|i| n.input(i).cloned()).collect::<Result<_, _>>()?;
     if all.is_empty() {
         return Err("it has no input".into());

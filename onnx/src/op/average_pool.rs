@@ -6,7 +6,7 @@ use crate::read::reader::{Call, Reader, Value, dimension};
 use crate::read::view::View;
 use crate::write::{WriteError, Writer};
 use cnna_net::op::{AveragePool, Conv};
-use cnna_net::{Activation, Node, Padding, Shape, Values, Window};
+use cnna_net::{Activation, Node, Padding, Values, Window};
 
 pub(crate) fn read(r: &mut Reader, n: &Call) -> Outcome {
     if n.node.op_type == "ReduceMean" {
@@ -79,48 +79,51 @@ fn reduce(r: &mut Reader, n: &Call) -> Outcome {
 
 impl Write for AveragePool {
     fn write(&self, w: &mut Writer, n: &Node) -> Result<(), WriteError> {
-        let (mut pad, counted) = (self.window.pad, self.counted);
-        let mut input = w.value(n.inputs[0]);
-        let mut counts = counted != Padding::default();
-        let mut up = false;
-        if counts && counted != pad {
-            if rounded_up(self, w.shape(n.inputs[0]), w.shape(n.output)) {
-                (pad, up) = (counted, true);
-            } else {
-                // Zeros that count become part of the map.
-                let sides = [0, 0, counted.top, counted.left, 0, 0, counted.bottom, counted.right];
-                let sides = w.integers(n, "pads", &sides.map(|p| p as i64));
-                let node = w.node("Pad", n, &[&input, &sides]);
-                input = w.step(n, "padded", node);
-                pad = Padding {
-                    top: pad.top - counted.top,
-                    left: pad.left - counted.left,
-                    bottom: pad.bottom - counted.bottom,
-                    right: pad.right - counted.right,
-                };
-                counts = false;
-            }
+        let input = w.value(n.inputs[0]);
+        let own = self.counted == Padding::default();
+        let shape = w.shape(n.inputs[0]);
+        let pad = match own {
+            true => self.window.pad,
+            false => self.counted,
+        };
+        let window = Window { pad, ..self.window };
+        let (up, all) = (pad != self.window.pad, i64::from(!own));
+        if !up || rounded_up(&window, [shape.h, shape.w]) == Some(self.window.pad) {
+            let node = w.node("AveragePool", n, &[&input]);
+            let node = super::conv::window(node, &window)
+                .with("count_include_pad", all)
+                .with("ceil_mode", i64::from(up));
+            w.finish(n, node);
+            return Ok(());
         }
-        let node = w.node("AveragePool", n, &[&input]);
-        let node = super::conv::window(node, &Window { pad, ..self.window })
-            .with("count_include_pad", i64::from(counts))
-            .with("ceil_mode", i64::from(up));
+        // Zeros that count as positions are part of the map, the rest is border.
+        let p = self.counted;
+        let pads = [0, 0, p.top, p.left, 0, 0, p.bottom, p.right].map(|v| v as i64);
+        let pads = w.integers(n, "pads", &pads);
+        let node = w.node("Pad", n, &[&input, &pads]);
+        let padded = w.step(n, "padded", node);
+        let rest = Padding {
+            top: self.window.pad.top - p.top.min(self.window.pad.top),
+            left: self.window.pad.left - p.left.min(self.window.pad.left),
+            bottom: self.window.pad.bottom - p.bottom.min(self.window.pad.bottom),
+            right: self.window.pad.right - p.right.min(self.window.pad.right),
+        };
+        let node = w.node("AveragePool", n, &[&padded]);
+        let node = super::conv::window(node, &Window { pad: rest, ..self.window }).with("count_include_pad", 0);
         w.finish(n, node);
         Ok(())
     }
 }
 
-/// Whether the output's size is that of the border that counts, rounded up.
-fn rounded_up(p: &AveragePool, i: Shape, o: Shape) -> bool {
-    let window = Window { pad: p.counted, ..p.window };
-    let side = |axis: usize, size: usize| {
-        let ([before, after], stride) = (window.border(axis), window.stride[axis]);
-        let free = (size + before + after).checked_sub(window.span(axis))?;
-        let steps = free.div_ceil(stride);
-        // A window that would begin behind the input and its border is dropped.
-        let dropped = steps * stride >= size + before;
-        Some(if dropped { free / stride } else { steps } + 1)
-    };
-    let same_begin = (p.counted.top, p.counted.left) == (p.window.pad.top, p.window.pad.left);
-    same_begin && side(0, i.h) == Some(o.h) && side(1, i.w) == Some(o.w)
+/// The border that rounding the output's size up makes of a window's own.
+fn rounded_up(w: &Window, size: [usize; 2]) -> Option<Padding> {
+    let mut pad = w.pad;
+    for (axis, size) in size.into_iter().enumerate() {
+        let more = super::window::more(w, axis, size)?;
+        match axis {
+            0 => pad.bottom += more,
+            _ => pad.right += more,
+        }
+    }
+    Some(pad)
 }

@@ -7,6 +7,9 @@ pub(crate) fn read(r: &mut Reader, n: &Call) -> Outcome {
     if n.int("training_mode", 0)? != 0 {
         return Err("it is in training mode: export the model for inference".into());
     }
+    if n.int("spatial", 1)? == 0 {
+        return Err("its spatial is 0, one scale an element: convert the model with onnx.version_converter to 13".into());
+    }
     let view = r.operand(n, 0)?;
     let view = r.batched(&view)?;
     let sizes = view.sizes();

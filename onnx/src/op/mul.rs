@@ -12,6 +12,9 @@ use cnna_net::Node;
 use cnna_net::op::Mul;
 
 pub(crate) fn read(r: &mut Reader, n: &Call) -> Outcome {
+    if n.opset < 7 && n.has("axis") {
+        return Err("its axis is of operator set 6 and older: convert the model with onnx.version_converter to 13".into());
+    }
     let (a, b) = (n.input(0)?.clone(), n.input(1)?.clone());
     let divides = n.node.op_type == "Div";
     let f = |x: f64, y: f64| if divides { x / y } else { x * y };

@@ -327,6 +327,10 @@ impl<'m> Walk<'m> {
             Ok(v) => v,
             Err(reason) => return self.obstacle(name, "output", reason),
         };
+        let view = match crate::op::quantize::integers(r, &view, name) {
+            Ok(v) => v,
+            Err(reason) => return self.obstacle(name, "output", reason),
+        };
         if view.batch.is_some_and(|b| b != 0) {
             return self.obstacle(
                 name,

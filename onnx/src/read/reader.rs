@@ -338,6 +338,15 @@ impl<'m> Reader<'m> {
         Ok((plain, side_of))
     }
 
+    /// The view as a tensor of three sides, `axis` the middle one: for arrays of more dimensions than a tensor has sides. An
+    /// array over what becomes of it is plain again.
+    pub fn grouped(&mut self, view: &View, axis: usize, label: &str) -> Result<TensorId, String> {
+        let sizes = view.sizes();
+        let side = |part: &[usize]| part.iter().product();
+        let shape = Shape::of([side(&sizes[..axis]), sizes[axis], side(&sizes[axis + 1..])]);
+        self.ordered(view, shape, label)
+    }
+
     /// The view with other sizes; where its order does not divide so, it is rearranged first.
     pub fn reshape(
         &mut self,
