@@ -10,6 +10,7 @@ use super::window::{TapColumn, TapRow, gather, tap_columns, tap_rows};
 use crate::buffers::{Buffers, LANE_BLOCK};
 use cnna_machine::config::{KERNEL_WORDS, PLAIN_WORDS};
 use cnna_machine::isa::{Compute, mode};
+use cnna_machine::num::{ACC_BITS, WINOGRAD_BITS};
 use rayon::prelude::*;
 use wide::f64x4;
 
@@ -341,8 +342,11 @@ fn finish(
     padded: usize,
     sums: &[f64],
 ) -> Result<u64, Fault> {
-    // The Winograd inverse divides a 48-bit number by 4.
-    let bits = if cmd.mode == mode::WINOGRAD { 46 } else { 48 };
+    // The Winograd inverse divides an accumulator by 4.
+    let bits = match cmd.mode {
+        mode::WINOGRAD => ACC_BITS - WINOGRAD_BITS,
+        _ => ACC_BITS,
+    };
     let per_lane = b.acc.len() / b.lanes;
     let mut saturated = 0;
     let mut acc = vec![0i64; rows * width];
