@@ -25,7 +25,7 @@ pub type Draw = fn(u64, Word) -> Graph;
 pub type Build<'a> = &'a dyn Fn(&Board) -> Result<Rtl, String>;
 
 /// The kinds of networks that every configuration runs.
-pub const DRAWS: [Draw; 3] = [any_graph, vector_graph, plain_graph];
+pub const DRAWS: [Draw; 4] = [any_graph, vector_graph, winograd_graph, direct_graph];
 
 /// A machine with small buffers, so that small networks are cut into parts as large ones are.
 pub fn board(tiles: u32, lanes: u32, word: u32, ports: u32, out_depth: u32) -> Board {
@@ -64,22 +64,32 @@ fn vector_graph(seed: u64, word: Word) -> Graph {
     random::vector_graph(seed, word, &limits())
 }
 
-/// Convolutions that keep their input's size, most of them 3x3, each often with 2x2 pooling behind it, half of them with sums
-/// so small that they are shifted to the left.
-fn plain_graph(seed: u64, word: Word) -> Graph {
+/// Of enough channels that WINOGRAD mode is faster, and not cut into chunks.
+fn winograd_graph(seed: u64, word: Word) -> Graph {
+    plain_graph(seed, word, &[3], &[16, 24, 30])
+}
+
+/// Of so few channels, or of such kernels, that DIRECT mode is faster.
+fn direct_graph(seed: u64, word: Word) -> Graph {
+    plain_graph(seed, word, &[1, 3, 5], &[1, 2, 5])
+}
+
+/// Convolutions that keep their input's size, most with 2x2 pooling behind them, half of them with sums so small that they are
+/// shifted to the left.
+fn plain_graph(seed: u64, word: Word, kernels: &[usize], channels: &[usize]) -> Graph {
     const WEIGHT_FRAC: i32 = 4;
     let r = &mut StdRng::seed_from_u64(seed);
     let mut g = Graph::new("plain", word);
     let input = Shape {
-        c: r.random_range(1..=12),
+        c: pick(r, channels),
         h: r.random_range(2..=20),
         w: r.random_range(2..=20),
     };
     let mut at = g.input("input", input, Some(8));
     for n in 0..r.random_range(1..=2) {
         let (i, frac) = (g.tensors[at].shape, g.tensors[at].frac.expect("all have"));
-        let k = pick(r, &[3, 3, 3, 1, 5]);
-        let (oc, taps) = (r.random_range(1..=24), i.c * k * k);
+        let k = pick(r, kernels);
+        let (oc, taps) = (r.random_range(4..=40), i.c * k * k);
         let left = r.random();
         let weights = match left {
             // About one tap of a channel counts.
@@ -92,7 +102,7 @@ fn plain_graph(seed: u64, word: Word) -> Graph {
             false => random::words(r, oc * taps, word),
         };
         let shift = match left {
-            true => pick(r, &[-1, -1, -1, 0, -2, -3, -5, -8]),
+            true => pick(r, &[-1, -1, -1, -1, 0, -2, -4, -8]),
             false => word.bits() as i32 - 1 + taps.ilog2() as i32 / 2 + r.random_range(-2..=1),
         };
         let side = k / 2;
@@ -118,7 +128,7 @@ fn plain_graph(seed: u64, word: Word) -> Graph {
         let to = Some(frac + WEIGHT_FRAC - shift);
         at = g.push(&format!("conv{n}"), conv, &[at], to).expect("fits");
         let [h, w] = [g.tensors[at].shape.h, g.tensors[at].shape.w];
-        if h >= 2 && w >= 2 && r.random_ratio(3, 4) {
+        if h >= 2 && w >= 2 && r.random_ratio(7, 8) {
             let window = Window {
                 stride: [2, 2],
                 ..Window::plain(2, 2)
@@ -249,8 +259,8 @@ pub fn case(
     }
     let graph = draw(seed, board.accelerator.word);
     let options = Options {
-        winograd: r.random_ratio(3, 4),
-        fuse: r.random_ratio(3, 4),
+        winograd: r.random_ratio(7, 8),
+        fuse: r.random_ratio(7, 8),
         batch: pick(&mut r, &[2, 3, 4]),
         keep: r.random(),
     };
