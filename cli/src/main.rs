@@ -2,6 +2,7 @@
 
 mod commands;
 mod failure;
+mod pictures;
 mod progress;
 
 use clap::Parser;
@@ -14,7 +15,7 @@ use std::process::ExitCode;
     name = "cnna",
     version,
     after_help = "The main job, in order:
-  cnna train --dataset fashion-mnist -o model.onnx
+  cnna quantize float.onnx --calib photos -o model.onnx       # or: cnna train --dataset fashion-mnist -o model.onnx
   cnna compile model.onnx --board ultra96 -o model.cnna
   cnna rtl --board ultra96 -o bitstream
   cnna check model.cnna

@@ -35,6 +35,8 @@ impl Default for Options<'_> {
     }
 }
 
+/// What `STATUS` says of a reset.
+const STATES: u32 = regs::STATUS_BUSY | regs::STATUS_IN_FLIGHT | regs::STATUS_RESET_DONE;
 /// Longest pause between two looks at a running device.
 const LOOK: Duration = Duration::from_millis(1);
 /// A device that has been recognised.
@@ -69,11 +71,12 @@ impl<'a> Driver<'a> {
             | u64::from(self.device.read(regs::HASH_LO))
     }
 
-    /// Stops whatever runs and leaves the device idle. Errors: transfers never end, or the server is gone.
+    /// Stops whatever runs and leaves the device idle: it ends the transfers under way, resets itself and says so.
+    /// Errors: transfers never end, or the server is gone.
     pub fn reset(&mut self) -> Result<(), HostError> {
         self.device.write(regs::CONTROL, 1)?;
         let (pace, begin) = (Pace::new(), Instant::now());
-        while self.device.read(regs::STATUS) & (regs::STATUS_BUSY | regs::STATUS_IN_FLIGHT) != 0 {
+        while self.device.read(regs::STATUS) & STATES != regs::STATUS_RESET_DONE {
             self.device.alive()?;
             if begin.elapsed() > self.options.timeout {
                 return Err(self.timeout(begin.elapsed(), "the device resets"));
@@ -158,7 +161,7 @@ impl<'a> Driver<'a> {
             if let Some(watch) = self.options.watch {
                 watch(hang.cycles.into());
             }
-            pace.rest(LOOK);
+            self.device.rest(&pace, LOOK);
         }
         Ok(())
     }

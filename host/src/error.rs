@@ -93,6 +93,14 @@ pub enum HostError {
         /// The path.
         path: PathBuf,
     },
+    /// The board is not in the state that a run needs.
+    #[error("{what}: {cure}")]
+    Board {
+        /// What was found.
+        what: String,
+        /// What to do.
+        cure: String,
+    },
     /// Another process drives the device.
     #[error("{}: in use by another process: wait for it or end it", path.display())]
     InUse {

@@ -23,6 +23,8 @@ const MAGIC: &[u8; 8] = b"CNNAPROG";
 const FORMAT: u32 = 3;
 const ALIGN: u64 = 4096;
 const SECTIONS: usize = 4;
+/// The cycle counter wraps; no run is estimated to wrap it more often.
+const MOST_WRAPS: u64 = 16;
 const HEADER: usize = 32 + SECTIONS * 24 + 4;
 
 /// A tensor in the window.
@@ -220,8 +222,31 @@ impl ProgramMeta {
             _ => false,
         };
         let ports = || self.inputs.iter().chain(&self.outputs);
+        let tensors = || {
+            ports()
+                .map(|p| &p.tensor)
+                .chain(self.layers.iter().map(|l| &l.output))
+        };
         if self.layers.is_empty() || self.inputs.is_empty() || self.outputs.is_empty() {
             Some("it has no layer, no input or no output")
+        } else if self.board.validate().is_err() {
+            Some("its board is out of range")
+        } else if tensors().any(|t| !t.layout.is_sound(self.accelerator())) {
+            Some("a tensor's layout is not that of its shape")
+        } else if self.layers.iter().any(|l| {
+            // Bytes of the window bound every tensor; these are for people, and must be countable.
+            [l.input.h, l.input.w]
+                .into_iter()
+                .try_fold(l.input.c, usize::checked_mul)
+                .is_none()
+        }) {
+            Some("a layer's input is too large")
+        } else if self
+            .streams
+            .iter()
+            .any(|s| s.estimated_cycles > u64::from(u32::MAX) * MOST_WRAPS)
+        {
+            Some("a stream's estimate is beyond any run")
         } else if ports().any(|p| p.array.check(p.tensor.layout.shape).is_err()) {
             Some("an input's or output's array does not lie in its tensor")
         } else if !sized {

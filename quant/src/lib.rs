@@ -1,37 +1,14 @@
-//! With which numbers: data sets, quantisation-aware training, ONNX export.
+//! With which numbers: post-training quantisation of any graph, and quantisation-aware training of chains.
 //!
-//! A float network (`FloatNet`) is trained on labelled images, given number formats (`Formats`), trained on with
-//! straight-through fake quantisation, and becomes integers (`cnna_machine::layer::Network`) and standard ONNX. The arithmetic
-//! is `cnna_machine::num`'s; the tensors are burn's.
+//! ```text
+//! ptq/    number formats from sample images, measured against the float network; needs no trainer
+//! train/  training on burn, only with the feature `train`: its tensor library takes minutes to build
+//! ```
 
-mod arch;
-mod calibrate;
-mod checkpoint;
-mod data;
-mod error;
-mod evaluate;
-mod export;
-mod forward;
-mod import;
-mod net;
-mod optimise;
-mod options;
-mod quantise;
+pub mod ptq;
+#[cfg(feature = "train")]
 mod train;
 
-pub use arch::{Arch, ArchLayer, BUILT_IN};
-pub use calibrate::{CALIBRATION_IMAGES, calibrate};
-pub use data::{DATA_VARIABLE, DATASETS, Dataset, Split, pixel};
-pub use error::QuantError;
-pub use evaluate::{
-    Accuracy, AccuracyRow, accuracy_report, evaluate, evaluate_fake, evaluate_float, fake_logits,
-    float_accuracy, integer_logits,
-};
-pub use export::{float_model, qdq_model, write_float, write_quantised};
-pub use import::read_float;
-pub use net::{FloatConv, FloatLayer, FloatNet, FloatOp};
-pub use options::TrainOptions;
-pub use quantise::{
-    Formats, QuantConv, quantise_conv, quantise_images, round_after_training, to_network,
-};
-pub use train::{EpochRow, Phase, TrainReport, train};
+pub use cnna_data::{DATA_VARIABLE, DATASETS, Dataset, Split, pixel};
+#[cfg(feature = "train")]
+pub use train::*;

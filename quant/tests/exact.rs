@@ -2,27 +2,24 @@
 
 mod common;
 
-use cnna_machine::golden;
 use cnna_machine::num::Word;
 use cnna_quant::{
     Arch, FloatNet, Formats, accuracy_report, calibrate, evaluate, evaluate_fake, fake_logits,
-    quantise_images, to_network,
+    quantise_images, to_graph,
 };
 use common::{fashion, odd};
 
 /// Compares all logits of `images`; the number of saturated results.
 fn compare(net: &FloatNet, formats: &Formats, images: &cnna_quant::Split) -> u64 {
-    let integers = to_network(net, formats).expect("finite weights");
+    let integers = to_graph(net, formats).expect("finite weights");
     let fake = fake_logits(net, formats, images).expect("images fit");
     let frac = *formats.output_fracs.last().expect("layers");
     let mut saturated = 0;
     for (i, row) in fake.iter().enumerate() {
         let words = quantise_images(images.image(i), formats.input_frac, formats.word);
-        let layers = golden::run(&integers, &words);
-        saturated += layers.iter().map(|l| l.saturated).sum::<u64>();
-        let want: Vec<f64> = layers
-            .last()
-            .expect("layers")
+        let run = cnna_net::run::run(&integers, &[&words]).expect("every tensor has a format");
+        saturated += run.tensors.iter().map(|t| t.saturated).sum::<u64>();
+        let want: Vec<f64> = run.tensors[integers.outputs[0].tensor]
             .values
             .iter()
             .map(|&v| f64::from(v))
@@ -46,8 +43,8 @@ fn exported_integers_equal_the_fake_quantised_network() {
         .expect("built in");
     for mut net in [odd(&data, 1), odd(&data, 2), vgg] {
         // Biases are zero at birth: give them values, one of them beyond 32 bits at the accumulator's scale.
-        for c in net.convs_mut() {
-            for (i, b) in c.bias.iter_mut().enumerate() {
+        for [_, bias] in net.parameters_mut() {
+            for (i, b) in bias.iter_mut().enumerate() {
                 *b = if i == 0 { 1.7 } else { 0.01 * i as f32 - 0.03 };
             }
         }
@@ -66,8 +63,8 @@ fn they_agree_where_results_saturate_and_sums_are_long() {
     let data = fashion();
     let images = data.test.first(24);
     let mut net = odd(&data, 5);
-    for c in net.convs_mut() {
-        c.weights.iter_mut().for_each(|w| *w *= 7.0);
+    for [weights, _] in net.parameters_mut() {
+        weights.iter_mut().for_each(|w| *w *= 7.0);
     }
     let mut saturated = 0;
     for word in [Word::W16, Word::W8] {
@@ -90,7 +87,7 @@ fn the_reported_accuracy_is_that_of_the_integers() {
     let net = odd(&data, 9);
     let formats = calibrate(&net, &data.train, Word::W8, true).expect("finite weights");
     let images = data.test.first(300);
-    let integers = to_network(&net, &formats).expect("finite weights");
+    let integers = to_graph(&net, &formats).expect("finite weights");
     let (fake, real) = (
         evaluate_fake(&net, &formats, &images),
         evaluate(&integers, &images),
@@ -103,9 +100,9 @@ fn weights_that_are_not_numbers_are_refused_by_layer_and_index() {
     let data = fashion();
     let mut net = odd(&data, 1);
     let formats = calibrate(&net, &data.train, Word::W16, true).expect("finite weights");
-    net.convs_mut().nth(1).expect("c2").weights[4] = f32::NAN;
+    net.parameters_mut().nth(1).expect("c2")[0][4] = f32::NAN;
     for e in [
-        to_network(&net, &formats).map(drop),
+        to_graph(&net, &formats).map(drop),
         calibrate(&net, &data.train, Word::W16, true).map(drop),
     ] {
         let e = e.expect_err("NaN").to_string();
@@ -120,7 +117,7 @@ fn images_of_another_shape_are_refused() {
     let formats = calibrate(&net, &data.train, Word::W16, true).expect("finite weights");
     let dir = common::tiny_folder(4, 4);
     let tiny = cnna_quant::Dataset::load(&dir.path().to_string_lossy()).expect("a good folder");
-    let e = evaluate(&to_network(&net, &formats).expect("finite"), &tiny.test)
+    let e = evaluate(&to_graph(&net, &formats).expect("finite"), &tiny.test)
         .expect_err("2x3 images")
         .to_string();
     assert!(e.contains("1x2x3") && e.contains("1x28x28"), "{e}");
@@ -132,7 +129,7 @@ fn the_table_holds_float_and_rounded_rows_and_eight_bits_lose_what_sixteen_do_no
     data.test = data.test.first(100);
     let net = odd(&data, 9);
     let formats = calibrate(&net, &data.train, Word::W8, false).expect("finite weights");
-    let trained = to_network(&net, &formats).expect("finite weights");
+    let trained = to_graph(&net, &formats).expect("finite weights");
     let rows = accuracy_report(&net, &[trained], &data).expect("images fit");
     let heads: Vec<_> = rows
         .iter()

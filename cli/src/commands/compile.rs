@@ -1,13 +1,14 @@
 //! `cnna compile`: a model and a board become one program file.
 
+use super::quantize::{CalibrationArguments, say_notes};
 use super::{BoardArguments, JsonArguments};
+use crate::pictures::PictureArguments;
 use crate::progress;
 use anyhow::{Context, Result, bail};
 use cnna_compile::Options;
-use cnna_host::files;
 use cnna_machine::num::Word;
-use cnna_net::{Graph, zoo};
 use cnna_machine::program::Stream;
+use cnna_net::{Graph, zoo};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -16,12 +17,17 @@ use std::process::ExitCode;
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   cnna compile model.onnx --board ultra96 -o model.cnna
+  cnna compile float.onnx --calib photos --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --board ultra96 -o model.cnna
   cnna compile zoo:vgg16 --seed 1 --board ultra96 -o vgg16.cnna
   cnna compile zoo:vgg16 --board ultra96 --batch 1 -o vgg16.cnna
   cnna compile model.onnx --board pynq-z2 --set memory.latency=20 --no-winograd -o model.cnna")]
 pub struct Compile {
-    /// An ONNX file with QuantizeLinear/DequantizeLinear, or zoo:NAME (`zoo:` lists the names).
+    /// An ONNX file, or zoo:NAME (`zoo:` lists the names). A float model needs --calib.
     model: String,
+    #[command(flatten)]
+    calibration: CalibrationArguments,
+    #[command(flatten)]
+    pictures: PictureArguments,
     #[command(flatten)]
     board: BoardArguments,
     /// The program file.
@@ -61,11 +67,12 @@ struct Report<'a> {
 impl Compile {
     /// Compiles and writes the program file.
     pub fn run(self) -> Result<ExitCode> {
-        let inputs = [Path::new(&self.model), Path::new(&self.board.board)];
+        let mut inputs = vec![Path::new(&self.model), Path::new(&self.board.board)];
+        inputs.extend(self.calibration.calib.iter().map(Path::new));
         self.json.check_places(&inputs, &[&self.output])?;
         let board = self.board.load()?;
+        let network = self.network(board.accelerator.word)?;
         let spinner = progress::spinner(&format!("compiling {}", self.model));
-        let network = load_network(&self.model, self.seed, board.accelerator.word)?;
         let options = Options {
             winograd: !self.no_winograd,
             fuse: !self.no_fuse,
@@ -125,19 +132,28 @@ impl Compile {
     }
 }
 
-/// A quantised network by its zoo name or file. Errors: not readable, not quantised, words of another width.
-pub fn load_network(model: &str, seed: u64, word: Word) -> Result<Graph> {
-    if zoo::is_zoo(model) {
-        return Ok(zoo::network(model, seed, word)?);
+impl Compile {
+    /// The zoo's network or the file's, quantised where it is float. Errors: not readable, float without images, words of
+    /// another width.
+    fn network(&self, word: Word) -> Result<Graph> {
+        let model = &self.model;
+        if zoo::is_zoo(model) {
+            return Ok(zoo::network(model, self.seed, word)?);
+        }
+        let front = self.calibration.load(Path::new(model), &self.pictures, word)?;
+        if front.graph.word != word {
+            bail!(
+                "{model}: it has {}-bit words, the board's machine {}-bit ones: use --set word={}, or quantise with the other width",
+                front.graph.word.bits(),
+                word.bits(),
+                front.graph.word.bits()
+            );
+        }
+        if let Some(q) = &front.quantised {
+            let db = q.table.output_db.map_or("exact".into(), |d| format!("{d:.1} dB"));
+            files::note(&format!("quantised with {} image(s): output {db} against float", q.images));
+        }
+        say_notes(&front);
+        Ok(front.graph)
     }
-    let graph = cnna_onnx::read_quantised(model).with_context(|| model.to_owned())?;
-    if graph.word != word {
-        bail!(
-            "{model}: it has {}-bit words, the board's machine {}-bit ones: use --set word={}, or quantise with the other width",
-            graph.word.bits(),
-            word.bits(),
-            graph.word.bits()
-        );
-    }
-    Ok(graph)
 }

@@ -86,7 +86,10 @@ fn text(r: &Report<'_>) -> String {
         r.config
     );
     let ports = [("input", &m.inputs), ("output", &m.outputs)];
-    for (what, p) in ports.iter().flat_map(|(what, all)| all.iter().map(move |p| (what, p))) {
+    for (what, p) in ports
+        .iter()
+        .flat_map(|(what, all)| all.iter().map(move |p| (what, p)))
+    {
         let _ = writeln!(
             s,
             "{what} {} {:?} with {} fraction bits",

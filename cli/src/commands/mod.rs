@@ -6,6 +6,7 @@ mod compile;
 #[cfg(feature = "train")]
 mod demo;
 mod inspect;
+mod quantize;
 mod report;
 mod rtl;
 mod run;
@@ -27,6 +28,8 @@ pub enum Command {
     /// The main job from end to end on real images: compile, emit, simulate, compare.
     #[cfg(feature = "train")]
     Demo(demo::Demo),
+    /// Give a float ONNX model number formats from sample images; its weights stay as they are.
+    Quantize(quantize::Quantize),
     /// Compile an ONNX model (or a zoo network) to a program file.
     Compile(compile::Compile),
     /// Write the RTL and the board's bitstream sources.
@@ -52,6 +55,7 @@ impl Command {
             Command::Train(c) => c.run(),
             #[cfg(feature = "train")]
             Command::Demo(c) => c.run(),
+            Command::Quantize(c) => c.run(),
             Command::Compile(c) => c.run(),
             Command::Rtl(c) => c.run(),
             Command::Run(c) => c.run(),

@@ -1,6 +1,7 @@
 //! `cnna run`: a program on a device, images in, results out.
 
 use super::JsonArguments;
+use crate::pictures::{Answer, Classifier, PictureArguments, Pictures, is_pictures};
 use crate::progress::Bar;
 use anyhow::{Result, bail};
 use cnna_flow::{Session, devices, images, reference, trace};
@@ -8,6 +9,7 @@ use cnna_host::report::Summary;
 use cnna_host::tensor::{self, AllResults, Images};
 use cnna_host::{files, signals};
 use cnna_machine::program::Program;
+use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -20,6 +22,8 @@ use std::time::Duration;
   cnna run model.cnna --device cycle --input x.npy --images 1 -o y.npy --trace t.json   # then open t.json in Perfetto
   cnna run model.cnna --device rtl --input x.npy --images 3 -o y.npy --raw
   cnna run model.cnna --device uio0 --input x.npy -o y.npy
+  cnna run model.cnna --device cycle --input photo.jpg --top 5 --labels imagenet.txt
+  cnna run model.cnna --device reference --input photos --top 1      # class folders: prints how many are right
 
 Columns, in cycles of the layer: busy (the array takes a step), wait load (it waits for activations), wait weigh (for weights),
 wait store (for the store). MAC/*: multiply-accumulates per DSP and cycle; saturated: results that saturation changed.")]
@@ -30,14 +34,23 @@ pub struct Run {
     #[arg(long)]
     device: String,
     /// Images: npy of the model's shape, alone or as a batch, numbers of any type; with several inputs NAME=FILE for each.
-    #[arg(long, required = true, value_name = "FILE")]
+    /// Or PNG and JPEG pictures, a folder of them or of class folders, a data set.
+    #[arg(long, required = true, value_name = "FILE", num_args = 1..)]
     input: Vec<String>,
     /// Only the first images of the batch.
     #[arg(long, value_name = "N", value_parser = super::images)]
     images: Option<usize>,
     /// Results: npy, (N, the model's shape), float32; with several outputs NAME=FILE for each.
-    #[arg(short, long, required = true, value_name = "FILE")]
+    #[arg(short, long, required_unless_present = "top", value_name = "FILE")]
     output: Vec<String>,
+    /// Print the so many best classes of each image.
+    #[arg(long, value_name = "N", value_parser = super::images)]
+    top: Option<usize>,
+    /// Names of the classes, one a line.
+    #[arg(long, value_name = "FILE", requires = "top")]
+    labels: Option<PathBuf>,
+    #[command(flatten)]
+    pictures: PictureArguments,
     /// Take int16 and int8 inputs as the format's words, and write words (int16) instead of float32.
     #[arg(long)]
     raw: bool,
@@ -49,6 +62,21 @@ pub struct Run {
     timeout: u64,
     #[command(flatten)]
     json: JsonArguments,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    #[serde(flatten)]
+    summary: &'a Summary,
+    /// With --top.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answers: Option<&'a [Answer]>,
+    /// Images whose best class is that of their folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    right: Option<usize>,
+    /// Images whose folder names a class.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    labelled: Option<usize>,
 }
 
 impl Run {
@@ -63,32 +91,62 @@ impl Run {
         let bytes = files::map_program(&self.program)?;
         let program = Program::parse(&self.program, &bytes)?;
         let meta = &program.meta;
-        let input_files = tensor::port_files(&self.input, &meta.inputs, "input")?;
-        let output_files = tensor::port_files(&self.output, &meta.outputs, "output")?;
+        let pictured = self.input.iter().any(|i| is_pictures(i));
+        let input_files = match pictured {
+            true => self.input.iter().map(PathBuf::from).collect(),
+            false => tensor::port_files(&self.input, &meta.inputs, "input")?,
+        };
+        let output_files = match self.output.is_empty() {
+            true => Vec::new(),
+            false => tensor::port_files(&self.output, &meta.outputs, "output")?,
+        };
         let mut inputs: Vec<&Path> = input_files.iter().map(PathBuf::as_path).collect();
         inputs.extend([self.program.as_path(), Path::new(&self.device)]);
+        inputs.extend(self.labels.as_deref());
         let mut outputs: Vec<&Path> = output_files.iter().map(PathBuf::as_path).collect();
         outputs.extend(self.trace.as_deref());
         self.json.check_places(&inputs, &outputs)?;
-        let mut images = images::read(&input_files, meta, self.images, self.raw)?;
+        let labels = self.labels.as_deref().map(cnna_data::read_labels).transpose()?;
+        let classifier = |pictures| {
+            let labels = labels.clone().unwrap_or_default();
+            self.top.map(|n| Classifier::new(n, labels, meta, pictures)).transpose()
+        };
+        let (mut images, mut classes): (Box<dyn Images>, _) = match pictured {
+            true => {
+                let pictures = Pictures::open(&self.input, meta, &self.pictures.preprocess(), self.images)?;
+                let classes = classifier(Some(&pictures))?;
+                (Box::new(pictures), classes)
+            }
+            false => {
+                let arrays = images::read(&input_files, meta, self.images, self.raw)?;
+                (Box::new(arrays), classifier(None)?)
+            }
+        };
+        let images = &mut *images;
         let stop = signals::stop_flag()?;
         let session = Session {
             stop: &stop,
             progress: &Bar::new(),
             timeout: Duration::from_secs(self.timeout),
         };
-        let mut results = AllResults::create(&output_files, meta, images.count(), self.raw)?;
-        let sink = &mut |words: &[i16]| results.push(words);
+        let mut results = match output_files.is_empty() {
+            true => None,
+            false => Some(AllResults::create(&output_files, meta, images.count(), self.raw)?),
+        };
+        let sink = &mut |words: &[i16]| {
+            classes.iter_mut().for_each(|c| c.push(words));
+            results.iter_mut().try_for_each(|r| r.push(words))
+        };
         let report = match (self.device.as_str(), &self.trace) {
             ("cycle", Some(path)) => {
-                let (report, timeline) = devices::run_recorded(&program, &mut images, sink, &session)?;
+                let (report, timeline) = devices::run_recorded(&program, images, sink, &session)?;
                 trace::write(path, &timeline, meta)?;
                 report
             }
-            ("reference", _) => reference::run(&program, &mut images, sink, &session)?,
-            (name, _) => devices::run_on(name, &program, &mut images, sink, &session)?,
+            ("reference", _) => reference::run(&program, images, sink, &session)?,
+            (name, _) => devices::run_on(name, &program, images, sink, &session)?,
         };
-        results.finish()?;
+        results.map_or(Ok(()), AllResults::finish)?;
         if images.clipped() > 0 {
             files::note(&format!(
                 "warning: {} input numbers lie beyond the input's format and were clipped: are they of the range that the network was quantised for?",
@@ -103,7 +161,16 @@ impl Run {
             ),
             _ => summary.table(meta.accelerator().dsps()),
         };
-        self.json.report(&text, &summary, &outputs)?;
+        let answers = classes.as_ref().map(|c| c.answers.as_slice());
+        let text = classes.as_ref().map_or(String::new(), Classifier::text) + &text;
+        let (right, of) = classes.as_ref().map_or((0, 0), Classifier::accuracy);
+        let report = Report {
+            summary: &summary,
+            answers,
+            right: (of > 0).then_some(right),
+            labelled: (of > 0).then_some(of),
+        };
+        self.json.report(&text, &report, &outputs)?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -56,7 +56,18 @@ impl AveragePool {
 
 impl Operator for AveragePool {
     fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
-        pooled(&self.window, inputs)
+        let within = |axis: usize| {
+            let counted = Window {
+                pad: self.counted,
+                ..self.window
+            };
+            let all = self.window.border(axis);
+            counted.border(axis).iter().zip(all).all(|(c, p)| *c <= p)
+        };
+        match within(0) && within(1) {
+            true => pooled(&self.window, inputs),
+            false => Err("zeros count that its border has not".into()),
+        }
     }
 
     fn run(&self, inputs: &[Operand], out: &Target) -> Words {

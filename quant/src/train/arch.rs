@@ -1,12 +1,15 @@
 //! Architectures: the layers of a network before it has weights, built in by name or described in TOML.
 
-use crate::{FloatConv, FloatLayer, FloatNet, FloatOp, QuantError};
-use cnna_machine::layer::{Activation, Padding, Shape, Window};
+use super::net::square;
+use crate::{FloatNet, QuantError};
+use cnna_machine::num::Word;
+use cnna_net::op::{Conv, MaxPool};
+use cnna_net::{Activation, ArrayLayout, Graph, Op, Shape, Values, Window};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use serde::{Deserialize, Serialize};
 
 /// The built-in descriptions: name and TOML.
-pub const BUILT_IN: [(&str, &str); 1] = [("vgg-small", include_str!("../arch/vgg-small.toml"))];
+pub const BUILT_IN: [(&str, &str); 1] = [("vgg-small", include_str!("../../arch/vgg-small.toml"))];
 
 /// A chain of layers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,19 +68,6 @@ impl ArchLayer {
     }
 }
 
-fn square(kernel: usize, stride: usize, pad: usize) -> Window {
-    Window {
-        stride: [stride; 2],
-        pad: Padding {
-            top: pad,
-            left: pad,
-            bottom: pad,
-            right: pad,
-        },
-        ..Window::plain(kernel, kernel)
-    }
-}
-
 impl Arch {
     /// A built-in architecture by name, or a TOML file. Errors: unknown name, unreadable file, unknown or missing key.
     pub fn load(name_or_file: &str) -> Result<Arch, QuantError> {
@@ -111,10 +101,12 @@ impl Arch {
             reason,
         };
         let mut rng = StdRng::seed_from_u64(seed);
-        let mut layers: Vec<FloatLayer> = Vec::new();
+        // Until it is quantised, the width decides nothing.
+        let mut graph = Graph::new(&self.name, Word::W16);
+        let mut last = graph.input(super::export::INPUT, input, None);
         let mut shape = input;
         for (i, l) in self.layers.iter().enumerate() {
-            let (name, last) = (l.name(), i + 1 == self.layers.len());
+            let (name, is_last) = (l.name(), i + 1 == self.layers.len());
             if self.layers[..i].iter().any(|o| o.name() == name) {
                 return Err(bad(format!("two layers are named `{name}`")));
             }
@@ -140,40 +132,38 @@ impl Arch {
                     "layer `{name}`: kernel, stride and channels must be at least 1 and the kernel fit its {shape} input"
                 ))
             })?;
-            let output = Shape {
+            let op: Op = match oc {
+                None => MaxPool { window }.into(),
+                Some(oc) => {
+                    let fan_in = shape.c * window.kernel[0] * window.kernel[1];
+                    let bound = (6.0 / fan_in as f32).sqrt();
+                    let weights = (0..oc * fan_in)
+                        .map(|_| rng.random_range(-bound..bound))
+                        .collect();
+                    Conv {
+                        oc,
+                        groups: 1,
+                        window,
+                        weights: Values::Reals(weights),
+                        bias: Values::Reals(vec![0.0; oc]),
+                        activation: match is_last {
+                            true => Activation::None,
+                            false => Activation::Relu,
+                        },
+                    }
+                    .into()
+                }
+            };
+            last = graph
+                .push(name, op, &[last], None)
+                .map_err(|e| bad(e.to_string()))?;
+            shape = Shape {
                 c: oc.unwrap_or(shape.c),
                 h,
                 w,
             };
-            let op = match oc {
-                None => FloatOp::MaxPool(window),
-                Some(oc) => {
-                    let fan_in = shape.c * window.kernel[0] * window.kernel[1];
-                    let bound = (6.0 / fan_in as f32).sqrt();
-                    FloatOp::Conv(FloatConv {
-                        oc,
-                        window,
-                        weights: (0..oc * fan_in)
-                            .map(|_| rng.random_range(-bound..bound))
-                            .collect(),
-                        bias: vec![0.0; oc],
-                        activation: if last {
-                            Activation::None
-                        } else {
-                            Activation::Relu
-                        },
-                    })
-                }
-            };
-            layers.push(FloatLayer {
-                name: name.into(),
-                op,
-                input: shape,
-                output,
-            });
-            shape = output;
         }
-        if layers.is_empty()
+        if self.layers.is_empty()
             || (shape
                 != Shape {
                     c: classes,
@@ -185,10 +175,12 @@ impl Arch {
                 "its last layer gives {shape}, the data set needs {classes}x1x1: end with an fc layer of {classes} features"
             )));
         }
-        Ok(FloatNet {
-            name: self.name.clone(),
-            input,
-            layers,
-        })
+        graph.output(last);
+        graph.outputs[0].name = super::export::OUTPUT.into();
+        graph.outputs[0].array = ArrayLayout {
+            dims: vec![classes],
+            ..ArrayLayout::plain(shape)
+        };
+        FloatNet::new(graph).map_err(|e| bad(format!("layer `{}`: {}", e.node, e.reason)))
     }
 }

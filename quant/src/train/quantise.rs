@@ -1,8 +1,10 @@
 //! Float network and formats to integers: the one place where weights and biases become words.
 
-use crate::{FloatConv, FloatLayer, FloatNet, FloatOp, QuantError, Split, calibrate, pixel};
-use cnna_machine::layer::{Conv, Layer, Network, Op};
+use super::net::reals;
+use crate::{FloatNet, QuantError, Split, calibrate, pixel};
 use cnna_machine::num::{SHIFT_RANGE, Word, auto_scale, quantise};
+use cnna_net::op::Conv;
+use cnna_net::{Graph, Op, Values};
 use serde::{Deserialize, Serialize};
 
 /// The number formats of a quantised network; those of weights and biases follow from their values.
@@ -46,7 +48,7 @@ pub struct QuantConv {
 /// Errors: NaN or infinity. Source: the project's arithmetic contract (half to even; smallest exponent that fits).
 pub fn quantise_conv(
     name: &str,
-    conv: &FloatConv,
+    conv: &Conv,
     input_frac: i32,
     formats: &Formats,
 ) -> Result<QuantConv, QuantError> {
@@ -56,15 +58,15 @@ pub fn quantise_conv(
         index,
         value: values[index],
     };
-    let exponent = auto_scale(&conv.weights, formats.word)
-        .map_err(|i| not_finite("weight", &conv.weights, i))?;
-    if let Some(i) = conv.bias.iter().position(|b| !b.is_finite()) {
-        return Err(not_finite("bias", &conv.bias, i));
+    let (weights, bias) = (reals(&conv.weights), reals(&conv.bias));
+    let exponent =
+        auto_scale(weights, formats.word).map_err(|i| not_finite("weight", weights, i))?;
+    if let Some(i) = bias.iter().position(|b| !b.is_finite()) {
+        return Err(not_finite("bias", bias, i));
     }
     let exponent = if formats.auto_scale { exponent } else { 0 };
     let weight_frac = formats.word.weight_frac() - exponent;
-    let weights = conv
-        .weights
+    let weights = weights
         .iter()
         .map(|&w| {
             quantise(f64::from(w), weight_frac, formats.word).expect("finite by the check above")
@@ -72,8 +74,7 @@ pub fn quantise_conv(
         .collect();
     let bias_frac = input_frac + weight_frac;
     // The cast saturates; what is beyond the 48-bit accumulator the compiler refuses.
-    let bias = conv
-        .bias
+    let bias = bias
         .iter()
         .map(|&b| (f64::from(b) * 2f64.powi(bias_frac)).round_ties_even() as i64)
         .collect();
@@ -84,65 +85,40 @@ pub fn quantise_conv(
     })
 }
 
-/// The integer network. Errors: NaN or infinite weights, a shift that the machine does not have.
-pub fn to_network(net: &FloatNet, formats: &Formats) -> Result<Network, QuantError> {
-    let layers = net
-        .layers
-        .iter()
-        .enumerate()
-        .map(|(i, l)| layer(l, i, formats));
-    Ok(Network {
-        name: net.name.clone(),
-        word: formats.word,
-        input: net.input,
-        input_frac: formats.input_frac,
-        layers: layers.collect::<Result<_, _>>()?,
-    })
-}
-
-fn layer(l: &FloatLayer, i: usize, formats: &Formats) -> Result<Layer, QuantError> {
-    let (input_frac, output_frac) = (formats.input_frac_of(i), formats.output_fracs[i]);
-    let op = match &l.op {
-        FloatOp::MaxPool(w) => Op::MaxPool(*w),
-        FloatOp::Conv(c) => {
-            let q = quantise_conv(&l.name, c, input_frac, formats)?;
-            let shift = input_frac + q.weight_frac - output_frac;
-            if !SHIFT_RANGE.contains(&shift) {
-                return Err(QuantError::Shift {
-                    layer: l.name.clone(),
-                    shift,
-                });
-            }
-            Op::Conv(Conv {
-                oc: c.oc,
-                window: c.window,
-                weights: q.weights,
-                weight_frac: q.weight_frac,
-                bias: q.bias,
+/// The quantised graph. Errors: NaN or infinite weights, a shift that the machine does not have.
+pub fn to_graph(net: &FloatNet, formats: &Formats) -> Result<Graph, QuantError> {
+    let mut graph = net.graph().clone();
+    graph.word = formats.word;
+    let input = graph.inputs[0].tensor;
+    graph.tensors[input].frac = Some(formats.input_frac);
+    for (i, n) in graph.nodes.iter_mut().enumerate() {
+        let (input_frac, output_frac) = (formats.input_frac_of(i), formats.output_fracs[i]);
+        graph.tensors[n.output].frac = Some(output_frac);
+        let Op::Conv(c) = &mut n.op else { continue };
+        let q = quantise_conv(&n.name, c, input_frac, formats)?;
+        let shift = input_frac + q.weight_frac - output_frac;
+        if !SHIFT_RANGE.contains(&shift) {
+            return Err(QuantError::Shift {
+                layer: n.name.clone(),
                 shift,
-                activation: c.activation,
-            })
+            });
         }
-    };
-    Ok(Layer {
-        name: l.name.clone(),
-        op,
-        input: l.input,
-        output: l.output,
-        output_frac,
-    })
+        c.weights = Values::Words(q.weights, q.weight_frac);
+        c.bias = Values::Sums(q.bias);
+    }
+    Ok(graph)
 }
 
 /// Quantisation after training: formats from calibration images, then rounding.
 ///
-/// Errors: as [`calibrate`] and [`to_network`].
+/// Errors: as [`calibrate`] and [`to_graph`].
 pub fn round_after_training(
     net: &FloatNet,
     images: &Split,
     word: Word,
     auto_scale: bool,
-) -> Result<Network, QuantError> {
-    to_network(net, &calibrate(net, images, word, auto_scale)?)
+) -> Result<Graph, QuantError> {
+    to_graph(net, &calibrate(net, images, word, auto_scale)?)
 }
 
 /// Images as the network's input words, in the images' order and layout.

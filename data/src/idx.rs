@@ -2,8 +2,8 @@
 //!
 //! Format: Yann LeCun's idx: magic 0x0000_08nn (unsigned bytes, nn dimensions), big-endian sizes, then the bytes.
 
-use crate::QuantError;
-use cnna_machine::layer::Shape;
+use crate::DataError;
+use cnna_machine::layout::Shape;
 use flate2::read::MultiGzDecoder;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -74,7 +74,7 @@ impl Dataset {
     /// A data set by name (Debian's package, or `$CNNA_DATA/NAME`), or the folder that holds its four idx files.
     ///
     /// Errors: unknown name, missing, truncated or damaged file, counts or shapes that disagree.
-    pub fn load(name_or_dir: &str) -> Result<Dataset, QuantError> {
+    pub fn load(name_or_dir: &str) -> Result<Dataset, DataError> {
         let known = DATASETS.iter().find(|(n, _)| *n == name_or_dir);
         let (dir, hint) = match known {
             Some((name, package)) => {
@@ -97,11 +97,11 @@ impl Dataset {
         Self::read(&dir, name_or_dir, &hint)
     }
 
-    fn read(dir: &Path, name: &str, hint: &str) -> Result<Dataset, QuantError> {
+    fn read(dir: &Path, name: &str, hint: &str) -> Result<Dataset, DataError> {
         let train = split(dir, "train", hint)?;
         let test = split(dir, "t10k", hint)?;
         let classes = train.labels.iter().max().map_or(0, |&l| usize::from(l) + 1);
-        let bad = |reason| QuantError::Data {
+        let bad = |reason| DataError::Set {
             path: dir.into(),
             reason,
             hint: hint.into(),
@@ -129,11 +129,11 @@ impl Dataset {
     }
 }
 
-fn split(dir: &Path, prefix: &str, hint: &str) -> Result<Split, QuantError> {
+fn split(dir: &Path, prefix: &str, hint: &str) -> Result<Split, DataError> {
     let (images, dims, path) = idx(dir, &format!("{prefix}-images-idx3-ubyte"), 3, hint)?;
     let (labels, counts, _) = idx(dir, &format!("{prefix}-labels-idx1-ubyte"), 1, hint)?;
     if dims[0] != counts[0] || dims.contains(&0) {
-        return Err(QuantError::Data {
+        return Err(DataError::Set {
             path,
             reason: format!(
                 "holds {dims:?} (images, rows, columns), its labels file {}",
@@ -160,11 +160,11 @@ fn idx(
     stem: &str,
     dims: usize,
     hint: &str,
-) -> Result<(Vec<u8>, Vec<usize>, PathBuf), QuantError> {
+) -> Result<(Vec<u8>, Vec<usize>, PathBuf), DataError> {
     let packed = dir.join(format!("{stem}.gz"));
     let plain = dir.join(stem);
     let path = if plain.exists() { plain } else { packed };
-    let bad = |reason: String| QuantError::Data {
+    let bad = |reason: String| DataError::Set {
         path: path.clone(),
         reason,
         hint: hint.into(),

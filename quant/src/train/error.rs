@@ -6,16 +6,9 @@ use std::path::PathBuf;
 /// Errors of this room.
 #[derive(Debug, thiserror::Error)]
 pub enum QuantError {
-    /// A data set's file is missing, truncated or damaged.
-    #[error("data set file {}: {reason}; {hint}", path.display())]
-    Data {
-        /// The file or folder.
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
-        /// How to get a good one.
-        hint: String,
-    },
+    /// A data set that is missing, damaged or of another kind.
+    #[error(transparent)]
+    Data(#[from] cnna_data::DataError),
     /// An architecture that is unknown or does not fit its data.
     #[error("architecture `{name}`: {reason}")]
     Arch {
@@ -35,7 +28,16 @@ pub enum QuantError {
     /// An ONNX file that cannot be read or written.
     #[error(transparent)]
     Onnx(#[from] cnna_onnx::Error),
-    /// A readable ONNX file that is not a float chain of Conv, Relu, MaxPool, Flatten and Gemm.
+    /// A graph that contradicts itself, or is not quantised.
+    #[error(transparent)]
+    Graph(#[from] cnna_net::GraphError),
+    /// A model that is not read.
+    #[error(transparent)]
+    Read(#[from] cnna_onnx::ReadError),
+    /// A graph that ONNX cannot hold.
+    #[error(transparent)]
+    Write(#[from] cnna_onnx::WriteError),
+    /// A readable ONNX file that is no float chain.
     #[error("{}: node `{node}`: {reason}", path.display())]
     Model {
         /// The file.

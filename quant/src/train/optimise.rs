@@ -1,6 +1,7 @@
 //! Stochastic gradient descent with Nesterov momentum, and its learning rate over time.
 
 use crate::FloatNet;
+use cnna_net::Values;
 
 /// Decay of the velocity in one step.
 const MOMENTUM: f32 = 0.9;
@@ -18,7 +19,7 @@ pub(crate) struct Sgd {
 impl Sgd {
     /// At rest.
     pub fn new(net: &FloatNet) -> Self {
-        let zeros = |v: &Vec<f32>| vec![0.0; v.len()];
+        let zeros = |v: &Values| vec![0.0; v.len()];
         Sgd {
             velocity: net
                 .convs()

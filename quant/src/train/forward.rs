@@ -3,12 +3,13 @@
 //! In f32 the sums of 16-bit products are rounded, which training does not mind. In f64 every product (below 2^30) and
 //! every partial sum (below 2^53) is an integer times one power of two, so the same code gives the exact integers.
 
+use super::net::reals;
 use crate::{FloatNet, FloatOp, Formats, QuantError, Split, pixel, quantise_conv};
 use burn::tensor::module::{conv2d, max_pool2d};
 use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
 use burn::tensor::{DType, Device, Tensor, TensorData, activation};
-use cnna_machine::layer::{Activation, Padding, Window};
 use cnna_machine::num::{Word, dequantise, quantise};
+use cnna_net::{Activation, Padding, Window};
 
 /// Weights [oc][ic][kh][kw] and biases [oc] of one layer.
 #[derive(Clone, Debug)]
@@ -67,16 +68,16 @@ impl Place {
         formats: Option<&Formats>,
     ) -> Result<Vec<LayerTensors>, QuantError> {
         let mut tensors = Vec::new();
-        for (i, l) in net.layers.iter().enumerate() {
-            let FloatOp::Conv(c) = &l.op else { continue };
+        for (i, l) in net.layers().enumerate() {
+            let FloatOp::Conv(c) = l.op else { continue };
             let (weight, bias) = match formats {
                 None => (
-                    c.weights.iter().map(|&w| f64::from(w)).collect(),
-                    c.bias.iter().map(|&b| f64::from(b)).collect(),
+                    reals(&c.weights).iter().map(|&w| f64::from(w)).collect(),
+                    reals(&c.bias).iter().map(|&b| f64::from(b)).collect(),
                 ),
                 Some(f) => {
                     let input_frac = f.input_frac_of(i);
-                    let q = quantise_conv(&l.name, c, input_frac, f)?;
+                    let q = quantise_conv(l.name, c, input_frac, f)?;
                     let (inv_w, inv_b) = (
                         2f64.powi(-q.weight_frac),
                         2f64.powi(-q.weight_frac - input_frac),
@@ -89,7 +90,7 @@ impl Place {
             };
             let [kh, kw] = c.window.kernel;
             tensors.push(LayerTensors {
-                weight: self.tensor(weight, [c.oc, l.input.c, kh, kw]),
+                weight: self.tensor(weight, [c.oc, l.input.c / c.groups, kh, kw]),
                 bias: self.tensor(bias, [c.oc]),
             });
         }
@@ -145,14 +146,21 @@ fn pool(x: Tensor<4>, w: &Window) -> Tensor<4> {
     max_pool2d(x, options)
 }
 
-/// Limits to what the output's word can hold, ReLU included; beyond the limits the gradient is zero.
-fn limit(y: Tensor<4>, frac: i32, word: Word, activation: Activation) -> Tensor<4> {
-    let step = 2f64.powi(-frac);
-    let low = match activation {
-        Activation::Relu => 0.0,
-        Activation::None => word.min() as f64 * step,
-    };
-    y.clamp(low, word.max() as f64 * step)
+/// Limits to what the output's word can hold, ReLU and clips included; beyond the limits the gradient is zero.
+fn limit(y: Tensor<4>, frac: i32, word: Word, activation: &Activation) -> Tensor<4> {
+    let [low, high] = activation
+        .bounds(frac, word)
+        .expect("FloatNet::new admits clips only");
+    y.clamp(dequantise(low, frac), dequantise(high, frac))
+}
+
+/// The activation in float.
+fn activate(y: Tensor<4>, activation: &Activation) -> Tensor<4> {
+    match activation {
+        Activation::Relu => activation::relu(y),
+        Activation::Clip { lo, hi } => y.clamp(*lo, *hi),
+        _ => y,
+    }
 }
 
 /// Rounds half up to `frac` fraction bits; the gradient passes unchanged (the straight-through estimator).
@@ -187,8 +195,8 @@ pub(crate) fn forward(
 ) -> Tensor<2> {
     let images = x.dims()[0];
     let mut next = tensors.iter();
-    for (i, l) in net.layers.iter().enumerate() {
-        x = match &l.op {
+    for (i, l) in net.layers().enumerate() {
+        x = match l.op {
             FloatOp::MaxPool(w) => pool(x, w),
             FloatOp::Conv(c) => {
                 let t = next
@@ -204,23 +212,18 @@ pub(crate) fn forward(
                         stride: c.window.stride,
                         padding: sides(c.window.pad),
                         dilation: c.window.dilation,
-                        groups: 1,
+                        groups: c.groups,
                     };
                     conv2d(x, t.weight.clone(), Some(t.bias.clone()), options)
                 };
-                match (formats, c.activation) {
-                    (Some(f), a) => limit(y, f.output_fracs[i], f.word, a),
-                    (None, Activation::Relu) => activation::relu(y),
-                    (None, Activation::None) => y,
+                match formats {
+                    Some(f) => limit(y, f.output_fracs[i], f.word, &c.activation),
+                    None => activate(y, &c.activation),
                 }
             }
         };
         tap(i, &x);
-        let pooled_next = matches!(
-            net.layers.get(i + 1).map(|n| &n.op),
-            Some(FloatOp::MaxPool(_))
-        );
-        if let (Some(f), false) = (formats, pooled_next) {
+        if let (Some(f), false) = (formats, net.is_pooled(i)) {
             x = round_straight_through(x, f.output_fracs[i]);
         }
     }
@@ -237,7 +240,7 @@ mod tests {
             .tensor_f32(values.to_vec(), [1, 1, 1, 6])
             .require_grad();
         // Words of 8 bits with 6 fraction bits: [-2, 2).
-        let y = round_straight_through(limit(x.clone(), 6, Word::W8, activation), 6);
+        let y = round_straight_through(limit(x.clone(), 6, Word::W8, &activation), 6);
         let weights = place.tensor_f32(vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [1, 1, 1, 6]);
         let gradients = (y.clone() * weights).sum().backward();
         let dx = x.grad(&gradients).expect("x takes part");

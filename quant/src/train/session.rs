@@ -3,14 +3,14 @@
 //! Weights live on the host in f32. Each step uploads them (quantised in the second phase), takes gradients by burn, and
 //! updates the f32 originals: the straight-through estimator, with no gradient where a weight is clipped.
 
-use crate::checkpoint::{self, State};
-use crate::evaluate::first_largest;
-use crate::forward::{LayerTensors, Place, forward};
-use crate::optimise::{Sgd, rate};
-use crate::options::TrainOptions;
+use super::checkpoint::{self, State};
+use super::evaluate::first_largest;
+use super::forward::{LayerTensors, Place, forward};
+use super::optimise::{Sgd, rate};
+use super::options::TrainOptions;
 use crate::{
     Accuracy, Arch, Dataset, FloatNet, Formats, QuantError, Split, calibrate, evaluate,
-    evaluate_fake, evaluate_float, read_float, to_network, write_float, write_quantised,
+    evaluate_fake, evaluate_float, read_float, to_graph, write_float, write_quantised,
 };
 use burn::tensor::{Tensor, activation};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -81,12 +81,12 @@ pub fn train(options: &TrainOptions) -> Result<TrainReport, QuantError> {
         Some(path) => read_float(path)?,
         None => Arch::load(&options.arch)?.init(data.train.shape, data.classes, options.seed)?,
     };
-    if net.input != data.train.shape || net.classes() != data.classes {
+    if net.input() != data.train.shape || net.classes() != data.classes {
         return Err(QuantError::Option {
             option: "init",
             reason: format!(
                 "the network takes {} and gives {} classes, the data set has {} and {}",
-                net.input,
+                net.input(),
                 net.classes(),
                 data.train.shape,
                 data.classes
@@ -168,9 +168,9 @@ impl<'a> Trainer<'a> {
                 self.epoch(Phase::Quantised)?;
             }
             let formats = self.formats()?;
-            let net = to_network(&self.net, &formats)?;
-            write_quantised(&net, &o.out)?;
-            quantised = Some(evaluate(&net, &self.data.test)?);
+            let graph = to_graph(&self.net, &formats)?;
+            write_quantised(&graph, &o.out)?;
+            quantised = Some(evaluate(&graph, &self.data.test)?);
             self.state.formats = Some(formats);
         }
         match std::fs::remove_file(o.checkpoint()) {
@@ -343,7 +343,8 @@ impl<'a> Trainer<'a> {
             .count();
 
         let formats = formats.cloned();
-        for (layer, (t, conv)) in tensors.iter().zip(self.net.convs_mut()).enumerate() {
+        for (layer, (t, parameters)) in tensors.iter().zip(self.net.parameters_mut()).enumerate() {
+            let [weights, bias] = parameters;
             let missing = "every weight takes part in the loss";
             let mut dw: Vec<f32> = t
                 .weight
@@ -358,10 +359,10 @@ impl<'a> Trainer<'a> {
                 .try_into_vec_as()
                 .expect("f32");
             if formats.as_ref().is_some_and(|f| !f.auto_scale) {
-                mask_clipped(&mut dw, &conv.weights);
+                mask_clipped(&mut dw, weights);
             }
-            self.sgd.step(layer, 0, &mut conv.weights, &dw, rate);
-            self.sgd.step(layer, 1, &mut conv.bias, &db, rate);
+            self.sgd.step(layer, 0, weights, &dw, rate);
+            self.sgd.step(layer, 1, bias, &db, rate);
         }
         Ok((loss.into_scalar::<f64>(), correct))
     }

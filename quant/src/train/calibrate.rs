@@ -1,6 +1,6 @@
 //! Choosing activation formats: for each tensor the fraction count with the least squared error on sample images.
 
-use crate::forward::{Place, forward};
+use super::forward::{Place, forward};
 use crate::{FloatNet, FloatOp, Formats, QuantError, Split, pixel};
 use cnna_machine::num::Word;
 
@@ -29,9 +29,13 @@ pub fn calibrate(
     let place = Place::float();
     let indices: Vec<usize> = (0..count).collect();
     let x = place.batch(images, &indices, &[], None);
-    let mut fracs: Vec<Option<i32>> = vec![None; net.layers.len()];
+    let is_conv: Vec<bool> = net
+        .layers()
+        .map(|l| matches!(l.op, FloatOp::Conv(_)))
+        .collect();
+    let mut fracs: Vec<Option<i32>> = vec![None; is_conv.len()];
     forward(net, &place.layers(net, None)?, None, x, &mut |i, y| {
-        if matches!(net.layers[i].op, FloatOp::Conv(_)) {
+        if is_conv[i] {
             let values: Vec<f32> = y.to_data().try_into_vec().expect("a float pass gives f32");
             fracs[i] = Some(least_error(&values, word));
         }

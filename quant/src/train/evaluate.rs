@@ -1,14 +1,13 @@
 //! Accuracy: of the float network, of the fake-quantised one (exact), and of the integers by the reference model.
 
-use crate::forward::{Place, forward};
+use super::forward::{Place, forward};
 use crate::{
     Dataset, FloatNet, Formats, QuantError, Split, quantise_images, read_float,
     round_after_training,
 };
 use burn::tensor::Tensor;
-use cnna_machine::golden;
-use cnna_machine::layer::{Network, Shape};
 use cnna_machine::num::{Word, dequantise};
+use cnna_net::{Graph, Op, Shape};
 use rayon::prelude::*;
 use serde::Serialize;
 use std::path::Path;
@@ -59,22 +58,36 @@ fn check(input: Shape, classes: usize, split: &Split) -> Result<(), QuantError> 
     Ok(())
 }
 
-/// The integer network's logits by the reference model, [image][class], images in parallel.
+/// The quantised graph's logits by the reference run, [image][class], images in parallel.
 ///
-/// Cost: as many multiply-accumulates as the network has, times the images. Errors: shapes or classes that do not fit.
-pub fn integer_logits(net: &Network, split: &Split) -> Result<Vec<Vec<i16>>, QuantError> {
-    let classes = net.layers.last().map_or(0, |l| l.output.len());
-    check(net.input, classes, split)?;
-    let run = |i: usize| {
-        let image = quantise_images(split.image(i), net.input_frac, net.word);
-        golden::run(net, &image).pop().map_or(image, |l| l.values)
+/// Cost: as many multiply-accumulates as the network has, times the images. Errors: shapes or classes that do not fit, a
+/// tensor without a format, more than one input or output.
+pub fn integer_logits(graph: &Graph, split: &Split) -> Result<Vec<Vec<i16>>, QuantError> {
+    let ([input], [output]) = (&graph.inputs[..], &graph.outputs[..]) else {
+        return Err(QuantError::Option {
+            option: "model",
+            reason: format!(
+                "`{}` has {} inputs and {} outputs: labels are for networks with one of each",
+                graph.name,
+                graph.inputs.len(),
+                graph.outputs.len()
+            ),
+        });
     };
-    Ok((0..split.len()).into_par_iter().map(run).collect())
+    let tensor = &graph.tensors[input.tensor];
+    check(tensor.shape, graph.tensors[output.tensor].shape.len(), split)?;
+    let frac = tensor.frac.unwrap_or_default();
+    let run = |i: usize| {
+        let image = quantise_images(split.image(i), frac, graph.word);
+        let mut run = cnna_net::run::run(graph, &[&image])?;
+        Ok(std::mem::take(&mut run.tensors[output.tensor].values))
+    };
+    (0..split.len()).into_par_iter().map(run).collect()
 }
 
-/// Accuracy of the integer network by the reference model. Cost and errors: as [`integer_logits`].
-pub fn evaluate(net: &Network, split: &Split) -> Result<Accuracy, QuantError> {
-    Ok(right_answers(&integer_logits(net, split)?, split))
+/// Accuracy of the quantised graph by the reference run. Cost and errors: as [`integer_logits`].
+pub fn evaluate(graph: &Graph, split: &Split) -> Result<Accuracy, QuantError> {
+    Ok(right_answers(&integer_logits(graph, split)?, split))
 }
 
 fn right_answers<T: PartialOrd + Copy>(logits: &[Vec<T>], split: &Split) -> Accuracy {
@@ -92,7 +105,7 @@ fn logits(
     split: &Split,
     mut each: impl FnMut(&[f64]),
 ) -> Result<(), QuantError> {
-    check(net.input, net.classes(), split)?;
+    check(net.input(), net.classes(), split)?;
     let place = if formats.is_some() {
         Place::exact()
     } else {
@@ -179,7 +192,7 @@ pub struct AccuracyRow {
 /// Errors: shapes or classes that do not fit, bad weights.
 pub fn accuracy_report(
     net: &FloatNet,
-    trained: &[Network],
+    trained: &[Graph],
     data: &Dataset,
 ) -> Result<Vec<AccuracyRow>, QuantError> {
     let float = all_logits(net, None, &data.test)?;
@@ -195,11 +208,11 @@ pub fn accuracy_report(
         agree: base.images,
         sqnr_db: None,
     }];
-    let mut add = |method, integers: &Network, auto_scale| -> Result<(), QuantError> {
+    let mut add = |method, integers: &Graph, auto_scale| -> Result<(), QuantError> {
         let words = integer_logits(integers, &data.test)?;
         let a = right_answers(&words, &data.test);
         let same = |(w, f): &(&Vec<i16>, &Vec<f64>)| first_largest(w) == first_largest(f);
-        let frac = integers.layers.last().map_or(0, |l| l.output_frac);
+        let frac = output_frac(integers);
         rows.push(AccuracyRow {
             method,
             word: Some(integers.word),
@@ -235,10 +248,16 @@ fn sqnr_db(real: &[Vec<f64>], words: &[Vec<i16>], frac: i32) -> f64 {
     10.0 * (signal / noise).log10()
 }
 
+/// Fraction bits of the one output.
+fn output_frac(graph: &Graph) -> i32 {
+    let output = graph.outputs.first().map(|p| &graph.tensors[p.tensor]);
+    output.and_then(|t| t.frac).unwrap_or_default()
+}
+
 /// True when some layer's weights are not in the plain format Q2.14 or Q2.6.
-fn is_auto_scaled(net: &Network) -> bool {
-    net.layers.iter().any(|l| match &l.op {
-        cnna_machine::layer::Op::Conv(c) => c.weight_frac != net.word.weight_frac(),
-        cnna_machine::layer::Op::MaxPool(_) => false,
+fn is_auto_scaled(graph: &Graph) -> bool {
+    graph.nodes.iter().any(|n| match &n.op {
+        Op::Conv(c) => c.weights.words().is_some_and(|(_, f)| f != graph.word.weight_frac()),
+        _ => false,
     })
 }

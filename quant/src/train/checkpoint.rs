@@ -1,7 +1,7 @@
 //! A training run's state after an epoch, in one file: magic, header length, JSON header, floats, CRC-32. Little endian.
 
-use crate::optimise::Sgd;
-use crate::train::EpochRow;
+use super::optimise::Sgd;
+use super::session::EpochRow;
 use crate::{Accuracy, FloatNet, Formats, QuantError};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -24,8 +24,8 @@ pub(crate) struct State {
 
 fn values_mut<'a>(net: &'a mut FloatNet, sgd: &'a mut Sgd) -> impl Iterator<Item = &'a mut f32> {
     let weights = net
-        .convs_mut()
-        .flat_map(|c| c.weights.iter_mut().chain(&mut c.bias));
+        .parameters_mut()
+        .flat_map(|[w, b]| w.iter_mut().chain(b));
     weights.chain(sgd.velocity.iter_mut().flatten().flatten())
 }
 

@@ -1,0 +1,241 @@
+//! Pictures as a program's input, and classes as its answer.
+
+use anyhow::{Result, bail, ensure};
+use cnna_data::{DataError, Preprocess, Samples, class_of};
+use cnna_host::HostError;
+use cnna_host::tensor::Images;
+use cnna_machine::num::{Word, dequantise, quantise};
+use cnna_machine::program::{PortInfo, ProgramMeta};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+
+/// From pictures to a network's input.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = "Pictures")]
+pub struct PictureArguments {
+    /// What a pixel's largest value is for the network: 1, or 255 for bytes.
+    #[arg(long, value_name = "MOST", default_value = "1", value_parser = ["1", "255"])]
+    pixels: String,
+    /// Subtracted from pixels: one value, or one a channel, as in 0.485,0.456,0.406.
+    #[arg(long, value_delimiter = ',', value_name = "VALUES", allow_hyphen_values = true)]
+    mean: Vec<f32>,
+    /// Divides what is left: one value, or one a channel.
+    #[arg(long, value_delimiter = ',', value_name = "VALUES")]
+    std: Vec<f32>,
+    /// Resize the shorter side to so many pixels [default: as the crop needs].
+    #[arg(long, value_name = "PIXELS")]
+    resize: Option<u32>,
+    /// Cut a square of so many pixels from the centre [default: the network's input].
+    #[arg(long, value_name = "PIXELS")]
+    crop: Option<u32>,
+}
+
+impl PictureArguments {
+    /// For the data room.
+    pub fn preprocess(&self) -> Preprocess {
+        Preprocess {
+            pixels: match self.pixels.as_str() {
+                "255" => cnna_data::Pixels::Bytes,
+                _ => cnna_data::Pixels::Unit,
+            },
+            mean: self.mean.clone(),
+            std: self.std.clone(),
+            resize: self.resize,
+            crop: self.crop,
+        }
+    }
+}
+
+/// True for an input that the data room reads: a picture, a folder, a data set.
+pub fn is_pictures(input: &str) -> bool {
+    let path = Path::new(input);
+    cnna_data::is_picture(path) || path.is_dir() || cnna_data::DATASETS.iter().any(|(n, _)| *n == input)
+}
+
+/// Pictures as words of a program's only input, each read when it is run.
+pub struct Pictures {
+    samples: Samples,
+    count: usize,
+    at: usize,
+    frac: i32,
+    word: Word,
+    clipped: u64,
+}
+
+impl Pictures {
+    /// Opens them. Errors: a program of several inputs; as [`Samples::open`].
+    pub fn open(paths: &[String], meta: &ProgramMeta, preprocess: &Preprocess, most: Option<usize>) -> Result<Self> {
+        let [port] = &meta.inputs[..] else {
+            bail!("the program has {} inputs: pictures are for one, give NAME=FILE.npy for each", meta.inputs.len());
+        };
+        let paths: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
+        let samples = Samples::open(&paths, port.tensor.layout.shape, &port.array, preprocess)?;
+        Ok(Pictures {
+            count: samples.len().min(most.unwrap_or(usize::MAX)),
+            samples,
+            at: 0,
+            frac: port.tensor.frac,
+            word: meta.accelerator().word,
+            clipped: 0,
+        })
+    }
+
+    /// Where they come from.
+    pub fn samples(&self) -> &Samples {
+        &self.samples
+    }
+}
+
+impl Images for Pictures {
+    fn count(&self) -> usize {
+        self.count
+    }
+    fn next(&mut self, n: usize) -> Result<Vec<i16>, HostError> {
+        let (min, max) = (self.word.min() as f64, self.word.max() as f64);
+        let mut words = Vec::new();
+        for i in self.at..self.at + n {
+            let image = self.samples.image(i).map_err(|e| match e {
+                DataError::File { path, reason } => HostError::Tensor { path, message: reason },
+                other => HostError::Tensor {
+                    path: self.samples.name(i).into(),
+                    message: other.to_string(),
+                },
+            })?;
+            for v in image {
+                let scaled = (f64::from(v) * 2f64.powi(self.frac)).round_ties_even();
+                self.clipped += u64::from(!(min..=max).contains(&scaled));
+                words.push(quantise(v.into(), self.frac, self.word).unwrap_or_default());
+            }
+        }
+        self.at += n;
+        Ok(words)
+    }
+    fn clipped(&self) -> u64 {
+        self.clipped
+    }
+}
+
+/// One class of an answer.
+#[derive(Clone, Debug, Serialize)]
+pub struct Guess {
+    /// Its number.
+    pub class: usize,
+    /// Its name, or its number.
+    pub label: String,
+    /// The network's value of it.
+    pub value: f64,
+}
+
+/// One image's answer.
+#[derive(Clone, Debug, Serialize)]
+pub struct Answer {
+    /// The image's file, or its number.
+    pub image: String,
+    /// Best first.
+    pub top: Vec<Guess>,
+    /// Whether the class that the image's folder names is the best.
+    pub right: Option<bool>,
+}
+
+/// The best classes of each image.
+pub struct Classifier {
+    top: usize,
+    labels: Vec<String>,
+    frac: i32,
+    offsets: Vec<usize>,
+    /// Name and folder of each image; empty for arrays.
+    names: Vec<(String, Option<usize>)>,
+    /// So far.
+    pub answers: Vec<Answer>,
+}
+
+impl Classifier {
+    /// For a program whose one output has a value a class. Errors: another output, labels of another number, folders that
+    /// name no class.
+    pub fn new(top: usize, labels: Vec<String>, meta: &ProgramMeta, pictures: Option<&Pictures>) -> Result<Self> {
+        let [port] = &meta.outputs[..] else {
+            bail!("--top is for programs with one output, this has {}", meta.outputs.len());
+        };
+        let port: &PortInfo = port;
+        let classes = port.array.len();
+        ensure!(
+            port.array.dims.iter().filter(|d| **d > 1).count() <= 1,
+            "--top is for outputs of one value a class, `{}` has the shape {:?}",
+            port.name,
+            port.array.dims
+        );
+        ensure!(
+            labels.is_empty() || labels.len() == classes,
+            "--labels has {} lines, output `{}` has {classes} values: give one line a class",
+            labels.len(),
+            port.name
+        );
+        let mut names = Vec::new();
+        if let Some(p) = pictures {
+            // Where no folder's name says which class it is, and there are as many folders, their order does.
+            let mut folders: Vec<&str> = (0..p.samples.len()).filter_map(|i| p.samples.class(i)).collect();
+            folders.sort_unstable();
+            folders.dedup();
+            let named = folders.iter().all(|f| class_of(f, &labels).is_some_and(|c| c < classes));
+            ensure!(
+                named || folders.len() == classes,
+                "the folders name no classes: call each by its number or its line of --labels, or have {classes} of them"
+            );
+            for i in 0..p.samples.len() {
+                let class = p.samples.class(i).and_then(|f| match named {
+                    true => class_of(f, &labels),
+                    false => folders.binary_search(&f).ok(),
+                });
+                names.push((p.samples.name(i), class));
+            }
+        }
+        Ok(Classifier {
+            top: top.min(classes),
+            labels,
+            frac: port.tensor.frac,
+            offsets: port.array.offsets().collect(),
+            names,
+            answers: Vec::new(),
+        })
+    }
+
+    /// Adds one image's words.
+    pub fn push(&mut self, words: &[i16]) {
+        let mut order: Vec<usize> = (0..self.offsets.len()).collect();
+        let at = |c: usize| words[self.offsets[c]];
+        // Of equal values the first.
+        order.sort_by_key(|&c| (std::cmp::Reverse(at(c)), c));
+        let guess = |&c: &usize| Guess {
+            class: c,
+            label: self.labels.get(c).cloned().unwrap_or_else(|| c.to_string()),
+            value: dequantise(at(c), self.frac),
+        };
+        let i = self.answers.len();
+        let (image, class) = self.names.get(i).cloned().unwrap_or((format!("image {i}"), None));
+        self.answers.push(Answer {
+            image,
+            right: class.map(|c| order.first() == Some(&c)),
+            top: order[..self.top].iter().map(guess).collect(),
+        });
+    }
+
+    /// For the screen.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        for a in &self.answers {
+            let top = a.top.iter().map(|g| format!("{} ({:.3})", g.label, g.value));
+            text += &format!("{}: {}\n", a.image, top.collect::<Vec<_>>().join(", "));
+        }
+        let (right, of) = self.accuracy();
+        if of > 0 {
+            text += &format!("{right} of {of} right: {:.2} %\n", 100.0 * right as f64 / of as f64);
+        }
+        text
+    }
+
+    /// Right answers, of how many whose class is known.
+    pub fn accuracy(&self) -> (usize, usize) {
+        let known = self.answers.iter().filter_map(|a| a.right);
+        known.fold((0, 0), |(r, n), right| (r + usize::from(right), n + 1))
+    }
+}

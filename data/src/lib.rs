@@ -1,0 +1,16 @@
+//! What networks are fed with, as reals in the order [channel][row][column]: pictures and folders of classes, npy arrays, idx
+//! data sets; and the names of classes.
+
+mod error;
+mod idx;
+mod labels;
+mod npy;
+mod picture;
+mod samples;
+
+pub use error::DataError;
+pub use idx::{DATA_VARIABLE, DATASETS, Dataset, Split, pixel};
+pub use labels::{class_of, read_labels};
+pub use npy::Array;
+pub use picture::{Pixels, Preprocess, is_picture};
+pub use samples::Samples;

@@ -1,0 +1,143 @@
+//! One fraction count a tensor, from what each would like to have. Where values only move, tensors that meet share one; where
+//! they are added, they share one when that costs less than the rescaling that it saves.
+
+use super::range::covering;
+use cnna_machine::num::Word;
+use cnna_net::op::Activate;
+use cnna_net::{Activation, Graph, Op, TensorId};
+
+/// Bits that an operand of a sum may lose so that it need not be rescaled on its way. The sum's own rounding is as coarse as
+/// its coarsest operand, so what a finer one loses there hardly shows.
+fn spare(word: Word) -> i32 {
+    match word {
+        Word::W8 => 1,
+        Word::W16 => 3,
+    }
+}
+
+/// Sets that share a count: the coarsest of their members.
+struct Sets {
+    parent: Vec<usize>,
+    frac: Vec<i32>,
+}
+
+impl Sets {
+    fn root(&self, mut t: usize) -> usize {
+        while self.parent[t] != t {
+            t = self.parent[t];
+        }
+        t
+    }
+    fn frac(&self, t: usize) -> i32 {
+        self.frac[self.root(t)]
+    }
+    fn join(&mut self, a: usize, b: usize) {
+        let (a, b) = (self.root(a), self.root(b));
+        self.parent[b] = a;
+        self.frac[a] = self.frac[a].min(self.frac[b]);
+    }
+}
+
+/// The formats of all tensors; `wanted` is what each would have alone.
+pub fn assign(graph: &Graph, mut wanted: Vec<i32>, word: Word) -> Vec<i32> {
+    let mut readers = vec![0; graph.tensors.len()];
+    for &t in graph.nodes.iter().flat_map(|n| &n.inputs) {
+        readers[t] += 1;
+    }
+    for p in &graph.outputs {
+        readers[p.tensor] += 1;
+    }
+    for n in &graph.nodes {
+        match &n.op {
+            // What saturates before a flat function changes nothing: its table is the better the finer its input.
+            Op::Activate(Activate {
+                function: Activation::Table(f),
+            }) if readers[n.inputs[0]] == 1 => {
+                let (i, o) = (n.inputs[0], n.output);
+                wanted[i] = wanted[i].max(f.input_frac(wanted[o].min(wanted[i]), word));
+            }
+            // Any class may come, not only those of the calibration images.
+            Op::ArgMax(a) => {
+                let classes = graph.tensors[n.inputs[0]].shape.sides()[a.axis];
+                wanted[n.output] = covering(classes as f64, word);
+            }
+            _ => {}
+        }
+    }
+    let mut sets = Sets {
+        parent: (0..wanted.len()).collect(),
+        frac: wanted,
+    };
+    for n in &graph.nodes {
+        let moves = n.op.keeps_format() && !matches!(n.op, Op::Activate(_));
+        if !moves && !matches!(n.op, Op::Add(_)) {
+            continue;
+        }
+        for &t in &n.inputs {
+            let apart = (sets.frac(t) - sets.frac(n.output)).abs();
+            if (moves && readers[t] == 1) || apart <= spare(word) {
+                sets.join(n.output, t);
+            }
+        }
+    }
+    (0..graph.tensors.len()).map(|t: TensorId| sets.frac(t)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cnna_net::Shape;
+    use cnna_net::op::{Add, Concat, MaxPool, Softmax};
+    use cnna_net::{Window, activation::Function};
+
+    const MAP: Shape = Shape { c: 4, h: 2, w: 2 };
+
+    fn graph() -> (Graph, TensorId, TensorId) {
+        let mut g = Graph::new("g", Word::W16);
+        let a = g.input("a", MAP, None);
+        let b = g.input("b", MAP, None);
+        (g, a, b)
+    }
+
+    fn push(g: &mut Graph, name: &str, op: impl Into<Op>, inputs: &[TensorId]) -> TensorId {
+        g.push(name, op, inputs, None).expect("it fits")
+    }
+
+    #[test]
+    fn what_moves_shares_the_widest_format_and_what_is_far_from_a_sum_keeps_its_own() {
+        let (mut g, a, b) = graph();
+        let c = push(&mut g, "c", Concat { axis: 0 }, &[a, b]);
+        let window = Window::plain(2, 2);
+        let p = push(&mut g, "p", MaxPool { window }, &[c]);
+        g.output(p);
+        assert_eq!(assign(&g, vec![14, 3, 9, 9], Word::W16), [3; 4]);
+        let (mut g, a, b) = graph();
+        let s = push(&mut g, "s", Add::of(2), &[a, b]);
+        g.output(s);
+        assert_eq!(assign(&g, vec![12, 10, 9], Word::W16), [9; 3]);
+        assert_eq!(assign(&g, vec![14, 10, 9], Word::W16), [14, 9, 9]);
+        assert_eq!(assign(&g, vec![6, 4, 4], Word::W8), [6, 4, 4]);
+    }
+
+    #[test]
+    fn a_shared_operand_is_not_made_coarse_for_one_of_its_readers() {
+        let (mut g, a, b) = graph();
+        let c = push(&mut g, "c", Concat { axis: 0 }, &[a, b]);
+        let s = push(&mut g, "s", Softmax { axes: [true, false, false], log: false }, &[a]);
+        g.output(c);
+        g.output(s);
+        assert_eq!(assign(&g, vec![14, 3, 3, 15], Word::W16), [14, 3, 3, 15]);
+    }
+
+    #[test]
+    fn flat_functions_have_finer_inputs_than_their_range_asks_for() {
+        let (mut g, a, _) = graph();
+        let f = Activate {
+            function: Activation::Table(Function::Sigmoid),
+        };
+        let y = push(&mut g, "y", f, &[a]);
+        g.output(y);
+        assert_eq!(assign(&g, vec![5, 14, 14], Word::W16), [11, 14, 14]);
+        assert_eq!(assign(&g, vec![13, 14, 14], Word::W16), [13, 14, 14]);
+    }
+}

@@ -1,0 +1,175 @@
+//! Post-training quantisation: number formats for every tensor of a float graph from sample images, weights as they are.
+//!
+//! ```text
+//! float.rs    the float network, every tensor of it, by rten
+//! range.rs    what values a tensor had, and the format that follows
+//! formats.rs  one format a tensor, shared where tensors meet
+//! correct.rs  bias correction
+//! table.rs    integers against float: signal-to-noise, saturation
+//! front.rs    a model file, quantised or not, as a quantised graph
+//! ```
+
+mod correct;
+mod error;
+mod float;
+mod formats;
+mod front;
+mod range;
+mod table;
+
+pub use error::PtqError;
+pub use float::{FloatModel, unquantised};
+pub use front::{Calibration, Front, load_or_quantise};
+pub use range::{Method, covering};
+pub use table::{LEAST_DB, Row, Table, output_db};
+
+use cnna_data::Samples;
+use cnna_machine::num::Word;
+use cnna_net::{Graph, GraphError, settle};
+use range::Range;
+
+/// Images that decide between methods, and that the table is measured on: the reference run takes a second for a large
+/// network's image.
+const MEASURED: usize = 4;
+
+/// How to quantise.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    /// Width of weights and activations.
+    pub word: Word,
+    /// How ranges become formats. Without one all are tried, and the one with the best output on the calibration images is
+    /// taken: which is best depends on the word's width and the network's outliers, and measuring takes seconds.
+    pub method: Option<Method>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            word: Word::W16,
+            method: None,
+        }
+    }
+}
+
+/// A quantised graph and how good it is.
+#[derive(Clone, Debug)]
+pub struct Quantised {
+    /// Integers.
+    pub graph: Graph,
+    /// Measured on some of the calibration images.
+    pub table: Table,
+    /// The method that was taken.
+    pub method: Method,
+    /// True when bias correction made the output better and was kept.
+    pub corrected: bool,
+    /// Calibration images.
+    pub images: usize,
+}
+
+/// Quantises a float graph from `samples`, one set an input of the graph; `step` is told how many images are done.
+///
+/// Errors: no images or too few sets; images that do not fit; values that are not finite; what the machine cannot hold.
+pub fn quantise(
+    graph: &Graph,
+    samples: &[Samples],
+    options: &Options,
+    mut step: impl FnMut(usize, usize),
+) -> Result<Quantised, PtqError> {
+    let images = samples.iter().map(Samples::len).min().unwrap_or(0);
+    if samples.len() != graph.inputs.len() || images == 0 {
+        return Err(inputs_error(graph, samples.len()));
+    }
+    check_finite(graph)?;
+    let mut float = unquantised(graph);
+    float.word = options.word;
+    settle::fuse(&mut float);
+    let model = FloatModel::new(&float)?;
+    let mut ranges = vec![Range::default(); float.tensors.len()];
+    let mut means = correct::Means::new(&float);
+    // Evenly spread, so that class folders have their share.
+    let measured_at: Vec<usize> = (0..images.min(MEASURED)).map(|k| k * images / images.min(MEASURED)).collect();
+    let mut measured = Vec::new();
+    for i in 0..images {
+        step(i, images);
+        let inputs = samples.iter().map(|s| s.image(i)).collect::<Result<Vec<_>, _>>()?;
+        let tensors = model.run(&inputs)?;
+        for (t, values) in tensors.iter().enumerate() {
+            if let Some(v) = values.iter().find(|v| !v.is_finite()) {
+                return Err(PtqError::NotFinite {
+                    tensor: float.tensors[t].name.clone(),
+                    value: *v,
+                    image: samples[0].name(i),
+                });
+            }
+            ranges[t].add(values);
+        }
+        means.add(&tensors);
+        if measured_at.contains(&i) {
+            measured.push(inputs);
+        }
+    }
+    step(images, images);
+    let with = |float: &Graph, method: Method| -> Result<Graph, PtqError> {
+        let wanted = ranges.iter().map(|r| r.frac(method, options.word)).collect();
+        let mut graph = float.clone();
+        for (t, frac) in formats::assign(float, wanted, options.word).into_iter().enumerate() {
+            graph.tensors[t].frac = Some(frac);
+        }
+        settle::settle(&mut graph)?;
+        Ok(graph)
+    };
+    let mut best: Option<(f64, Method, Graph)> = None;
+    for method in options.method.map_or(Method::ALL.to_vec(), |m| vec![m]) {
+        let graph = with(&float, method)?;
+        // The same formats give the same integers.
+        if best.as_ref().is_some_and(|(_, _, g)| g.tensors == graph.tensors) {
+            continue;
+        }
+        let db = output_db(&graph, &model, &measured)?;
+        if best.as_ref().is_none_or(|(b, _, _)| db > *b) {
+            best = Some((db, method, graph));
+        }
+    }
+    let (db, method, mut quantised) = best.expect("at least one method was tried");
+    let mut corrected_float = float.clone();
+    correct::correct(&mut corrected_float, &quantised, &means);
+    let corrected_graph = with(&corrected_float, method)?;
+    let corrected = output_db(&corrected_graph, &model, &measured)? > db;
+    if corrected {
+        quantised = corrected_graph;
+    }
+    let peaks: Vec<f32> = ranges.iter().map(Range::peak).collect();
+    let table = Table::measure(&quantised, &model, &measured, &peaks)?;
+    Ok(Quantised {
+        graph: quantised,
+        table,
+        method,
+        corrected,
+        images,
+    })
+}
+
+/// Refuses constants that are NaN or infinite, by node and index.
+fn check_finite(graph: &Graph) -> Result<(), PtqError> {
+    for n in &graph.nodes {
+        for v in n.op.constants() {
+            let Some(i) = v.not_finite() else { continue };
+            let value = v.reals().map_or(f32::NAN, |r| r[i]);
+            return Err(PtqError::Graph(GraphError::Node {
+                node: n.name.clone(),
+                operator: n.op.name(),
+                reason: format!("element {i} of its constants is {value}: the model is damaged or its training diverged"),
+            }));
+        }
+    }
+    Ok(())
+}
+
+fn inputs_error(graph: &Graph, given: usize) -> PtqError {
+    let names: Vec<_> = graph.inputs.iter().map(|p| p.name.as_str()).collect();
+    PtqError::Inputs {
+        inputs: graph.inputs.len(),
+        names: names.join(", "),
+        given,
+    }
+}

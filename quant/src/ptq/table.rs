@@ -1,0 +1,160 @@
+//! How near the integers are to the float network, tensor by tensor.
+
+use super::{FloatModel, PtqError};
+use cnna_machine::num::{dequantise, quantise};
+use cnna_net::{Graph, run};
+use serde::Serialize;
+use std::fmt::Write as _;
+
+/// Below so many dB of the output a network's answers begin to change.
+pub const LEAST_DB: f64 = 30.0;
+
+/// One tensor.
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    /// Its name.
+    pub tensor: String,
+    /// The operator that writes it; none for an input.
+    pub operator: Option<&'static str>,
+    /// Fraction bits.
+    pub frac: i32,
+    /// Largest magnitude on the calibration images.
+    pub peak: f32,
+    /// Power of the float values over that of the error, in dB; none where there is no error.
+    pub snr_db: Option<f64>,
+    /// Results that saturated on the images measured.
+    pub saturated: u64,
+    /// True for an output of the network.
+    pub output: bool,
+}
+
+/// All tensors of a quantised graph.
+#[derive(Clone, Debug, Serialize)]
+pub struct Table {
+    /// In order of execution.
+    pub rows: Vec<Row>,
+    /// The worst output's, in dB; none where there is no error.
+    pub output_db: Option<f64>,
+    /// Images measured.
+    pub images: usize,
+}
+
+/// Signal and noise of one tensor.
+#[derive(Clone, Copy, Debug, Default)]
+struct Power {
+    signal: f64,
+    noise: f64,
+    saturated: u64,
+}
+
+impl Power {
+    fn db(&self) -> Option<f64> {
+        (self.noise > 0.0).then(|| 10.0 * (self.signal.max(f64::MIN_POSITIVE) / self.noise).log10())
+    }
+}
+
+/// Runs `images` in integers and compares every tensor with `float`'s; its tensors come first in the graph's. Errors: as the
+/// reference run.
+fn powers(graph: &Graph, float: &FloatModel, images: &[Vec<Vec<f32>>]) -> Result<Vec<Power>, PtqError> {
+    let mut powers = vec![Power::default(); graph.tensors.len()];
+    for inputs in images {
+        let reals = float.run(inputs)?;
+        let words: Vec<Vec<i16>> = graph
+            .inputs
+            .iter()
+            .zip(inputs)
+            .map(|(p, v)| {
+                let frac = graph.tensors[p.tensor].frac.unwrap_or_default();
+                let word = |&x: &f32| quantise(x.into(), frac, graph.word).unwrap_or_default();
+                v.iter().map(word).collect()
+            })
+            .collect();
+        let words: Vec<&[i16]> = words.iter().map(|w| &w[..]).collect();
+        let run = run::run(graph, &words)?;
+        for (t, p) in powers.iter_mut().enumerate() {
+            let frac = graph.tensors[t].frac.unwrap_or_default();
+            p.saturated += run.tensors[t].saturated;
+            for (&w, &r) in run.tensors[t].values.iter().zip(reals.get(t).into_iter().flatten()) {
+                p.signal += f64::from(r).powi(2);
+                p.noise += (f64::from(r) - dequantise(w, frac)).powi(2);
+            }
+        }
+    }
+    Ok(powers)
+}
+
+fn worst_output(graph: &Graph, powers: &[Power]) -> Option<f64> {
+    let all = graph.outputs.iter().filter_map(|p| powers[p.tensor].db());
+    all.reduce(f64::min)
+}
+
+/// The worst output's signal-to-noise ratio in dB; infinite where there is no error.
+pub fn output_db(graph: &Graph, float: &FloatModel, images: &[Vec<Vec<f32>>]) -> Result<f64, PtqError> {
+    Ok(worst_output(graph, &powers(graph, float, images)?).unwrap_or(f64::INFINITY))
+}
+
+impl Table {
+    /// Measures all tensors on `images`; `peaks` are those of the calibration.
+    pub fn measure(
+        graph: &Graph,
+        float: &FloatModel,
+        images: &[Vec<Vec<f32>>],
+        peaks: &[f32],
+    ) -> Result<Table, PtqError> {
+        let powers = powers(graph, float, images)?;
+        let row = |t: usize, operator| Row {
+            tensor: graph.tensors[t].name.clone(),
+            operator,
+            frac: graph.tensors[t].frac.unwrap_or_default(),
+            peak: peaks.get(t).copied().unwrap_or_default(),
+            snr_db: powers[t].db(),
+            saturated: powers[t].saturated,
+            output: graph.is_output(t),
+        };
+        let inputs = graph.inputs.iter().map(|p| row(p.tensor, None));
+        // Rescaled copies, which the float network has not, have no row.
+        let nodes = graph.nodes.iter().filter(|n| n.output < peaks.len());
+        Ok(Table {
+            rows: inputs.chain(nodes.map(|n| row(n.output, Some(n.op.name())))).collect(),
+            output_db: worst_output(graph, &powers),
+            images: images.len(),
+        })
+    }
+
+    /// For the screen.
+    pub fn text(&self) -> String {
+        let width = self.rows.iter().map(|r| r.tensor.chars().count().min(40)).max().unwrap_or(0).max(6);
+        let mut s = format!("{:width$}  {:<13} {:>5} {:>10} {:>8} {:>10}\n", "tensor", "operator", "frac", "peak", "SNR dB", "saturated");
+        for r in &self.rows {
+            let skip = r.tensor.chars().count().saturating_sub(40);
+            let name: String = r.tensor.chars().skip(skip).collect();
+            let db = r.snr_db.map_or("exact".into(), |d| format!("{d:.1}"));
+            // Writing to a String cannot fail.
+            let _ = writeln!(
+                s,
+                "{name:width$}  {:<13} {:>5} {:>10.4} {db:>8} {:>10}",
+                r.operator.unwrap_or("(input)"),
+                r.frac,
+                r.peak,
+                r.saturated
+            );
+        }
+        s
+    }
+
+    /// What a user must know; none where all is well.
+    pub fn warning(&self) -> Option<String> {
+        let db = self.output_db.filter(|d| *d < LEAST_DB)?;
+        let worst = self
+            .rows
+            .iter()
+            .filter(|r| r.operator.is_some())
+            .filter_map(|r| Some((r.snr_db?, &r.tensor)))
+            .find(|(d, _)| *d < LEAST_DB);
+        Some(format!(
+            "the output's signal-to-noise ratio is {db:.1} dB, less than {LEAST_DB} dB{}: give calibration images like those to come, check the \
+             pixels' scale (0..1 or 0..255, --mean, --std), or use 16-bit words",
+            worst.map_or(String::new(), |(d, t)| format!(", the first tensor below it is `{t}` with {d:.1} dB"))
+        ))
+    }
+}

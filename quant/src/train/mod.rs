@@ -1,0 +1,33 @@
+//! Quantisation-aware training: a float network (`FloatNet`) is trained on labelled images, given number formats
+//! (`Formats`), trained on with straight-through fake quantisation, and becomes integers (`cnna_net::Graph`) and standard
+//! ONNX. The arithmetic is `cnna_machine::num`'s; the tensors are burn's.
+
+mod arch;
+mod calibrate;
+mod checkpoint;
+mod error;
+mod evaluate;
+mod export;
+mod forward;
+mod import;
+mod net;
+mod optimise;
+mod options;
+mod quantise;
+mod session;
+
+pub use arch::{Arch, ArchLayer, BUILT_IN};
+pub use calibrate::{CALIBRATION_IMAGES, calibrate};
+pub use error::QuantError;
+pub use evaluate::{
+    Accuracy, AccuracyRow, accuracy_report, evaluate, evaluate_fake, evaluate_float, fake_logits,
+    float_accuracy, integer_logits,
+};
+pub use export::{write_float, write_quantised};
+pub use import::read_float;
+pub use net::{FloatLayer, FloatNet, FloatOp, NotTrainable};
+pub use options::TrainOptions;
+pub use quantise::{
+    Formats, QuantConv, quantise_conv, quantise_images, round_after_training, to_graph,
+};
+pub use session::{EpochRow, Phase, TrainReport, train};
