@@ -433,11 +433,18 @@ fn trip(g: &Graph, seed: u64) -> Result<bool, String> {
     }
     // The least word has no opposite: a constant that is subtracted is negated in the file.
     let least = |t: TensorId| match writers[t].map(|w| &g.nodes[w].op) {
-        Some(Op::Constant(c)) => c.values.words().is_some_and(|(w, _)| w.contains(&(g.word.min() as i16))),
+        Some(Op::Constant(c)) => c
+            .values
+            .words()
+            .is_some_and(|(w, _)| w.contains(&(g.word.min() as i16))),
         _ => false,
     };
     let opposite = |n: &cnna_net::Node| match &n.op {
-        Op::Add(a) => n.inputs.iter().zip(&a.negative).any(|(&t, &minus)| minus && least(t)),
+        Op::Add(a) => n
+            .inputs
+            .iter()
+            .zip(&a.negative)
+            .any(|(&t, &minus)| minus && least(t)),
         _ => false,
     };
     if g.nodes.iter().any(opposite) {
