@@ -126,6 +126,14 @@ fn forwards(graph: &mut Graph) {
 }
 
 fn backwards(graph: &mut Graph) {
+    let writers = graph.writers();
+    for (t, w) in writers.iter().enumerate() {
+        if let Some(Op::Constant(c)) = w.map(|w| &graph.nodes[w].op) {
+            let own = c.values.words().map(|(_, frac)| frac);
+            let frac = &mut graph.tensors[t].frac;
+            *frac = frac.or(own);
+        }
+    }
     for n in graph.nodes.iter().rev() {
         let Some(output) = graph.tensors[n.output].frac else {
             continue;
@@ -140,7 +148,16 @@ fn backwards(graph: &mut Graph) {
             Op::Activate(_) => output,
             _ => continue,
         };
+        let known = n.inputs.iter().filter_map(|&t| graph.tensors[t].frac);
+        let finest = known.fold(output, i32::max);
         for &t in &n.inputs {
+            // A constant is as fine as what it is added to, where its range allows.
+            let constant = match writers[t].map(|w| &graph.nodes[w].op) {
+                Some(Op::Constant(c)) if !n.op.keeps_format() => c.values.reals(),
+                _ => None,
+            };
+            let fits = constant.and_then(|v| auto_scale(v, graph.word).ok());
+            let wanted = fits.map_or(wanted, |e| finest.min(graph.word.weight_frac() - e));
             graph.tensors[t].frac.get_or_insert(wanted);
         }
     }

@@ -23,13 +23,12 @@ pub(crate) fn read(r: &mut Reader, n: &Call) -> Outcome {
         all.push(a.finite()?);
     }
     let epsilon = f64::from(n.float("epsilon", 1e-5)?);
-    let (mut scale, mut offset) = (Vec::new(), Vec::new());
-    for c in 0..channels {
+    let fold = |c: usize| {
         let [g, b, mean, variance] = [0, 1, 2, 3].map(|i: usize| f64::from(all[i][c]));
         let s = g / (variance + epsilon).sqrt();
-        scale.push(s as f32);
-        offset.push((b - mean * s) as f32);
-    }
+        (s as f32, (b - mean * s) as f32)
+    };
+    let (scale, offset): (Vec<f32>, Vec<f32>) = (0..channels).map(fold).unzip();
     if let Some(c) = (0..channels).find(|&c| !scale[c].is_finite() || !offset[c].is_finite()) {
         return Err(format!("its channel {c} has the variance {}: the model is damaged", all[3][c]));
     }

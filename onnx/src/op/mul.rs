@@ -65,7 +65,8 @@ fn scale(r: &mut Reader, n: &Call, x: &Value, c: &Array, divides: bool) -> Resul
         let offset = vec![0.0; v.len()];
         return Ok(Value::View(r.affine(n.label, &view, v, offset)?));
     }
-    let gate = held(r, n, &view, v)?;
+    let words = c.words().filter(|_| !divides);
+    let gate = held(r, n, &view, v, words)?;
     let t = r.push(n.label, Mul {}, &[view.tensor, gate])?;
     Ok(Value::View(view.over(t)))
 }

@@ -1,5 +1,16 @@
 //! One reader from ONNX to a graph of operators: float models, and quantised ones with QuantizeLinear and DequantizeLinear.
 //!
+//! ```text
+//! index.rs    names resolved, nodes that count, their order
+//! input.rs    the model's inputs
+//! array.rs    constant tensors
+//! fold.rs     nodes of constants alone, computed
+//! view.rs     what images change: an array over a tensor
+//! spread.rs   a constant beside a view
+//! formula.rs  functions known by their values: SiLU, GELU, Mish
+//! reader.rs   what the operators' readers work with
+//! ```
+//!
 //! Nodes are walked once, in running order. What depends on constants alone is folded; what images change is a view of a
 //! tensor, so that transposes and reshapes cost nothing until an operator needs another order.
 
@@ -110,6 +121,11 @@ pub fn import(model: &Model, folder: Option<&Path>) -> Result<Import, ReadError>
     }
     if !walk.obstacles.is_empty() {
         return Err(ReadError::Obstacles(walk.obstacles));
+    }
+    if r.graph.outputs.len() != proto.output.len() {
+        return Err(ReadError::Graph(
+            "some of its outputs are written by no node".into(),
+        ));
     }
     let Reader {
         mut graph,

@@ -4,7 +4,7 @@ use super::Scale;
 use super::array::Array;
 use super::formula::{self, Formula};
 use super::input::{MAX_ELEMENTS, map_shape};
-use super::view::View;
+use super::view::{Axes, View};
 use crate::{AttributeProto, ElementType, GraphProto, NodeProto};
 use cnna_net::op::{Activate, Constant, Conv, Rearrange};
 use cnna_net::{Activation, ArrayLayout, Graph, Op, Shape, TensorId, Values, Window};
@@ -145,7 +145,7 @@ pub(crate) struct Reader<'m> {
     /// The node that writes each tensor.
     pub writers: HashMap<TensorId, usize>,
     formulas: HashMap<TensorId, Vec<Formula>>,
-    rearranged: HashMap<(TensorId, Vec<(usize, usize)>, Shape), TensorId>,
+    rearranged: HashMap<(TensorId, Axes, Shape), TensorId>,
     names: HashSet<String>,
 }
 
