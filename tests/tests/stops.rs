@@ -5,15 +5,15 @@
 //! `CNNA_STOPS=n` makes n stops; the suite makes [`STOPS`]. `make bench-stops` makes 1,000.
 
 use cnna_compile::{Options, compile};
-use cnna_hdl::verilated::{BadAnswer, Rtl};
-use cnna_machine::Board;
 use cnna_machine::config::port;
 use cnna_machine::engine::Engine;
 use cnna_machine::program::ProgramMeta;
 use cnna_machine::regs::{self, DeviceError};
+use cnna_machine::{Board, Counters};
+use cnna_net::random;
+use cnna_rtlsim::{BadAnswer, Rtl};
 use cnna_sim::Machine;
-use cnna_tests::engines::{self, Outcome, run, start};
-use cnna_tests::random::{random_network, random_words};
+use cnna_tests::engines::{self, Inputs, Outcome, run, start};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::path::Path;
@@ -21,7 +21,7 @@ use std::path::Path;
 /// Stops of the suite.
 const STOPS: u64 = 48;
 /// Longest run that is stopped again and again.
-const LONGEST: u32 = 20_000;
+const LONGEST: u64 = 20_000;
 /// Cycles after which a stop counts as hanging: far more than all bursts of all ports take.
 const HANGS: u64 = 200_000;
 
@@ -34,7 +34,7 @@ struct Case {
     board: Board,
     meta: ProgramMeta,
     bytes: Vec<u8>,
-    image: Vec<Vec<i16>>,
+    image: Vec<Inputs>,
     /// What a run makes of it.
     wanted: Outcome,
 }
@@ -68,16 +68,24 @@ fn some_case(r: &mut StdRng, tiles: u32, lanes: u32, word: u32, ports: u32) -> C
     .map(|(k, v)| (k.to_string(), v.to_string()));
     let board = Board::load("ultra96", &set).expect("in range");
     loop {
-        let net = random_network(r, board.accelerator.word);
-        let Ok(program) = compile(&net, &board, &Options::default()) else {
+        let net = random::graph(
+            r.random(),
+            board.accelerator.word,
+            &random::Limits::default(),
+        );
+        let options = Options {
+            keep: true,
+            ..Options::default()
+        };
+        let Ok(program) = compile(&net, &board, &options) else {
             continue;
         };
-        let image = vec![random_words(r, net.input.len(), net.word)];
+        let image = vec![random::inputs(r, &net)];
         let mut case = Case {
             wanted: Outcome {
                 images: vec![],
                 records: vec![],
-                counters: vec![],
+                counters: Counters::default(),
                 status: 0,
             },
             board: board.clone(),
@@ -86,7 +94,7 @@ fn some_case(r: &mut StdRng, tiles: u32, lanes: u32, word: u32, ports: u32) -> C
             image,
         };
         case.wanted = case.run(&mut Machine::new(&case.board));
-        if (2_000..LONGEST).contains(&case.wanted.counters[0]) {
+        if (2_000..LONGEST).contains(&case.wanted.counters.cycles) {
             return case;
         }
     }
@@ -140,7 +148,7 @@ fn a_run_after_a_stop_is_equal() {
         let mut rtl = Rtl::new(&case.board, cache).expect("builds");
         let mut machine = Machine::new(&case.board);
         for n in 0..stops().div_ceil(SHAPES.len() as u64) {
-            let at = r.random_range(1..u64::from(case.wanted.counters[0]));
+            let at = r.random_range(1..case.wanted.counters.cycles);
             let (simulated, cycles) = (stop(&mut machine, &case, at), stop(&mut rtl, &case, at));
             // The RTL is seen to rest in the cycle after its last, the simulator in its last.
             let seen = simulated + u64::from(cycles > 0);
