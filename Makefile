@@ -22,7 +22,7 @@ build: setup
 demo: build
 ifeq ($(TRAIN),1)
 	mkdir -p $(OUT)
-	target/release/cnna train --dataset fashion-mnist --arch vgg-small --epochs 6 --qat-epochs 1 --no-mirror --seed $(SEED) \
+	target/release/cnna train --dataset fashion-mnist --arch vgg-small --seed $(SEED) \
 	  --float-output $(OUT)/fashion-float.onnx -o $(OUT)/fashion.onnx
 	target/release/cnna demo --model $(OUT)/fashion.onnx --float $(OUT)/fashion-float.onnx -o $(OUT)
 else

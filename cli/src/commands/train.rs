@@ -9,10 +9,11 @@ use std::process::ExitCode;
 /// Arguments of `cnna train`.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  cnna train --dataset fashion-mnist --arch vgg-small --epochs 10 --seed 1 -o model.onnx
+  cnna train --dataset fashion-mnist --arch vgg-small --seed 1 -o model.onnx
   cnna train --dataset DIR --arch net.toml --word 8 -o model.onnx
-  cnna train --init float.onnx --epochs 0 --qat-epochs 2 -o model.onnx
+  cnna train --init float.onnx --dataset DIR --epochs 0 --qat-epochs 2 -o model.onnx
 
+Training changes weights; `cnna quantize` keeps them. The network sees pixel / 255.
 An interrupted run continues from its checkpoint when started again with the same options.")]
 #[cfg_attr(not(feature = "train"), allow(dead_code))]
 pub struct Train {
@@ -22,15 +23,15 @@ pub struct Train {
     /// A built-in architecture, or a TOML file.
     #[arg(long, default_value = "vgg-small")]
     arch: String,
-    /// Begin from this float ONNX file instead of random weights.
-    #[arg(long, value_name = "FILE")]
+    /// Begin from this float ONNX file instead of random weights; say --epochs and --qat-epochs.
+    #[arg(long, value_name = "FILE", requires = "epochs", requires = "qat_epochs")]
     init: Option<PathBuf>,
-    /// Passes over the data in float.
-    #[arg(long, default_value_t = 10)]
-    epochs: usize,
-    /// Further passes with fake quantisation.
-    #[arg(long, default_value_t = 2)]
-    qat_epochs: usize,
+    /// Passes over the data in float [default: 6].
+    #[arg(long)]
+    epochs: Option<usize>,
+    /// Further passes with fake quantisation [default: 1].
+    #[arg(long)]
+    qat_epochs: Option<usize>,
     /// Seed of weights, order and mirroring.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -52,9 +53,9 @@ pub struct Train {
     /// Largest learning rate of the quantised phase.
     #[arg(long)]
     qat_learning_rate: Option<f64>,
-    /// Do not mirror images; for digits and letters.
+    /// Mirror half of the images left to right: helps long runs, and is wrong for digits and letters.
     #[arg(long)]
-    no_mirror: bool,
+    mirror: bool,
     /// Use only so many training images.
     #[arg(long, value_name = "IMAGES")]
     limit: Option<usize>,
@@ -80,8 +81,8 @@ impl Train {
             dataset: self.dataset,
             arch: self.arch,
             init: self.init,
-            epochs: self.epochs,
-            qat_epochs: self.qat_epochs,
+            epochs: self.epochs.unwrap_or(defaults.epochs),
+            qat_epochs: self.qat_epochs.unwrap_or(defaults.qat_epochs),
             seed: self.seed,
             word: Word::try_from(self.word).map_err(anyhow::Error::msg)?,
             auto_scale: !self.no_auto_scale,
@@ -89,7 +90,7 @@ impl Train {
             batch: self.batch,
             learning_rate: self.learning_rate.unwrap_or(defaults.learning_rate),
             qat_learning_rate: self.qat_learning_rate.unwrap_or(defaults.qat_learning_rate),
-            mirror: !self.no_mirror,
+            mirror: self.mirror,
             limit: self.limit,
             out: self.output,
             float_out: self.float_output,
