@@ -1,6 +1,6 @@
-use cnna_quant::ptq::{Calibration, Options, load_or_quantise, Method};
-use cnna_machine::num::Word;
 use cnna_data::{Pixels, Preprocess};
+use cnna_machine::num::Word;
+use cnna_quant::ptq::{Calibration, Method, Options, load_or_quantise};
 fn main() {
     let a: Vec<String> = std::env::args().skip(1).collect();
     let mut pre = Preprocess::default();
@@ -24,13 +24,25 @@ fn main() {
         }
     }
     let t = std::time::Instant::now();
-    let c = Calibration { paths, preprocess: pre, most };
+    let c = Calibration {
+        paths,
+        preprocess: pre,
+        most,
+    };
     match load_or_quantise(model.as_ref(), &c, &options, |_, _| ()) {
-        Err(e) => { println!("error: {e}"); std::process::exit(2) }
+        Err(e) => {
+            println!("error: {e}");
+            std::process::exit(2)
+        }
         Ok(f) => {
             if let Some(q) = &f.quantised {
-                if std::env::var_os("QUIET").is_none() { println!("{}", q.table.text()); }
-                println!("method {:?} corrected {} images {} output {:?} dB", q.method, q.corrected, q.images, q.table.output_db);
+                if std::env::var_os("QUIET").is_none() {
+                    println!("{}", q.table.text());
+                }
+                println!(
+                    "method {:?} corrected {} images {} output {:?} dB",
+                    q.method, q.corrected, q.images, q.table.output_db
+                );
             }
             f.notes.iter().for_each(|n| println!("note: {n}"));
             cnna_onnx::write(&out, &cnna_onnx::export(&f.graph).unwrap()).unwrap();

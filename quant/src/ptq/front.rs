@@ -30,7 +30,12 @@ impl Calibration {
                 Some(n) => *n == p.name,
                 None => graph.inputs.len() == 1,
             };
-            let paths: Vec<PathBuf> = self.paths.iter().filter(mine).map(|(_, p)| p.clone()).collect();
+            let paths: Vec<PathBuf> = self
+                .paths
+                .iter()
+                .filter(mine)
+                .map(|(_, p)| p.clone())
+                .collect();
             if paths.is_empty() {
                 return Err(super::inputs_error(graph, all.len()));
             }
@@ -90,7 +95,12 @@ pub fn load_or_quantise(
 }
 
 /// Formats that cover another tool's scales; weights are the reals that its integers stand for.
-fn rescaled(path: &Path, import: Import, calibration: &Calibration, options: &Options) -> Result<Front, PtqError> {
+fn rescaled(
+    path: &Path,
+    import: Import,
+    calibration: &Calibration,
+    options: &Options,
+) -> Result<Front, PtqError> {
     let Import { mut graph, scales } = import;
     graph.word = options.word;
     for s in &scales {
@@ -104,7 +114,9 @@ fn rescaled(path: &Path, import: Import, calibration: &Calibration, options: &Op
     );
     if !calibration.paths.is_empty() {
         match against_file(path, &graph, &calibration.samples(&graph)?) {
-            Ok(db) => note += &format!("; its own integers and these differ by {db:.1} dB of the output"),
+            Ok(db) => {
+                note += &format!("; its own integers and these differ by {db:.1} dB of the output")
+            }
             Err(e) => note += &format!("; its own integers could not be run for comparison ({e})"),
         }
     }
@@ -125,7 +137,11 @@ fn reach(s: &Scale) -> f64 {
     };
     let far = (min - s.zero_point).abs().max((max - s.zero_point).abs());
     // The most negative integer of a symmetric scale is one step beyond its range: no bit is spent on it.
-    let far = if s.zero_point == 0 && min < 0 { max } else { far };
+    let far = if s.zero_point == 0 && min < 0 {
+        max
+    } else {
+        far
+    };
     f64::from(s.scale).abs() * far as f64
 }
 
@@ -136,8 +152,17 @@ fn against_file(path: &Path, graph: &Graph, samples: &[Samples]) -> Result<f64, 
     };
     let model = Model::load_file(path).map_err(|e| engine(&e))?;
     let id = |p: &Port| model.node_id(&p.name).map_err(|e| engine(&e));
-    let outputs = graph.outputs.iter().map(id).collect::<Result<Vec<_>, _>>()?;
-    let images = samples.iter().map(Samples::len).min().unwrap_or(0).min(super::MEASURED);
+    let outputs = graph
+        .outputs
+        .iter()
+        .map(id)
+        .collect::<Result<Vec<_>, _>>()?;
+    let images = samples
+        .iter()
+        .map(Samples::len)
+        .min()
+        .unwrap_or(0)
+        .min(super::MEASURED);
     let (mut signal, mut noise) = (0.0, 0.0);
     for i in 0..images {
         let (mut words, mut given) = (Vec::new(), Vec::new());
@@ -147,8 +172,15 @@ fn against_file(path: &Path, graph: &Graph, samples: &[Samples]) -> Result<f64, 
             let word = |&x: &f32| to_word(x.into(), frac, graph.word).unwrap_or_default();
             words.push(values.iter().map(word).collect::<Vec<i16>>());
             let array: Vec<f32> = p.array.offsets().map(|at| values[at]).collect();
-            let dims: Vec<usize> = std::iter::once(1).chain(p.array.dims.iter().copied()).collect();
-            given.push((id(p)?, Value::from_shape(dims, array).map_err(|e| engine(&e))?.into()));
+            let dims: Vec<usize> = std::iter::once(1)
+                .chain(p.array.dims.iter().copied())
+                .collect();
+            given.push((
+                id(p)?,
+                Value::from_shape(dims, array)
+                    .map_err(|e| engine(&e))?
+                    .into(),
+            ));
         }
         let words: Vec<&[i16]> = words.iter().map(|w| &w[..]).collect();
         let ours = run::run(graph, &words)?;
