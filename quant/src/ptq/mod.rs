@@ -32,6 +32,10 @@ use range::Range;
 /// network's image.
 const MEASURED: usize = 4;
 
+/// What a method must be better by than the one before it: ranges that cover every peak also leave room for images to come,
+/// which those measured do not show.
+const WORTH_DB: f64 = 1.0;
+
 /// How to quantise.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
@@ -66,7 +70,8 @@ pub struct Quantised {
     pub images: usize,
 }
 
-/// Quantises a float graph from `samples`, one set an input of the graph; `step` is told how many images are done.
+/// Quantises a float graph from `samples`, one set an input of the graph; `step` is told how many images are done. Tensors
+/// that have a format keep it.
 ///
 /// Errors: no images or too few sets; images that do not fit; values that are not finite; what the machine cannot hold.
 pub fn quantise(
@@ -80,9 +85,11 @@ pub fn quantise(
         return Err(inputs_error(graph, samples.len()));
     }
     check_finite(graph)?;
-    let mut float = unquantised(graph);
+    let mut float = graph.clone();
     float.word = options.word;
     settle::fuse(&mut float);
+    let given: Vec<Option<i32>> = float.tensors.iter().map(|t| t.frac).collect();
+    let float = unquantised(&float);
     let model = FloatModel::new(&float)?;
     let mut ranges = vec![Range::default(); float.tensors.len()];
     let mut means = correct::Means::new(&float);
@@ -110,7 +117,8 @@ pub fn quantise(
     }
     step(images, images);
     let with = |float: &Graph, method: Method| -> Result<Graph, PtqError> {
-        let wanted = ranges.iter().map(|r| r.frac(method, options.word)).collect();
+        let own = ranges.iter().map(|r| r.frac(method, options.word));
+        let wanted = given.iter().zip(own).map(|(g, own)| g.unwrap_or(own)).collect();
         let mut graph = float.clone();
         for (t, frac) in formats::assign(float, wanted, options.word).into_iter().enumerate() {
             graph.tensors[t].frac = Some(frac);
@@ -126,7 +134,7 @@ pub fn quantise(
             continue;
         }
         let db = output_db(&graph, &model, &measured)?;
-        if best.as_ref().is_none_or(|(b, _, _)| db > *b) {
+        if best.as_ref().is_none_or(|(b, _, _)| db > *b + WORTH_DB) {
             best = Some((db, method, graph));
         }
     }
