@@ -11,7 +11,7 @@ SEED  ?= 1
 BOARD ?= ultra96
 ONLY  ?=
 
-.PHONY: demo test fit lint setup build bench bench-fit bench-vgg16
+.PHONY: demo test fit lint setup build bench bench-fit bench-stops bench-vgg16 mutations
 
 setup:
 	@./scripts/setup
@@ -40,6 +40,15 @@ fit: setup
 # The estimate of LUT and FF against Yosys over machines of every shape: half an hour of CPU. MACHINES=T1 only some.
 bench-fit: setup
 	$(CARGO) bench -p cnna-fit --bench fit -- $(MACHINES)
+
+# Seeds mistakes into the RTL, one a time, and fails when the random networks do not see one; minutes. ONLY=pool runs some.
+mutations: setup
+	$(CARGO) bench -p cnna-tests --bench mutations -- $(ONLY)
+
+# 1,000 stops and 250 errors of each kind at random cycles, the memory never re-made: the next run equal, no rule of AXI
+# broken, as many cycles in the simulator as in the RTL.
+bench-stops: setup
+	CNNA_STOPS=1000 $(CARGO) test --release -p cnna-tests --test stops
 
 # VGG16 whole, 224 x 224: one image by reference, cycle simulator and RTL, then a batch without the RTL; minutes. Interrupted,
 # the RTL goes on from its last checkpoint when started again.

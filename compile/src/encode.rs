@@ -135,6 +135,11 @@ pub fn program<'a>(
     for p in meta.inputs.iter_mut().chain(&mut meta.outputs) {
         p.tensor.offset += map.tensors;
     }
+    for h in &mut meta.host {
+        for t in h.inputs.iter_mut().chain([&mut h.output]) {
+            t.offset += map.tensors;
+        }
+    }
     for l in &mut meta.layers {
         l.output.offset += map.tensors;
         l.record += map.records;

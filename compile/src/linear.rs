@@ -1,6 +1,6 @@
 //! What conv and vector modes compute: sums of products with constant weights, requantised.
 
-use cnna_machine::num::Word;
+use cnna_machine::num::{ACC_BITS, WINOGRAD_BITS, Word};
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -49,7 +49,7 @@ impl Linear<'_> {
     pub fn winograd_is_exact(&self, word: Word) -> bool {
         self.weights
             .chunks_exact(self.per_output())
-            .all(|w| sum_abs(w) << (word.bits() - 1) < 1 << 45)
+            .all(|w| sum_abs(w) << (word.bits() - 1) < 1 << (ACC_BITS - 1 - WINOGRAD_BITS))
     }
 
     /// The first output whose sum could reach 2^47, and the proven bound of it.
@@ -59,7 +59,7 @@ impl Linear<'_> {
         rows.zip(self.bias.iter())
             .map(|(w, b)| (i128::from(sum_abs(w)) << input_bits) + i128::from(b.unsigned_abs()))
             .enumerate()
-            .find(|(_, bound)| *bound >= 1 << 47)
+            .find(|(_, bound)| *bound >= 1 << (ACC_BITS - 1))
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{check, cost, op};
 use cnna_machine::counters::RECORD_BYTES;
 use cnna_machine::layout::{Shape, TensorLayout};
 use cnna_machine::num::Word;
-use cnna_machine::program::{LayerInfo, Mode, PortInfo, TensorInfo};
+use cnna_machine::program::{HostStep, LayerInfo, Mode, PortInfo, TensorInfo};
 use cnna_machine::{Accelerator, Board};
 use cnna_net::{Graph, Node, TensorId};
 use std::sync::Arc;
@@ -40,6 +40,15 @@ struct Planned<'a> {
     step: Step<'a>,
     inputs: Vec<BufferId>,
     output: BufferId,
+}
+
+/// A node that the host computes while the machine pauses.
+#[derive(Debug)]
+struct OnHost {
+    /// Steps before it.
+    after: usize,
+    node: usize,
+    reason: String,
 }
 
 /// A layer of the program.
@@ -67,6 +76,7 @@ pub struct Build<'b, 'a> {
     buffers: Vec<Buffer>,
     parts: Vec<Option<Part>>,
     planned: Vec<Planned<'a>>,
+    host: Vec<OnHost>,
     layers: Vec<Layer>,
     /// Nodes that are part of a layer before their turn.
     covered: Vec<bool>,
@@ -86,6 +96,10 @@ pub struct Lowered<'b, 'a> {
     pub outputs: Vec<PortInfo>,
     /// In order of execution.
     pub layers: Vec<LayerInfo>,
+    /// What the host computes in between.
+    pub host: Vec<HostStep>,
+    /// Steps before each of its pauses.
+    breaks: Vec<usize>,
     /// Bytes of the records, and of one image's tensors.
     pub records: usize,
     pub tensors: usize,
@@ -109,6 +123,7 @@ impl<'b, 'a> Build<'b, 'a> {
             placer: Placer::new(accelerator),
             buffers: Vec::new(),
             planned: Vec::new(),
+            host: Vec::new(),
             layers: Vec::new(),
             covered: vec![false; graph.nodes.len()],
             records: Arena::new(accelerator),
@@ -128,10 +143,21 @@ impl<'b, 'a> Build<'b, 'a> {
                 output: n.output,
             });
             let before = b.planned.len();
-            op::lower(&mut b, i)?;
-            if b.planned.len() == before {
+            match op::lower(&mut b, i) {
+                Ok(()) if b.planned.len() > before => {}
                 // Addresses alone.
-                b.layers.pop();
+                Ok(()) => _ = b.layers.pop(),
+                Err(CompileError::Unsupported { message, .. }) if options.host => {
+                    // The whole node, whatever passes of it were planned already.
+                    b.planned.truncate(before);
+                    b.layers.pop();
+                    b.host.push(OnHost {
+                        after: before,
+                        node: i,
+                        reason: message,
+                    });
+                }
+                Err(e) => return Err(e),
             }
         }
         Ok(b)
@@ -582,19 +608,25 @@ impl<'b, 'a> Build<'b, 'a> {
 
     /// Gives every tensor its place: its own for the whole program when `keep`, else only while it is needed.
     pub fn allocate(&self, keep: bool) -> Lowered<'b, 'a> {
-        let end = self.planned.len() + 1;
-        // Step i of the schedule is time i + 1: inputs are written at time 0, outputs read at the end.
+        // Inputs are written at time 0, the host computes before step i at time 2i + 1, step i runs at 2i + 2, outputs are
+        // read at the end.
+        let end = 2 * self.planned.len() + 2;
         let mut lives: Vec<std::ops::Range<usize>> = vec![usize::MAX..0; self.buffers.len()];
         let mut touch = |b: BufferId, at: usize| {
             let life = &mut lives[self.buffers[b].root.0];
             *life = life.start.min(at)..life.end.max(at + 1);
         };
         for (i, p) in self.planned.iter().enumerate() {
-            p.inputs.iter().for_each(|&b| touch(b, i + 1));
-            touch(p.output, i + 1);
+            p.inputs.iter().for_each(|&b| touch(b, 2 * i + 2));
+            touch(p.output, 2 * i + 2);
+        }
+        for h in &self.host {
+            let n = &self.graph.nodes[h.node];
+            let tensors = n.inputs.iter().chain([&n.output]);
+            tensors.for_each(|&t| touch(t, 2 * h.after + 1));
         }
         for p in &self.graph.inputs {
-            (0..=end).step_by(end).for_each(|at| touch(p.tensor, at));
+            [0, end].into_iter().for_each(|at| touch(p.tensor, at));
         }
         for p in &self.graph.outputs {
             touch(p.tensor, end);
@@ -637,6 +669,27 @@ impl<'b, 'a> Build<'b, 'a> {
             array: p.array.clone(),
             tensor: info(p.tensor),
         };
+        // Pauses: where the host computes between two steps. What it does before the first or behind the last is none.
+        let mut breaks: Vec<usize> = self.host.iter().map(|h| h.after).collect();
+        breaks.retain(|&b| b > 0 && b < self.planned.len());
+        breaks.dedup();
+        let segment = |step: usize| breaks.partition_point(|&b| b <= step);
+        let host = self.host.iter().map(|h| {
+            let n = &self.graph.nodes[h.node];
+            HostStep {
+                node: h.node,
+                name: n.name.clone(),
+                operator: n.op.name().into(),
+                reason: h.reason.clone(),
+                after: match h.after {
+                    0 => 0,
+                    after => segment(after - 1) + 1,
+                },
+                inputs: n.inputs.iter().map(|&t| info(t)).collect(),
+                output: info(n.output),
+            }
+        });
+        let host = host.collect();
         let mut layers: Vec<LayerInfo> = self
             .layers
             .iter()
@@ -655,14 +708,16 @@ impl<'b, 'a> Build<'b, 'a> {
                         .sum(),
                     input: first.inputs.first().map_or(shape(&first.output), shape),
                     output: info(l.output),
+                    segment: 0,
                     lasting: keep || lives[self.buffers[output].root.0].end > end,
                     record: 0,
                 }
             })
             .collect();
         let mut begun = vec![false; layers.len()];
-        for s in &steps {
+        for (i, s) in steps.iter().enumerate() {
             let layer = &mut layers[s.layer];
+            layer.segment = segment(i);
             // The first step says how the layer runs, the last one's mark ends it.
             if !std::mem::replace(&mut begun[s.layer], true) {
                 layer.mode = s.form.mode();
@@ -679,6 +734,8 @@ impl<'b, 'a> Build<'b, 'a> {
             inputs: self.graph.inputs.iter().map(port).collect(),
             outputs: self.graph.outputs.iter().map(port).collect(),
             layers,
+            host,
+            breaks,
             records: self.records.bytes(),
             tensors,
         }
@@ -686,13 +743,27 @@ impl<'b, 'a> Build<'b, 'a> {
 }
 
 impl Lowered<'_, '_> {
-    /// The stream for `images` images.
-    pub fn stream(&self, images: usize) -> Result<Vec<Entry>, CompileError> {
+    /// The stream for `images` images, and how many of its commands come before each pause.
+    pub fn stream(&self, images: usize) -> Result<(Vec<Entry>, Vec<usize>), CompileError> {
         let images = Images {
             count: images,
             pitch: self.tensors,
         };
-        step::stream(&self.steps, images, self.placer.accelerator)
+        let (mut all, mut breaks) = (Vec::new(), Vec::new());
+        let starts = std::iter::once(0).chain(self.breaks.iter().copied());
+        let ends = self.breaks.iter().copied().chain([self.steps.len()]);
+        for (from, to) in starts.zip(ends) {
+            if from > 0 {
+                breaks.push(all.len());
+            }
+            let base = all.len();
+            let part = step::stream(&self.steps[from..to], images, self.placer.accelerator)?;
+            all.extend(part.into_iter().map(|mut e| {
+                e.after = e.after.map(|a| a.map(|i| i + base));
+                e
+            }));
+        }
+        Ok((all, breaks))
     }
 
     /// The window's map for streams of so many commands, with tensors for `images` images.

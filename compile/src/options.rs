@@ -9,6 +9,8 @@ pub struct Options {
     pub fuse: bool,
     /// Most images that share the weights of fully connected layers; 1: no stream for several images.
     pub batch: usize,
+    /// Leave to the host what the machine cannot run; otherwise refuse it.
+    pub host: bool,
     /// Give each tensor memory of its own, so that all values can be compared after a run.
     pub keep: bool,
 }
@@ -19,6 +21,7 @@ impl Default for Options {
             winograd: true,
             fuse: true,
             batch: usize::MAX,
+            host: true,
             keep: false,
         }
     }

@@ -75,8 +75,8 @@ pub fn compile<'a>(
         false => 1,
     };
     let streams = streams(&lowered, batch_wanted, board)?;
-    let counts: Vec<usize> = streams.iter().map(|(_, s)| s.len()).collect();
-    let images = streams.last().map_or(1, |(images, _)| *images);
+    let counts: Vec<usize> = streams.iter().map(|s| s.entries.len()).collect();
+    let images = streams.last().map_or(1, |s| s.images);
     let map = lowered.map(&counts, images);
     let meta = ProgramMeta {
         name: graph.name.clone(),
@@ -85,19 +85,21 @@ pub fn compile<'a>(
         streams: streams
             .iter()
             .zip(&map.streams)
-            .map(|((images, s), &commands_offset)| Stream {
-                images: *images,
+            .map(|(s, &commands_offset)| Stream {
+                images: s.images,
                 commands_offset,
-                commands: s.len(),
-                estimated_cycles: cost::cycles(s, board),
+                commands: s.entries.len(),
+                breaks: s.breaks.clone(),
+                estimated_cycles: cost::cycles(&s.entries, board),
             })
             .collect(),
         inputs: lowered.inputs,
         outputs: lowered.outputs,
         layers: lowered.layers,
+        host: lowered.host,
         board: board.clone(),
     };
-    let streams: Vec<Vec<Entry>> = streams.into_iter().map(|(_, s)| s).collect();
+    let streams: Vec<Vec<Entry>> = streams.into_iter().map(|s| s.entries).collect();
     let (meta, image) = encode::program(meta, &streams, lowered.placer.blocks, &map)?;
     Ok(CompiledProgram {
         meta,
@@ -106,19 +108,31 @@ pub fn compile<'a>(
     })
 }
 
+/// A stream in the making.
+struct Draft {
+    images: usize,
+    entries: Vec<Entry>,
+    /// Commands before each pause.
+    breaks: Vec<usize>,
+}
+
 /// The stream for one image, and one for the most images, at most `wanted`, that the window has room for.
-fn streams(
-    lowered: &Lowered,
-    wanted: usize,
-    board: &Board,
-) -> Result<Vec<(usize, Vec<Entry>)>, CompileError> {
-    let mut all = vec![(1, lowered.stream(1)?)];
+fn streams(lowered: &Lowered, wanted: usize, board: &Board) -> Result<Vec<Draft>, CompileError> {
+    let draft = |images: usize| -> Result<Draft, CompileError> {
+        let (entries, breaks) = lowered.stream(images)?;
+        Ok(Draft {
+            images,
+            entries,
+            breaks,
+        })
+    };
+    let mut all = vec![draft(1)?];
     let room = board.platform.dma_bytes.min(u32::MAX.into());
     for images in (2..=wanted).rev() {
-        let stream = lowered.stream(images)?;
-        let map = lowered.map(&[all[0].1.len(), stream.len()], images);
+        let stream = draft(images)?;
+        let map = lowered.map(&[all[0].entries.len(), stream.entries.len()], images);
         if map.bytes as u64 <= room {
-            all.push((images, stream));
+            all.push(stream);
             break;
         }
     }

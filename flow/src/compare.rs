@@ -4,6 +4,7 @@ use crate::engines::Simulated;
 use crate::error::FlowError;
 use crate::progress::Session;
 use crate::reference::{self, graph, saturated};
+use crate::steps::Steps;
 use cnna_host::report::RunReport;
 use cnna_host::tensor::{Batch, Images};
 use cnna_host::{Driver, HostError, Loaded, Options, SharedFile};
@@ -371,10 +372,15 @@ impl Both<'_> {
         progress.begin(engine.name(), Some(expected), "cycles");
         let before = std::cell::Cell::new(0);
         let watch = |cycles| progress.at(before.get() + cycles);
+        let host = Steps {
+            graph: self.graph,
+            meta,
+        };
         let options = Options {
             timeout: self.session.timeout,
             stop: Some(self.session.stop),
             watch: Some(&watch),
+            host: Some(&host),
         };
         let mut loaded = Driver::new(device, options)?.load(self.program)?;
         let mut reports = Vec::new();

@@ -23,6 +23,12 @@ pub enum FlowError {
         /// The generator's or the tool's error.
         source: cnna_rtlsim::RtlsimError,
     },
+    /// A program file whose parts are whole, but do not belong together.
+    #[error("the program's network contradicts the program: {what}: compile the model again")]
+    Network {
+        /// Where.
+        what: String,
+    },
     /// The simulator panicked while it recorded.
     #[error(
         "the simulator failed while it recorded the timeline: run without --trace for its error"

@@ -12,6 +12,7 @@ pub mod images;
 pub mod program;
 pub mod progress;
 pub mod reference;
+pub mod steps;
 pub mod trace;
 
 pub use engines::Simulated;

@@ -1,7 +1,7 @@
 // The array: 16 positions x T tiles x Lanes output channels. Finished lanes, one a cycle, leave on one bus.
 // Latency: 4 cycles from lane 0's operands to its results on the bus, one more for each lane. No back-pressure.
 `default_nettype none
-module array #(
+module array import cnna_pkg::*; #(
   parameter int unsigned T        = 2,
   parameter int unsigned Lanes    = 11,
   parameter int unsigned W        = 16,
@@ -35,7 +35,7 @@ module array #(
   input  wire logic [N*W-1:0]       pool_i,
   // results
   output logic                      valid_o,
-  output logic [N*48-1:0]           acc_o
+  output logic [N*ACC_W-1:0]           acc_o
 );
   logic [AddrW-1:0] row   [Lanes+1];
   logic [2:0]       sel   [Lanes+1];
@@ -45,7 +45,7 @@ module array #(
   logic             drain [Lanes+1];
   logic [7:0]       count [Lanes+1];
   logic             done  [Lanes];
-  logic [N*48-1:0]  acc   [Lanes];
+  logic [N*ACC_W-1:0]  acc   [Lanes];
   assign row[0]   = AddrW'(row_i);
   assign sel[0]   = sel_i;
   assign mode[0]  = mode_i;
@@ -74,7 +74,7 @@ module array #(
 
   // At most one lane is done in a cycle: the pace of the sequencer sees to it.
   logic            any;
-  logic [N*48-1:0] bus;
+  logic [N*ACC_W-1:0] bus;
   always_comb begin
     any = pool_valid_i;
     bus = '0;
@@ -83,7 +83,7 @@ module array #(
       if (done[m]) bus = bus | acc[m];
     end
     if (pool_valid_i) begin
-      for (int unsigned k = 0; k < N; k++) bus[k*48 +: 48] = {{(48-W){pool_i[k*W+W-1]}}, pool_i[k*W +: W]};
+      for (int unsigned k = 0; k < N; k++) bus[k*ACC_W +: ACC_W] = {{(ACC_W-W){pool_i[k*W+W-1]}}, pool_i[k*W +: W]};
     end
   end
   always_ff @(posedge clk_i) begin

@@ -1,6 +1,8 @@
 // Cuts a transfer of segments into AXI bursts: at most 16 beats, never across a block of 16 beats (so never across 4 KiB).
 // Latency: the first address 1 cycle after the descriptor; then one burst a cycle while fewer than Outstanding are in flight.
 // A burst that would leave the window is not issued: error_o stays high until reset. Used for reads (AR) and writes (AW).
+// halt_i: no new address is offered; one that is on offer stays until it is taken, as AXI demands. When in_flight_o has
+// fallen, nothing is owed to the bus and a reset is safe.
 // Addresses and strides are multiples of a beat.
 // Room, last burst and the next segment's start are computed one burst ahead, so that a burst leaves from registers.
 `default_nettype none
@@ -12,6 +14,7 @@ module axi_burst #(
 ) (
   input  wire logic             clk_i,
   input  wire logic             rst_i,
+  input  wire logic             halt_i,
   // memory window
   input  wire logic [AddrW-1:0] base_i,
   /* verilator lint_off UNUSEDSIGNAL */ // a burst is whole beats
@@ -61,13 +64,14 @@ module axi_burst #(
   logic whole_q, part_q;
   assign fits = whole_q | (part_q & (end_q <= {1'b0, size_i[BeatLog +: 4]}));
 
-  assign valid_o      = active_q & fits & (count_q != CountW'(Outstanding));
+  logic offered_q;  // an address was on offer and not taken
+  assign valid_o      = active_q & fits & (count_q != CountW'(Outstanding)) & (~halt_i | offered_q);
   assign addr_o       = base_i + AddrW'(addr_q);
   assign len_o        = {3'b0, burst_q} - 8'd1;
   assign issue        = valid_o & ready_i;
   assign desc_ready_o = ~active_q & ~error_q;
   assign error_o      = error_q;
-  assign in_flight_o  = count_q != '0;
+  assign in_flight_o  = (count_q != '0) | offered_q;
 
   // A transfer without beats is taken and forgotten.
   logic take, start;
@@ -76,10 +80,12 @@ module axi_burst #(
 
   always_ff @(posedge clk_i) begin
     if (rst_i) begin
-      active_q <= 1'b0;
-      error_q  <= 1'b0;
-      count_q  <= '0;
+      active_q  <= 1'b0;
+      error_q   <= 1'b0;
+      count_q   <= '0;
+      offered_q <= 1'b0;
     end else begin
+      offered_q <= valid_o & ~ready_i;
       if (start) active_q <= 1'b1;
       if (issue & last_q & final_q) active_q <= 1'b0;
       if (active_q & ~fits) begin
@@ -90,6 +96,12 @@ module axi_burst #(
       if (retire_i & ~issue) count_q <= count_q - 1'b1;
     end
   end
+`ifndef SYNTHESIS
+  // The hard reset of power-on apart, a reset may not forget what the bus is owed.
+  always_ff @(posedge clk_i) begin
+    if (~rst_i) assert (~retire_i | (count_q != '0)) else $fatal(1, "an answer to no burst (instance %m)");
+  end
+`endif
 
   // The next segment, ready when the last burst of this one leaves.
   logic [31:0] next_addr, next_left;

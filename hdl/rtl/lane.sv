@@ -2,7 +2,7 @@
 // The operands v arrive one cycle later in each lane: this lane passes them on. Weight addresses travel the same way, four
 // cycles ahead. done_o: acc_o holds a finished pass in this cycle only; the next pass may overwrite it in the next.
 `default_nettype none
-module lane #(
+module lane import cnna_pkg::*; #(
   parameter int unsigned T        = 2,
   parameter int unsigned W        = 16,
   parameter int unsigned Depth    = 1024,
@@ -37,7 +37,7 @@ module lane #(
   output logic [7:0]             lanes_o,
   // results
   output logic                   done_o,
-  output logic [N*48-1:0]        acc_o
+  output logic [N*ACC_W-1:0]        acc_o
 );
   always_ff @(posedge clk_i) begin
     row_o   <= row_i;
@@ -81,7 +81,7 @@ module lane #(
         .u_i    (u[k*UW +: UW]),
         .v_i    (v_i[(t*16+k)*VW +: VW]),
         .clear_i(clear_qq),
-        .acc_o  (acc_o[(t*16+k)*48 +: 48])
+        .acc_o  (acc_o[(t*16+k)*ACC_W +: ACC_W])
       );
     end
   end

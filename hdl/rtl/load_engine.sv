@@ -11,6 +11,7 @@ module load_engine import cnna_pkg::*; #(
 ) (
   input  wire logic             clk_i,
   input  wire logic             rst_i,
+  input  wire logic             halt_i,  // no new bursts; the data of those under way are swallowed
   input  wire logic [AddrW-1:0] base_i,
   input  wire logic [31:0]      size_i,
   // command whose tokens are there
@@ -50,7 +51,7 @@ module load_engine import cnna_pkg::*; #(
   assign accept      = cmd_valid_i & cmd_ready_o;
 
   axi_burst #(.BeatBytes(BeatBytes), .AddrW(AddrW), .Outstanding(Outstanding)) i_burst (
-    .clk_i, .rst_i, .base_i, .size_i,
+    .clk_i, .rst_i, .halt_i, .base_i, .size_i,
     .desc_valid_i (accept),
     .desc_ready_o (burst_ready),
     .desc_addr_i  (cmd_i[LOAD_DDR +: LOAD_DDR_W]),
@@ -85,7 +86,7 @@ module load_engine import cnna_pkg::*; #(
     channel_beats: cmd_i[LOAD_CHANNEL_BEATS +: LOAD_CHANNEL_BEATS_W],
     plane_pitch:   cmd_i[LOAD_PLANE_PITCH +: LOAD_PLANE_PITCH_W]
   };
-  fifo #(.Width($bits(rx_t)), .Depth(4)) i_rx (
+  fifo #(.Width($bits(rx_t)), .Depth(DEPTH_RECEIVE)) i_rx (
     .clk_i, .rst_i, .push_i(accept), .data_i(rx_new), .ready_o(rx_ready),
     .valid_o(rx_valid), .data_o(rx), .pop_i(rx_pop)
   );
@@ -120,7 +121,7 @@ module load_engine import cnna_pkg::*; #(
   logic take, done_phase, last_beat, last_seg, last_chan;
   assign take       = rvalid_i & rx_valid;
   assign done_phase = phase_q == last_phase;
-  assign rready_o   = rx_valid & done_phase;
+  assign rready_o   = (rx_valid & done_phase) | halt_i;
   assign last_beat  = beat == 16'd1;
   assign last_seg   = seg == 16'd1;
   assign last_chan  = chan == 16'd1;

@@ -17,14 +17,14 @@ module post import cnna_pkg::*; #(
   input  wire logic              rst_i,
   // drain queue
   input  wire logic              valid_i,
-  input  wire logic [N*48-1:0]   acc_i,
+  input  wire logic [N*ACC_W-1:0]   acc_i,
   output logic                   pop_o,
   // description of the pass at its head
   input  wire logic [PASS_W-1:0] pass_i,
   output logic                   pass_pop_o,
   // bias row, 1 cycle
   output logic [BiasW-1:0]       bias_row_o,
-  input  wire logic [4*48-1:0]   bias_i,
+  input  wire logic [4*ACC_W-1:0]   bias_i,
   // output buffer write: two row banks, four quarter lines each
   output logic [1:0]             wen_o,
   output logic [2*OutW-1:0]      waddr_o,
@@ -35,23 +35,6 @@ module post import cnna_pkg::*; #(
   // the last result of a command is written; token for the store queue if it asked for one
   output logic                   signal_o
 );
-  typedef struct packed {
-    logic        last;
-    logic        signal;
-    logic [1:0]  mode;
-    logic        relu;
-    logic        pool;
-    logic [2:0]  rows;
-    logic [7:0]  shift;
-    logic [7:0]  bias_row;
-    logic [15:0] last_lane;
-    logic [15:0] line;
-    logic [1:0]  quarter;
-    logic [15:0] row_pitch;
-    logic [15:0] c_pitch;
-    logic [15:0] width;
-    logic [15:0] xcol;
-  } pass_t;
   pass_t pass;
   assign pass = pass_i;
   localparam int unsigned ImageTiles = (T < 2) ? 1 : 2;
@@ -160,13 +143,13 @@ module post import cnna_pkg::*; #(
   end
 
   // 1: the lane, out of the queue's RAM.
-  logic [N*48-1:0] acc_q;
+  logic [N*ACC_W-1:0] acc_q;
   always_ff @(posedge clk_i) acc_q <= acc_i;
 
   // 2: rows of the inverse transform, or the slice's pixels.
-  logic signed [47:0] mid_q [T][2][4];
-  function automatic logic signed [47:0] element(input int unsigned t, input int unsigned i, input int unsigned j);
-    return acc_q[((t*4+i)*4+j)*48 +: 48];
+  logic signed [ACC_W-1:0] mid_q [T][2][4];
+  function automatic logic signed [ACC_W-1:0] element(input int unsigned t, input int unsigned i, input int unsigned j);
+    return acc_q[((t*4+i)*4+j)*ACC_W +: ACC_W];
   endfunction
   always_ff @(posedge clk_i) begin
     for (int unsigned t = 0; t < T; t++) begin
@@ -175,7 +158,7 @@ module post import cnna_pkg::*; #(
           mid_q[t][0][j] <= element(t, 0, j) + element(t, 1, j) + element(t, 2, j);
           mid_q[t][1][j] <= element(t, 1, j) - element(t, 2, j) - element(t, 3, j);
         end else begin
-          // Written out: a variable index times 48 would become a multiplier.
+          // Written out: a variable index times its width would become a multiplier.
           unique case (side_q[0].slice)
             2'd0:    mid_q[t][0][j] <= element(t, 0, j);
             2'd1:    mid_q[t][0][j] <= element(t, 1, j);
@@ -188,9 +171,9 @@ module post import cnna_pkg::*; #(
     end
   end
 
-  // 3: columns of the inverse transform; its two low bits are always zero.
-  logic signed [47:0] pixel_q [Cols];
-  logic signed [47:0] y [T][2][2];
+  // 3: columns of the inverse transform; its low bits are always zero.
+  logic signed [ACC_W-1:0] pixel_q [Cols];
+  logic signed [ACC_W-1:0] y [T][2][2];
   always_comb begin
     for (int unsigned t = 0; t < T; t++) begin
       for (int unsigned r = 0; r < 2; r++) begin
@@ -206,7 +189,7 @@ module post import cnna_pkg::*; #(
       end
       if (side_q[1].wino) begin
         for (int unsigned r = 0; r < 2; r++) begin
-          for (int unsigned c = 0; c < 2; c++) pixel_q[r*2*T + 2*t + c] <= y[t][r][c] >>> 2;
+          for (int unsigned c = 0; c < 2; c++) pixel_q[r*2*T + 2*t + c] <= y[t][r][c] >>> WINOGRAD_BITS;
         end
       end
     end
@@ -228,21 +211,21 @@ module post import cnna_pkg::*; #(
     end
   end
 
-  logic signed [47:0] bias_one;
+  logic signed [ACC_W-1:0] bias_one;
   always_comb begin
     unique case (elem_q[2])
-      2'd0:    bias_one = bias_i[0*48 +: 48];
-      2'd1:    bias_one = bias_i[1*48 +: 48];
-      2'd2:    bias_one = bias_i[2*48 +: 48];
-      default: bias_one = bias_i[3*48 +: 48];
+      2'd0:    bias_one = bias_i[0*ACC_W +: ACC_W];
+      2'd1:    bias_one = bias_i[1*ACC_W +: ACC_W];
+      2'd2:    bias_one = bias_i[2*ACC_W +: ACC_W];
+      default: bias_one = bias_i[3*ACC_W +: ACC_W];
     endcase
   end
 
   // 4: add the bias.
-  logic signed [47:0] sum_q [Cols];
+  logic signed [ACC_W-1:0] sum_q [Cols];
   logic signed [7:0]  shift_q [4];
   logic               relu_q [4];
-  logic [46:0]        half_q;         // rounding: 2^(shift-1), in step with the sum
+  logic [SHIFT_MAX-1:0] half_q;         // rounding: 2^(shift-1), in step with the sum
   always_ff @(posedge clk_i) begin
     shift_q[0] <= pass.shift;
     relu_q[0]  <= pass.relu;
@@ -250,10 +233,10 @@ module post import cnna_pkg::*; #(
       shift_q[s] <= shift_q[s-1];
       relu_q[s]  <= relu_q[s-1];
     end
-    for (int unsigned b = 0; b < 47; b++) half_q[b] <= shift_q[2] == 8'(b + 1);
+    for (int unsigned b = 0; b < SHIFT_MAX; b++) half_q[b] <= shift_q[2] == 8'(b + 1);
     for (int unsigned l = 0; l < Cols; l++) begin
       if (none_q[2]) sum_q[l] <= pixel_q[l];
-      else sum_q[l] <= pixel_q[l] + (side_q[2].vec ? bias_i[(l % 4)*48 +: 48] : bias_one);
+      else sum_q[l] <= pixel_q[l] + (side_q[2].vec ? bias_i[(l % 4)*ACC_W +: ACC_W] : bias_one);
     end
   end
 

@@ -1,28 +1,28 @@
 // Accumulator to word: add half, shift right (half up), or shift left; saturate; activate.
-// Latency: 3 cycles, 1 a cycle. shift_i: -16..=47, beside the accumulator; half_i: 2^(shift-1), or 0 for shifts up to 0.
+// Latency: 3 cycles, 1 a cycle. shift_i: -16..=SHIFT_MAX, beside the accumulator; half_i: 2^(shift-1), or 0 for shifts up to 0.
 // saturated_o: the value changed by saturation.
 // Source: docs/numerics.md; machine::num::requantise is the same arithmetic.
 `default_nettype none
-module requantise #(
+module requantise import cnna_pkg::*; #(
   parameter int unsigned W = 16
 ) (
   input  wire logic               clk_i,
-  input  wire logic signed [47:0] acc_i,
+  input  wire logic signed [ACC_W-1:0] acc_i,
   input  wire logic signed [7:0]  shift_i,
-  input  wire logic [46:0]        half_i,
+  input  wire logic [SHIFT_MAX-1:0] half_i,
   input  wire logic               relu_i,
   output logic [W-1:0]            word_o,
   output logic                    saturated_o
 );
-  localparam logic signed [48:0] Max = (49'sd1 <<< (W-1)) - 49'sd1;
-  localparam logic signed [48:0] Min = -(49'sd1 <<< (W-1));
+  localparam logic signed [ACC_W:0] Max = {{(ACC_W+2-W){1'b0}}, {(W-1){1'b1}}};
+  localparam logic signed [ACC_W:0] Min = ~Max;
   // Anything beyond 18 bits saturates at every left shift.
-  localparam logic signed [48:0] Wide = 49'sd131071;
+  localparam logic signed [ACC_W:0] Wide = {{(ACC_W-16){1'b0}}, {17{1'b1}}};
 
   // 1: round, or clamp for the left shift.
-  logic signed [48:0] acc;
-  assign acc = {acc_i[47], acc_i};
-  logic signed [48:0] rounded_q;
+  logic signed [ACC_W:0] acc;
+  assign acc = {acc_i[ACC_W-1], acc_i};
+  logic signed [ACC_W:0] rounded_q;
   logic signed [7:0]  shift_q;
   logic               relu_q, relu_qq;
   logic [7:0]         left;
@@ -32,11 +32,11 @@ module requantise #(
     if (shift_i[7]) begin
       rounded_q <= (acc > Wide) ? Wide : (acc < ~Wide) ? ~Wide : acc;
     end else begin
-      rounded_q <= acc + $signed({2'b0, half_i});
+      rounded_q <= acc + $signed({{(ACC_W+1-SHIFT_MAX){1'b0}}, half_i});
     end
   end
   // 2: shift.
-  logic signed [48:0] shifted_q;
+  logic signed [ACC_W:0] shifted_q;
   assign left = -shift_q;
   always_ff @(posedge clk_i) begin
     relu_qq   <= relu_q;
@@ -51,7 +51,7 @@ module requantise #(
     saturated_o <= over | (under & ~relu_qq);
     if (over)       word_o <= Max[W-1:0];
     else if (under) word_o <= relu_qq ? '0 : Min[W-1:0];
-    else            word_o <= (relu_qq & shifted_q[48]) ? '0 : shifted_q[W-1:0];
+    else            word_o <= (relu_qq & shifted_q[ACC_W]) ? '0 : shifted_q[W-1:0];
   end
   logic unused;
   assign unused = &{1'b0, left[7:5]};

@@ -1,6 +1,7 @@
 // Store queue: rows of results from the output buffer to memory, marks (counters to memory) and the end of the program.
 // One command at a time. STORE is complete with its last beat taken; MARK waits for every earlier write's answer, writes its
 // record and waits for that answer; END pulses end_o. Throughput: one line of the output buffer a cycle.
+// halt_i: no new bursts; the beats that those under way still owe go out without strobes, so that memory keeps what it has.
 `default_nettype none
 module store_engine import cnna_pkg::*; #(
   parameter int unsigned T        = 2,
@@ -11,6 +12,7 @@ module store_engine import cnna_pkg::*; #(
 ) (
   input  wire logic                 clk_i,
   input  wire logic                 rst_i,
+  input  wire logic                 halt_i,
   input  wire logic [AddrW-1:0]     base_i,
   input  wire logic [31:0]          size_i,
   // command whose tokens are there
@@ -24,7 +26,7 @@ module store_engine import cnna_pkg::*; #(
   output logic [3:0]                signal_mask_o,
   output logic                      end_o,
   // counters for a mark
-  input  wire logic [255:0]         counters_i,
+  input  wire logic [8*RECORD_BYTES-1:0]         counters_i,
   // output buffer read, 2 cycles
   output logic                      rbank_o,
   output logic [OutAddrW-1:0]       raddr_o,
@@ -37,6 +39,7 @@ module store_engine import cnna_pkg::*; #(
   output logic                      wvalid_o,
   input  wire logic                 wready_i,
   output logic [8*W-1:0]            wdata_o,
+  output logic [W-1:0]              wstrb_o,
   output logic                      wlast_o,
   input  wire logic                 bvalid_i,
   output logic                      bready_o,
@@ -47,19 +50,18 @@ module store_engine import cnna_pkg::*; #(
   localparam int unsigned BeatBytes = W;
   localparam int unsigned BeatW     = 8 * W;
   localparam int unsigned LineW     = 4 * T * W;
-  localparam int unsigned MarkBeats = 32 / BeatBytes;
+  localparam int unsigned MarkBeats = RECORD_BYTES / BeatBytes;
 
   typedef enum logic [2:0] {Idle, Data, MarkWait, MarkData, MarkAnswer} state_e;
   state_e state_q;
   logic [3:0] signal_q;
 
-  // The kinds are those of machine's store_kind.
   logic [1:0] kind;
   assign kind = cmd_i[HEAD_KIND +: 2];
   logic accept, is_store, is_mark, is_end;
-  assign is_store = kind == 2'd0;
-  assign is_mark  = kind == 2'd1;
-  assign is_end   = kind == 2'd2;
+  assign is_store = kind == STORE_KIND_STORE;
+  assign is_mark  = kind == STORE_KIND_MARK;
+  assign is_end   = kind == STORE_KIND_END;
 
   // Addresses.
   logic        desc_valid, desc_ready;
@@ -70,8 +72,8 @@ module store_engine import cnna_pkg::*; #(
   assign accept     = cmd_valid_i & cmd_ready_o;
   assign cmd_ready_o = (state_q == Idle) & desc_ready;
   assign desc_valid = (accept & is_store) | mark_go;
-  axi_burst #(.BeatBytes(BeatBytes), .AddrW(AddrW), .Outstanding(8)) i_burst (
-    .clk_i, .rst_i, .base_i, .size_i,
+  axi_burst #(.BeatBytes(BeatBytes), .AddrW(AddrW), .Outstanding(DEPTH_STORE_BURSTS)) i_burst (
+    .clk_i, .rst_i, .halt_i, .base_i, .size_i,
     .desc_valid_i (desc_valid),
     .desc_ready_o (desc_ready),
     .desc_addr_i  (marking ? mark_addr_q : cmd_i[STORE_DDR +: STORE_DDR_W]),
@@ -83,11 +85,11 @@ module store_engine import cnna_pkg::*; #(
   );
   assign bready_o = 1'b1;
 
-  // Lengths of the issued bursts, for wlast. Deeper than the bursts in flight: never full.
+  // Lengths of the issued bursts, for wlast. As deep as there are bursts in flight: never full.
   logic       len_ready, len_valid, beat_out, last_of_burst;
   logic [7:0] len;
   logic [7:0] burst_q;
-  fifo #(.Width(8), .Depth(8)) i_len (
+  fifo #(.Width(8), .Depth(DEPTH_STORE_BURSTS)) i_len (
     .clk_i, .rst_i, .push_i(awvalid_o & awready_i), .data_i(awlen_o), .ready_o(len_ready),
     .valid_o(len_valid), .data_o(len), .pop_i(beat_out & last_of_burst)
   );
@@ -95,7 +97,6 @@ module store_engine import cnna_pkg::*; #(
   assign wlast_o       = last_of_burst;
 
   // Reading lines ahead: a line is asked for only when the beat queue will have room for it.
-  localparam int unsigned Ahead = 8;
   logic [15:0]         segs_left_q, beats_left_q, seg_beats_q;   // beats still to ask for
   logic [OutAddrW-1:0] line_q;
   logic                bank_q, sub_q, asking_q;
@@ -131,15 +132,19 @@ module store_engine import cnna_pkg::*; #(
   logic             q_valid, q_ready, q_last, mark_push;
   logic [BeatW-1:0] q_data, mark_data;
   logic [1:0]       mark_q;
-  logic [255:0]     counters_q;
+  logic [8*RECORD_BYTES-1:0]     counters_q;
   assign mark_push = (state_q == MarkData);
   assign mark_data = counters_q[mark_q * BeatW +: BeatW];
-  fifo #(.Width(BeatW + 1), .Depth(Ahead)) i_beats (
+  fifo #(.Width(BeatW + 1), .Depth(DEPTH_STORE_BEATS)) i_beats (
     .clk_i, .rst_i, .push_i(beat_push | mark_push), .data_i(mark_push ? {1'b0, mark_data} : {last_qq, beat_data}),
     .ready_o(q_ready), .valid_o(q_valid), .data_o({q_last, q_data}), .pop_i(beat_out)
   );
-  assign wvalid_o = q_valid & len_valid;
-  assign wdata_o  = q_data;
+  // A beat on offer may not change; every other one is empty from the halt on.
+  logic flush, stalled_q;
+  assign flush    = halt_i & ~stalled_q;
+  assign wvalid_o = (q_valid | halt_i) & len_valid;
+  assign wdata_o  = flush ? '0 : q_data;
+  assign wstrb_o  = {BeatBytes{~flush}};
   assign beat_out = wvalid_o & wready_i;
 
   logic sent;
@@ -153,9 +158,11 @@ module store_engine import cnna_pkg::*; #(
       end_o      <= 1'b0;
       asking_q   <= 1'b0;
       ask_beat_q <= '0;
-      room_q     <= 4'(Ahead);
+      room_q     <= 4'(DEPTH_STORE_BEATS);
       burst_q    <= '0;
+      stalled_q  <= 1'b0;
     end else begin
+      stalled_q  <= wvalid_o & ~wready_i & ~flush;
       signal_o   <= 1'b0;
       end_o      <= 1'b0;
       ask_beat_q <= {ask_beat_q[0], ask};

@@ -10,6 +10,7 @@ module weight_engine import cnna_pkg::*; #(
 ) (
   input  wire logic                   clk_i,
   input  wire logic                   rst_i,
+  input  wire logic                   halt_i,  // no new bursts; the data of those under way are swallowed
   input  wire logic [AddrW-1:0]       base_i,
   input  wire logic [31:0]            size_i,
   // command whose tokens are there
@@ -39,7 +40,7 @@ module weight_engine import cnna_pkg::*; #(
   output logic                        bvalid_o,
   output logic [15:0]                 brow_o,
   output logic [1:0]                  belem_o,
-  output logic [Perbeat*48-1:0]       bdata_o,
+  output logic [Perbeat*ACC_W-1:0]       bdata_o,
   // status
   output logic                        in_flight_o,
   output logic                        error_o
@@ -54,15 +55,15 @@ module weight_engine import cnna_pkg::*; #(
   logic [Ports-1:0]             bvalid;
   logic [Ports*16-1:0]          brow;
   logic [Ports*2-1:0]           belem;
-  logic [Ports*Perbeat*48-1:0]  bdata;
+  logic [Ports*Perbeat*ACC_W-1:0]  bdata;
   // Biases travel on port 0 only.
   assign bvalid_o = bvalid[0];
   assign brow_o   = brow[15:0];
   assign belem_o  = belem[1:0];
-  assign bdata_o  = bdata[Perbeat*48-1:0];
+  assign bdata_o  = bdata[Perbeat*ACC_W-1:0];
   if (Ports > 1) begin : gen_unused
     logic unused;
-    assign unused = &{1'b0, bvalid[Ports-1:1], brow[Ports*16-1:16], belem[Ports*2-1:2], bdata[Ports*Perbeat*48-1:Perbeat*48]};
+    assign unused = &{1'b0, bvalid[Ports-1:1], brow[Ports*16-1:16], belem[Ports*2-1:2], bdata[Ports*Perbeat*ACC_W-1:Perbeat*ACC_W]};
   end
 
   // A port's number times the stride, of at most 4 ports: written as a product, three strides would take two DSPs.
@@ -72,7 +73,7 @@ module weight_engine import cnna_pkg::*; #(
     logic high;
     assign high = 8'(p) < cmd_i[WEIGHT_SPLIT +: WEIGHT_SPLIT_W];
     weight_port #(.W(W), .AddrW(AddrW), .Outstanding(Outstanding)) i_port (
-      .clk_i, .rst_i, .base_i, .size_i,
+      .clk_i, .rst_i, .halt_i, .base_i, .size_i,
       .cmd_valid_i(accept),
       .cmd_ready_o(ready[p]),
       .cmd_addr_i (cmd_i[WEIGHT_DDR +: WEIGHT_DDR_W] + (p[0] ? stride : '0) + (p[1] ? stride << 1 : '0)),
@@ -84,7 +85,7 @@ module weight_engine import cnna_pkg::*; #(
       .arvalid_o(arvalid_o[p]), .arready_i(arready_i[p]), .araddr_o(araddr_o[p*AddrW +: AddrW]), .arlen_o(arlen_o[p*8 +: 8]),
       .rvalid_i(rvalid_i[p]), .rready_o(rready_o[p]), .rdata_i(rdata_i[p*8*W +: 8*W]), .rlast_i(rlast_i[p]),
       .wvalid_o(wvalid_o[p]), .wlane_o(wlane_o[p*8 +: 8]), .wrow_o(wrow_o[p*16 +: 16]), .wdata_o(wdata_o[p*9*W +: 9*W]),
-      .bvalid_o(bvalid[p]), .brow_o(brow[p*16 +: 16]), .belem_o(belem[p*2 +: 2]), .bdata_o(bdata[p*Perbeat*48 +: Perbeat*48]),
+      .bvalid_o(bvalid[p]), .brow_o(brow[p*16 +: 16]), .belem_o(belem[p*2 +: 2]), .bdata_o(bdata[p*Perbeat*ACC_W +: Perbeat*ACC_W]),
       .in_flight_o(flight[p]), .error_o(err[p])
     );
   end
@@ -99,7 +100,7 @@ module weight_engine import cnna_pkg::*; #(
   assign all_done = &some;
   logic [3:0] mask;
   logic       mask_valid;
-  fifo #(.Width(4), .Depth(8)) i_signals (
+  fifo #(.Width(4), .Depth(DEPTH_WEIGHT)) i_signals (
     .clk_i, .rst_i, .push_i(accept), .data_i(cmd_i[HEAD_SIGNAL +: HEAD_SIGNAL_W]), .ready_o(sig_ready),
     .valid_o(mask_valid), .data_o(mask), .pop_i(all_done)
   );

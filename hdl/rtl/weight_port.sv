@@ -10,6 +10,7 @@ module weight_port import cnna_pkg::*; #(
 ) (
   input  wire logic             clk_i,
   input  wire logic             rst_i,
+  input  wire logic             halt_i,  // no new bursts; the data of those under way are swallowed
   input  wire logic [AddrW-1:0] base_i,
   input  wire logic [31:0]      size_i,
   // this port's part of a command
@@ -39,20 +40,18 @@ module weight_port import cnna_pkg::*; #(
   output logic                  bvalid_o,
   output logic [15:0]           brow_o,
   output logic [1:0]            belem_o,
-  output logic [Perbeat*48-1:0] bdata_o,
+  output logic [Perbeat*ACC_W-1:0] bdata_o,
   // status
   output logic                  in_flight_o,
   output logic                  error_o
 );
   localparam int unsigned BeatBytes = W;
-  localparam logic [1:0] KindKernel = 2'd1;
-  localparam logic [1:0] KindBias   = 2'd2;
 
   logic burst_ready, rx_ready, accept;
   assign cmd_ready_o = burst_ready & rx_ready;
   assign accept      = cmd_valid_i & cmd_ready_o;
   axi_burst #(.BeatBytes(BeatBytes), .AddrW(AddrW), .Outstanding(Outstanding), .Segments(1'b0)) i_burst (
-    .clk_i, .rst_i, .base_i, .size_i,
+    .clk_i, .rst_i, .halt_i, .base_i, .size_i,
     .desc_valid_i(accept), .desc_ready_o(burst_ready),
     .desc_addr_i(cmd_addr_i), .desc_beats_i(cmd_beats_i), .desc_segs_i(16'd1), .desc_stride_i(32'd0),
     .valid_o(arvalid_o), .ready_i(arready_i), .addr_o(araddr_o), .len_o(arlen_o),
@@ -69,7 +68,7 @@ module weight_port import cnna_pkg::*; #(
   rx_t rx_new, rx;
   logic rx_valid, rx_pop;
   assign rx_new = '{beats: cmd_beats_i, none: cmd_beats_i == '0, last_lane: cmd_lanes_i - 8'd1, dest: cmd_dest_i, kind: cmd_kind_i};
-  fifo #(.Width($bits(rx_t)), .Depth(4)) i_rx (
+  fifo #(.Width($bits(rx_t)), .Depth(DEPTH_RECEIVE)) i_rx (
     .clk_i, .rst_i, .push_i(accept), .data_i(rx_new), .ready_o(rx_ready),
     .valid_o(rx_valid), .data_o(rx), .pop_i(rx_pop)
   );
@@ -86,11 +85,11 @@ module weight_port import cnna_pkg::*; #(
 
   logic take, empty, kernel, word_out;
   assign empty    = rx_valid & rx.none;
-  assign rready_o = rx_valid & ~empty;
-  assign take     = rvalid_i & rready_o;
+  assign rready_o = (rx_valid & ~empty) | halt_i;
+  assign take     = rvalid_i & rx_valid & ~empty;
   assign rx_pop   = empty | (take & (left == 32'd1));
-  assign kernel   = rx.kind == KindKernel;
-  assign word_out = take & (rx.kind != KindBias) & ~(kernel & (gear_q == '0));
+  assign kernel   = rx.kind == WEIGHT_KIND_KERNEL;
+  assign word_out = take & (rx.kind != WEIGHT_KIND_BIAS) & ~(kernel & (gear_q == '0));
 
   // Lane word: 9 - gear leftover words, then the first gear words of the beat.
   logic [9*W-1:0] joined;
@@ -120,7 +119,7 @@ module weight_port import cnna_pkg::*; #(
     end else begin
       done_o   <= rx_pop;
       wvalid_o <= word_out;
-      bvalid_o <= take & (rx.kind == KindBias);
+      bvalid_o <= take & (rx.kind == WEIGHT_KIND_BIAS);
       if (rx_pop) fresh_q <= 1'b1;
       else if (take) fresh_q <= 1'b0;
     end
@@ -131,7 +130,7 @@ module weight_port import cnna_pkg::*; #(
       elem_q <= elem_q + 2'(Perbeat);
       if (word_out) lane_q <= last_lane ? '0 : lane_q + 8'd1;
       row_q  <= row;
-      if (rx.kind == KindBias) begin
+      if (rx.kind == WEIGHT_KIND_BIAS) begin
         if (elem_q == 2'(4 - Perbeat)) row_q <= row + 16'd1;
       end else if (word_out & last_lane) begin
         row_q <= row + 16'd1;
@@ -147,7 +146,7 @@ module weight_port import cnna_pkg::*; #(
     wdata_o <= joined;
     brow_o  <= row;
     belem_o <= elem_q;
-    for (int unsigned b = 0; b < Perbeat; b++) bdata_o[b*48 +: 48] <= rdata_i[b*64 +: 48];
+    for (int unsigned b = 0; b < Perbeat; b++) bdata_o[b*ACC_W +: ACC_W] <= rdata_i[b*64 +: ACC_W];
   end
 endmodule
 `default_nettype wire

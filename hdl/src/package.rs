@@ -1,10 +1,31 @@
 //! The RTL's constants package, generated from machine's tables: command fields, registers, error codes, modes, latencies.
 
-use cnna_machine::{isa, regs, timing};
+use cnna_machine::{config, counters, isa, num, regs, timing};
 use std::fmt::Write as _;
 
-/// Bits of the description of a pass that travels from the sequencer to the post-processing (`top`, `post.sv`).
-pub(crate) const PASS_BITS: usize = 123;
+/// The description of a pass that travels from the sequencer to the post-processing: fields and bits, from the highest.
+pub(crate) const PASS: [(&str, usize); 15] = [
+    ("last", 1),
+    ("signal", 1),
+    ("mode", 2),
+    ("relu", 1),
+    ("pool", 1),
+    ("rows", 3),
+    ("shift", 8),
+    ("bias_row", 8),
+    ("last_lane", 16),
+    ("line", 16),
+    ("quarter", 2),
+    ("row_pitch", 16),
+    ("c_pitch", 16),
+    ("width", 16),
+    ("xcol", 16),
+];
+
+/// Bits of it.
+pub(crate) fn pass_bits() -> usize {
+    PASS.iter().map(|(_, bits)| bits).sum()
+}
 
 /// The text of `cnna_pkg.sv`.
 pub fn text() -> String {
@@ -24,14 +45,12 @@ pub fn text() -> String {
             );
         }
     }
-    s.push_str("  // Array modes.\n");
-    for (name, value) in [
-        ("WINOGRAD", isa::mode::WINOGRAD),
-        ("DIRECT", isa::mode::DIRECT),
-        ("VECTOR", isa::mode::VECTOR),
-        ("POOL", isa::mode::POOL),
-    ] {
-        let _ = writeln!(s, "  localparam logic [1:0] MODE_{name} = 2'd{value};");
+    s.push_str("  // Array modes, kinds of commands.\n");
+    for (field, values) in isa::VALUES {
+        for (name, value) in values {
+            let field = field.to_uppercase();
+            let _ = writeln!(s, "  localparam logic [1:0] {field}_{name} = 2'd{value};");
+        }
     }
     s.push_str("  // Registers: byte offsets.\n");
     for r in regs::ALL {
@@ -63,9 +82,31 @@ pub fn text() -> String {
         timing::MIN_PASS,
         timing::RELEASE
     );
+    s.push_str("  // Accumulators and shifts: docs/numerics.md.\n");
     let _ = writeln!(
         s,
-        "  // Bits of a pass description.\n  localparam int unsigned PASS_W = {PASS_BITS};"
+        "  localparam int unsigned ACC_W = {}, WINOGRAD_BITS = {}, SHIFT_MAX = {};",
+        num::ACC_BITS,
+        num::WINOGRAD_BITS,
+        num::SHIFT_RANGE.end()
+    );
+    s.push_str("  // Queues and bursts in flight.\n");
+    for (name, depth) in config::depth::ALL {
+        let _ = writeln!(s, "  localparam int unsigned DEPTH_{name} = {depth};");
+    }
+    let _ = writeln!(
+        s,
+        "  // Bytes of a mark's record.\n  localparam int unsigned RECORD_BYTES = {};",
+        counters::RECORD_BYTES
+    );
+    s.push_str("  // A pass, for the post-processing.\n  typedef struct packed {\n");
+    for (name, bits) in PASS {
+        let _ = writeln!(s, "    logic [{}:0] {name};", bits - 1);
+    }
+    let _ = writeln!(
+        s,
+        "  }} pass_t;\n  localparam int unsigned PASS_W = {};",
+        pass_bits()
     );
     s.push_str("endpackage\n/* verilator lint_on UNUSEDPARAM */\n`default_nettype wire\n");
     s

@@ -1,14 +1,14 @@
 //! One small trait for every device, and finding a device by name or path.
 
 use crate::error::{HostError, Registers};
+use crate::pace::Pace;
 use crate::shared::SharedFile;
+use crate::system::System;
 use crate::uio::Uio;
 use cnna_machine::regs::{self, Reg};
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
-
-/// Where Linux describes UIO devices.
-pub const SYSFS_UIO: &str = "/sys/class/uio";
+use std::time::Duration;
 
 /// Registers and a memory window. The driver above it does not know whether silicon or a simulator answers.
 ///
@@ -31,6 +31,11 @@ pub trait Device {
     /// Fails when the device is known to be gone.
     fn alive(&self) -> Result<(), HostError>;
 
+    /// Waits a little for news of the device, at most so long.
+    fn rest(&self, pace: &Pace, longest: Duration) {
+        pace.rest(longest);
+    }
+
     /// All registers.
     fn registers(&self) -> Registers {
         Registers(regs::ALL.iter().map(|r| (r.name, self.read(*r))).collect())
@@ -43,15 +48,13 @@ pub trait Device {
 pub fn open(name: &str) -> Result<Box<dyn Device>, HostError> {
     let path = Path::new(name);
     match std::fs::metadata(path) {
-        Ok(m) if m.file_type().is_char_device() => {
-            Ok(Box::new(Uio::open(name, Path::new(SYSFS_UIO))?))
-        }
+        Ok(m) if m.file_type().is_char_device() => Ok(Box::new(Uio::open(name, &System::here())?)),
         Ok(m) if m.is_file() => Ok(Box::new(SharedFile::open(path)?)),
         Ok(_) => Err(HostError::NoDevice {
             name: name.into(),
             message: "neither a character device nor a file".into(),
         }),
         Err(e) if name.contains('/') => Err(HostError::io(path)(e)),
-        Err(_) => Ok(Box::new(Uio::open(name, Path::new(SYSFS_UIO))?)),
+        Err(_) => Ok(Box::new(Uio::open(name, &System::here())?)),
     }
 }

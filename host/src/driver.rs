@@ -7,6 +7,7 @@ use crate::pace::Pace;
 use crate::report::RunReport;
 use crate::tensor::Images;
 use cnna_machine::counters::{Counters, RECORD_BYTES};
+use cnna_machine::layout::put_word;
 use cnna_machine::isa::{COMMAND_WORDS, Head, Queue};
 use cnna_machine::program::{Program, ProgramMeta, TensorInfo};
 use cnna_machine::regs::{self, DeviceError};
@@ -23,6 +24,14 @@ pub struct Options<'a> {
     pub stop: Option<&'a AtomicBool>,
     /// Told now and then while a program runs: cycles so far.
     pub watch: Option<&'a dyn Fn(u64)>,
+    /// Computes a program's host steps; without it such programs are refused.
+    pub host: Option<&'a dyn HostSteps>,
+}
+
+/// Computes what a program leaves to the host.
+pub trait HostSteps {
+    /// The words of step number `step` of the program, [channel][row][column], from its inputs'. Errors: it cannot.
+    fn run(&self, step: usize, inputs: &[Vec<i16>]) -> Result<Vec<i16>, HostError>;
 }
 
 impl Default for Options<'_> {
@@ -31,10 +40,13 @@ impl Default for Options<'_> {
             timeout: Duration::from_secs(10),
             stop: None,
             watch: None,
+            host: None,
         }
     }
 }
 
+/// What `STATUS` says of a reset.
+const STATES: u32 = regs::STATUS_BUSY | regs::STATUS_IN_FLIGHT | regs::STATUS_RESET_DONE;
 /// Longest pause between two looks at a running device.
 const LOOK: Duration = Duration::from_millis(1);
 /// A device that has been recognised.
@@ -69,11 +81,12 @@ impl<'a> Driver<'a> {
             | u64::from(self.device.read(regs::HASH_LO))
     }
 
-    /// Stops whatever runs and leaves the device idle. Errors: transfers never end, or the server is gone.
+    /// Stops whatever runs and leaves the device idle: it ends the transfers under way, resets itself and says so.
+    /// Errors: transfers never end, or the server is gone.
     pub fn reset(&mut self) -> Result<(), HostError> {
         self.device.write(regs::CONTROL, 1)?;
         let (pace, begin) = (Pace::new(), Instant::now());
-        while self.device.read(regs::STATUS) & (regs::STATUS_BUSY | regs::STATUS_IN_FLIGHT) != 0 {
+        while self.device.read(regs::STATUS) & STATES != regs::STATUS_RESET_DONE {
             self.device.alive()?;
             if begin.elapsed() > self.options.timeout {
                 return Err(self.timeout(begin.elapsed(), "the device resets"));
@@ -91,6 +104,11 @@ impl<'a> Driver<'a> {
     /// Errors: another configuration, a window that is too small, a reset that fails.
     pub fn load<'p>(mut self, program: &'p Program<'_>) -> Result<Loaded<'a, 'p>, HostError> {
         let meta = &program.meta;
+        if let (Some(_), None) = (meta.host.first(), self.options.host) {
+            return Err(HostError::HostSteps {
+                steps: meta.host.iter().map(|h| format!("{} ({})", h.name, h.operator)).collect(),
+            });
+        }
         let (device, wanted) = (self.config_hash(), meta.accelerator().hash());
         if device != wanted {
             return Err(HostError::WrongHash {
@@ -158,7 +176,7 @@ impl<'a> Driver<'a> {
             if let Some(watch) = self.options.watch {
                 watch(hang.cycles.into());
             }
-            pace.rest(LOOK);
+            self.device.rest(&pace, LOOK);
         }
         Ok(())
     }
@@ -204,12 +222,20 @@ impl Loaded<'_, '_> {
                 image = rest;
             }
         }
-        device.write(regs::PROG_OFFSET, narrow(stream.commands_offset))?;
-        device.write(regs::PROG_COUNT, narrow(stream.commands))?;
-        let sequence = device.read(regs::DONE).wrapping_add(1);
-        device.write(regs::START, sequence)?;
-        self.driver.wait(sequence, stream.estimated_cycles)?;
-        self.check_error()?;
+        let (mut cycles, mut saturated) = (0, 0);
+        for (k, (offset, commands)) in stream.segments().enumerate() {
+            self.host_steps(k, count)?;
+            let device = &mut self.driver.device;
+            device.write(regs::PROG_OFFSET, narrow(offset))?;
+            device.write(regs::PROG_COUNT, narrow(commands))?;
+            let sequence = device.read(regs::DONE).wrapping_add(1);
+            device.write(regs::START, sequence)?;
+            self.driver.wait(sequence, stream.estimated_cycles)?;
+            self.check_error()?;
+            cycles += u64::from(self.driver.device.read(regs::CYCLES));
+            saturated += u64::from(self.driver.device.read(regs::SATURATED));
+        }
+        self.host_steps(stream.breaks.len() + 1, count)?;
         let device = &self.driver.device;
         let mut records = Vec::with_capacity(self.meta.layers.len());
         for layer in &self.meta.layers {
@@ -221,9 +247,52 @@ impl Loaded<'_, '_> {
             &self.meta.layers,
             count as u64,
             &records,
-            device.read(regs::CYCLES),
-            device.read(regs::SATURATED),
+            cycles,
+            saturated,
         ))
+    }
+
+    /// The host steps that come when `after` segments are done, for all images of the run.
+    fn host_steps(&mut self, after: usize, images: usize) -> Result<(), HostError> {
+        let Some(host) = self.driver.options.host else {
+            // Loading refused programs that have any.
+            return Ok(());
+        };
+        let meta = self.meta;
+        let steps = meta.host.iter().enumerate();
+        for (index, step) in steps.filter(|(_, s)| s.after == after) {
+            for image in 0..images {
+                if self.driver.stop_requested() {
+                    return Err(HostError::Interrupted);
+                }
+                let inputs = step.inputs.iter().map(|t| self.tensor(t, image));
+                let inputs = inputs.collect::<Result<Vec<_>, _>>()?;
+                let words = host.run(index, &inputs)?;
+                let layout = &step.output.layout;
+                if words.len() != layout.shape.len() {
+                    return Err(HostError::HostStep {
+                        step: step.name.clone(),
+                        message: format!("it gave {} words for {}", words.len(), layout.shape),
+                    });
+                }
+                // Channel by channel: the output may be a part of a larger tensor.
+                let plane = layout.shape.h * layout.shape.w;
+                let mut row = vec![0; layout.channel_bytes()];
+                for (c, plane) in words.chunks_exact(plane.max(1)).enumerate() {
+                    for (y, values) in plane.chunks_exact(layout.shape.w.max(1)).enumerate() {
+                        row.fill(0);
+                        for (x, &v) in values.iter().enumerate() {
+                            put_word(&mut row, x * layout.word_bytes, layout.word_bytes, v);
+                        }
+                        let at = meta.offset(&step.output, image)
+                            + y * layout.row_bytes
+                            + c * layout.channel_bytes();
+                        self.driver.device.copy_in(at, &row)?;
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The last run's result for its image number `image`: all outputs' [channel][row][column], one behind the other.

@@ -23,6 +23,20 @@ impl std::fmt::Display for Registers {
 /// An error of the runtime.
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
+    /// A program whose host steps this runtime cannot compute.
+    #[error("the program leaves {} to the host, which this runtime does not compute: run it with `cnna run`, or change the network so that the machine runs all of it", .steps.join(", "))]
+    HostSteps {
+        /// Each step's node and operator.
+        steps: Vec<String>,
+    },
+    /// A host step that failed.
+    #[error("host step {step}: {message}")]
+    HostStep {
+        /// The node's name.
+        step: String,
+        /// What is wrong.
+        message: String,
+    },
     /// Files that do not belong to the program's inputs or outputs.
     #[error("{message}")]
     Ports {
@@ -92,6 +106,14 @@ pub enum HostError {
     Served {
         /// The path.
         path: PathBuf,
+    },
+    /// The board is not in the state that a run needs.
+    #[error("{what}: {cure}")]
+    Board {
+        /// What was found.
+        what: String,
+        /// What to do.
+        cure: String,
     },
     /// Another process drives the device.
     #[error("{}: in use by another process: wait for it or end it", path.display())]

@@ -1,9 +1,10 @@
 //! The runtime's own small program, for the ARM cores of a board: run a program file on a device, or ask who it is.
 
 use clap::{Parser, Subcommand};
+use cnna_host::doctor::Verdict;
 use cnna_host::report::Summary;
 use cnna_host::tensor::{self, AllResults, Images, Inputs};
-use cnna_host::{Driver, HostError, Options, device, files, signals};
+use cnna_host::{Driver, HostError, Options, System, device, doctor, files, signals};
 use cnna_machine::program::Program;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -29,6 +30,23 @@ struct Arguments {
 enum Command {
     /// Runs a program on one image or a batch.
     Run(Run),
+    /// Loads a bitstream through the FPGA manager, or applies an overlay that does.
+    Load {
+        /// out/cnna.bit.bin of the Vivado build.
+        bitstream: PathBuf,
+        /// A compiled overlay, which also makes the devices: overlay.dtbo or overlay-udmabuf.dtbo.
+        #[arg(long)]
+        overlay: Option<PathBuf>,
+    },
+    /// Checks the board line by line, each finding with its cure; status 1 when one is bad.
+    Doctor {
+        /// A program that is to run here.
+        #[arg(long)]
+        program: Option<PathBuf>,
+        /// The folder below which /sys, /proc and /dev are.
+        #[arg(long, default_value = "/", hide = true)]
+        root: PathBuf,
+    },
     /// Prints the device's identity and all registers.
     Info {
         /// uio0, /dev/uio0, a UIO device's name, or the path of a file served by `cnna serve`.
@@ -70,6 +88,12 @@ fn main() -> ExitCode {
     let result = match arguments.command {
         Command::Run(r) => run(&r),
         Command::Info { device } => info(&device),
+        Command::Load { bitstream, overlay } => System::here().load(&bitstream, overlay.as_deref()),
+        Command::Doctor { program, root } => match doctor(program.as_deref(), &root) {
+            Ok(true) => Ok(()),
+            Ok(false) => return ExitCode::from(1),
+            Err(e) => Err(e),
+        },
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -79,6 +103,20 @@ fn main() -> ExitCode {
             ExitCode::from(signals::status().unwrap_or(2))
         }
     }
+}
+
+/// Prints all findings; whether none is bad.
+fn doctor(program: Option<&Path>, root: &Path) -> Result<bool, HostError> {
+    let bytes = program.map(files::map_program).transpose()?;
+    let program = match (program, &bytes) {
+        (Some(path), Some(bytes)) => Some(Program::parse(path, bytes)?),
+        _ => None,
+    };
+    let findings = doctor::examine(&System::under(root), program.as_ref().map(|p| &p.meta));
+    for f in &findings {
+        println!("{f}");
+    }
+    Ok(findings.iter().all(|f| f.verdict != Verdict::Bad))
 }
 
 fn info(name: &str) -> Result<(), HostError> {
@@ -116,6 +154,7 @@ fn run(r: &Run) -> Result<(), HostError> {
         timeout: Duration::from_secs(r.timeout),
         stop: Some(&stop),
         watch: None,
+        host: None,
     };
     let mut loaded = Driver::new(&mut *device, options)?.load(&program)?;
     let mut results = AllResults::create(&results, &program.meta, images.count(), r.raw)?;

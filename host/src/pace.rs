@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// Gives up the processor between two looks: yields for 200 us, then sleeps, longer the longer nothing happens.
-pub(crate) struct Pace {
+pub struct Pace {
     since: Instant,
 }
 
@@ -23,7 +23,7 @@ impl Pace {
     }
 
     /// Waits a little, at most `longest`.
-    pub(crate) fn rest(&self, longest: Duration) {
+    pub fn rest(&self, longest: Duration) {
         let idle = self.since.elapsed();
         if idle < Self::YIELD {
             std::thread::yield_now();

@@ -48,14 +48,19 @@ impl RunReport {
         layers: &[LayerInfo],
         images: u64,
         records: &[Counters],
-        cycles: u32,
-        saturated: u32,
+        cycles: u64,
+        saturated: u64,
     ) -> Self {
         let mut before = Counters::default();
+        let mut segment = 0;
         let layers = layers
             .iter()
             .zip(records)
             .map(|(layer, now)| {
+                // The counters begin anew when the machine goes on after a pause.
+                if std::mem::replace(&mut segment, layer.segment) != layer.segment {
+                    before = Counters::default();
+                }
                 let report = LayerReport {
                     name: layer.name.clone(),
                     mode: layer.mode,
@@ -68,8 +73,8 @@ impl RunReport {
             .collect();
         RunReport {
             images,
-            cycles: cycles.into(),
-            saturated: saturated.into(),
+            cycles,
+            saturated,
             layers,
         }
     }

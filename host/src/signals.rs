@@ -78,10 +78,11 @@ pub fn clap_status(printed: std::io::Result<()>, status: i32) -> ExitCode {
 }
 
 /// Makes the process end with status 2 and a sentence, not a silent SIGBUS, when a mapped file is cut short by another
-/// process just while it is read. (What can be seen in time is an ordinary error, [`HostError::CutShort`].)
+/// process just while it is read, or when a board's registers are read and the logic or its clock has gone. (What can be seen in time is an ordinary error, [`HostError::CutShort`].)
 pub fn explain_bus_errors() {
     const TEXT: &[u8] =
-        b"error: a mapped file was cut short while it was in use: make it again, and leave it alone\n";
+        b"error: a mapped file was cut short while it was in use: make it again, and leave it alone; on a board, the \
+bitstream or its clock has gone: see `cnna-host doctor`\n";
     let explain = || {
         // Nothing is left to do when nobody listens.
         let _ = rustix::io::write(rustix::stdio::stderr(), TEXT);

@@ -1,50 +1,61 @@
-//! A device on a board: Linux' userspace I/O, with the registers as map 0 and the reserved DMA memory as map 1.
+//! A device on a board: Linux' userspace I/O shows the registers as map 0; the memory is a u-dma-buf buffer, which is cached, or
+//! else map 1, a reserved window that is not.
 //!
 //! Linux describes the maps in `/sys/class/uio/uioN/maps/mapK/{addr,size,offset}`; map K of `/dev/uioN` is mapped at file
 //! offset K pages. Source: the kernel's documentation, driver-api/uio-howto.
 
 use crate::device::Device;
 use crate::error::HostError;
+use crate::interrupt::Interrupt;
 use crate::map::{Mapping, barrier};
+use crate::pace::Pace;
 use crate::shared::lock;
+use crate::system::System;
+use crate::udmabuf::{self, Udmabuf};
 use cnna_machine::regs::{self, Reg};
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-/// A UIO device with two maps.
+/// Where Linux describes UIO devices.
+pub(crate) const CLASS: &str = "/sys/class/uio";
+
+/// Registers behind a UIO device, and memory.
 pub struct Uio {
     registers: Mapping,
-    window: Mapping,
-    window_base: u64,
+    memory: Memory,
+    interrupt: Option<Interrupt>,
     /// Keeps the lock that excludes a second host.
     _file: File,
 }
 
+/// Where the window is.
+enum Memory {
+    Udmabuf(Udmabuf),
+    Reserved { map: Mapping, base: u64 },
+}
+
 /// One map as sysfs describes it.
-struct MapInfo {
-    addr: u64,
-    size: usize,
-    offset: usize,
+pub(crate) struct MapInfo {
+    pub addr: u64,
+    pub size: usize,
+    pub offset: usize,
 }
 
 impl Uio {
-    /// Opens `uio0`, a path that ends in it, or the device whose sysfs `name` is `name`; `sysfs` is [`crate::device::SYSFS_UIO`].
+    /// Opens `uio0`, a path that ends in it, or the device whose sysfs `name` is `name`, after the system has been seen to be
+    /// safe: a bitstream runs, and the window is not the kernel's.
     ///
-    /// Errors: no such device, no permission, maps missing or too small, in use by another process.
-    pub fn open(name: &str, sysfs: &Path) -> Result<Self, HostError> {
-        let (file_path, uio) = find(name, sysfs)?;
+    /// Errors: no such device, no permission, maps missing or too small, in use by another process, not safe.
+    pub fn open(name: &str, system: &System) -> Result<Self, HostError> {
+        let (file_path, uio) = find(name, system)?;
         let io = HostError::io(&file_path);
-        let maps = sysfs.join(&uio).join("maps");
+        let maps = system.path(CLASS).join(&uio).join("maps");
         let no_device = |message: String| HostError::NoDevice {
             name: name.into(),
             message,
         };
         let registers = read_map(&maps.join("map0"))?;
-        let window = read_map(&maps.join("map1")).map_err(|e| {
-            no_device(format!(
-                "{e}: the device tree node needs the reserved memory as its second `reg` entry"
-            ))
-        })?;
         if registers.size < regs::BLOCK_BYTES {
             return Err(no_device(format!(
                 "map 0 has {} bytes, the registers take {}",
@@ -52,24 +63,42 @@ impl Uio {
                 regs::BLOCK_BYTES
             )));
         }
+        system.ready()?;
         let file = File::options()
             .read(true)
             .write(true)
             .open(&file_path)
             .map_err(&io)?;
         lock(&file, &file_path)?;
-        let page = rustix::param::page_size() as u64;
+        let memory = match Udmabuf::open(system)? {
+            Some(buffer) => Memory::Udmabuf(buffer),
+            None => {
+                let window = read_map(&maps.join("map1")).map_err(|e| {
+                    no_device(format!(
+                        "{e}: it has no memory; load the driver u-dma-buf with a buffer (overlay-udmabuf.dts), or give the \
+                         device tree node the reserved memory as its second `reg` entry (overlay.dts)"
+                    ))
+                })?;
+                let base = window.addr + window.offset as u64;
+                system.check_window(base, window.size)?;
+                let page = rustix::param::page_size() as u64;
+                Memory::Reserved {
+                    map: Mapping::new(&file, &file_path, page, window.offset, window.size)?,
+                    base,
+                }
+            }
+        };
         Ok(Uio {
             registers: Mapping::new(&file, &file_path, 0, registers.offset, regs::BLOCK_BYTES)?,
-            window: Mapping::new(&file, &file_path, page, window.offset, window.size)?,
-            window_base: window.addr + window.offset as u64,
+            memory,
+            interrupt: Interrupt::of(&file),
             _file: file,
         })
     }
 }
 
 /// The device's file and its name in sysfs.
-fn find(name: &str, sysfs: &Path) -> Result<(PathBuf, String), HostError> {
+pub(crate) fn find(name: &str, system: &System) -> Result<(PathBuf, String), HostError> {
     if name.contains('/') {
         let path = PathBuf::from(name);
         let uio = path
@@ -79,16 +108,15 @@ fn find(name: &str, sysfs: &Path) -> Result<(PathBuf, String), HostError> {
         return Ok((path, uio));
     }
     let mut known = Vec::new();
-    for entry in std::fs::read_dir(sysfs).into_iter().flatten().flatten() {
-        let uio = entry.file_name().to_string_lossy().into_owned();
-        let label = std::fs::read_to_string(entry.path().join("name")).unwrap_or_default();
-        let label = label.trim();
+    for uio in system.list(CLASS) {
+        let label = system
+            .read(&format!("{CLASS}/{uio}/name"))
+            .unwrap_or_default();
         if uio == name || label == name {
-            return Ok((Path::new("/dev").join(&uio), uio));
+            return Ok((system.path(&format!("/dev/{uio}")), uio));
         }
         known.push(format!("{uio} ({label})"));
     }
-    known.sort();
     let found = match known.as_slice() {
         [] => "there is no UIO device on this machine".into(),
         k => format!("there are {}", k.join(", ")),
@@ -101,7 +129,7 @@ fn find(name: &str, sysfs: &Path) -> Result<(PathBuf, String), HostError> {
     })
 }
 
-fn read_map(folder: &Path) -> Result<MapInfo, HostError> {
+pub(crate) fn read_map(folder: &Path) -> Result<MapInfo, HostError> {
     let number = |key: &str| -> Result<u64, HostError> {
         let path = folder.join(key);
         let text = std::fs::read_to_string(&path).map_err(HostError::io(&path))?;
@@ -136,34 +164,68 @@ impl Device for Uio {
 
     fn write(&mut self, reg: Reg, value: u32) -> Result<(), HostError> {
         barrier();
+        if let (regs::START, Some(interrupt)) = (reg, &self.interrupt) {
+            // The last program's interrupt is taken, this one's is wanted.
+            let done = self.registers.read(regs::DONE.offset);
+            self.registers.write(regs::IRQ_ACK.offset, done);
+            self.registers.write(regs::IRQ_ENABLE.offset, 1);
+            interrupt.arm();
+            barrier();
+        }
         self.registers.write(reg.offset, value);
         Ok(())
     }
 
     fn window_base(&self) -> u64 {
-        self.window_base
+        match &self.memory {
+            Memory::Udmabuf(buffer) => buffer.base(),
+            Memory::Reserved { base, .. } => *base,
+        }
     }
 
     fn window_bytes(&self) -> usize {
-        self.window.len()
+        match &self.memory {
+            Memory::Udmabuf(buffer) => buffer.bytes(),
+            Memory::Reserved { map, .. } => map.len(),
+        }
     }
 
     fn window_remedy(&self, need: usize) -> String {
-        format!(
-            "reserve at least 0x{:x} bytes in the device tree (reserved-memory node and the second `reg` entry of the accelerator's node; `dma_bytes` in the board file)",
-            need.next_multiple_of(1 << 20)
-        )
+        let bytes = need.next_multiple_of(1 << 20);
+        match &self.memory {
+            Memory::Udmabuf(_) => format!(
+                "make a larger buffer: echo 'create {} {bytes:#x}' > /dev/u-dma-buf-mgr, or `cnna rtl --program` for an overlay \
+                 of its size; the kernel must have as much contiguous memory (cma=)",
+                udmabuf::NAME
+            ),
+            Memory::Reserved { .. } => format!(
+                "reserve at least {bytes:#x} bytes in the device tree (reserved-memory node and the second `reg` entry of the accelerator's node; `cnna rtl --program`)"
+            ),
+        }
     }
 
     fn copy_in(&mut self, offset: usize, bytes: &[u8]) -> Result<(), HostError> {
-        self.window.copy_in(0, offset, bytes)
+        match &self.memory {
+            Memory::Udmabuf(buffer) => buffer.copy_in(offset, bytes),
+            Memory::Reserved { map, .. } => map.copy_in(0, offset, bytes),
+        }
     }
 
     fn copy_out(&self, offset: usize, bytes: &mut [u8]) -> Result<(), HostError> {
-        self.window.copy_out(0, offset, bytes)
+        match &self.memory {
+            Memory::Udmabuf(buffer) => buffer.copy_out(offset, bytes),
+            Memory::Reserved { map, .. } => map.copy_out(0, offset, bytes),
+        }
     }
 
     fn alive(&self) -> Result<(), HostError> {
         Ok(())
+    }
+
+    fn rest(&self, pace: &Pace, longest: Duration) {
+        match &self.interrupt {
+            Some(interrupt) => interrupt.wait(longest),
+            None => pace.rest(longest),
+        }
     }
 }

@@ -14,8 +14,10 @@ use std::path::Path;
 
 /// Words in one AXI beat, for every word width: a 16-bit machine has 128-bit data ports, an 8-bit machine 64-bit ones.
 pub const BEAT_WORDS: usize = 8;
-/// Positions of one tile: 4 x 4.
-pub const POSITIONS: usize = 16;
+/// Rows and columns of one tile, of a window's rows for each of its tiles, and so row banks of the activation buffer.
+pub const TILE_SIDE: usize = 4;
+/// Positions of one tile.
+pub const POSITIONS: usize = TILE_SIDE * TILE_SIDE;
 /// Beats of the longest burst; a burst never crosses a block of this many beats, so never 4 KiB.
 pub const BURST_BEATS: usize = 16;
 /// Words of a weight-buffer row in one lane: one 3x3 kernel, or 8 plain weights.
@@ -33,6 +35,34 @@ pub mod port {
     pub const COMMAND: usize = 1;
     /// The first weight port.
     pub const WEIGHT: usize = 2;
+}
+
+/// Places in the queues, and bursts in flight, that are the same for every configuration.
+pub mod depth {
+    /// Commands that the load engine, and each weight port, has accepted and not completed.
+    pub const RECEIVE: usize = 4;
+    /// Commands that the weight engine has accepted and not completed.
+    pub const WEIGHT: usize = 8;
+    /// Beats that the store engine reads ahead of the bus.
+    pub const STORE_BEATS: usize = 8;
+    /// Bursts that the store engine has in flight.
+    pub const STORE_BURSTS: usize = 8;
+    /// Bursts of the command stream in flight: enough to hide the memory, since commands are few.
+    pub const FETCH_BURSTS: usize = 4;
+    /// Passes whose results may wait for the post-processing: the sequencer's pace keeps it to one or two.
+    pub const PASSES: usize = 16;
+    /// Lanes whose results may wait there.
+    pub const DRAIN: usize = 32;
+    /// All of them, by name.
+    pub const ALL: [(&str, usize); 7] = [
+        ("RECEIVE", RECEIVE),
+        ("WEIGHT", WEIGHT),
+        ("STORE_BEATS", STORE_BEATS),
+        ("STORE_BURSTS", STORE_BURSTS),
+        ("FETCH_BURSTS", FETCH_BURSTS),
+        ("PASSES", PASSES),
+        ("DRAIN", DRAIN),
+    ];
 }
 
 /// The machine's shape. All counts are hardware sizes, fixed at generation.
@@ -93,7 +123,7 @@ pub enum Family {
 pub struct Platform {
     /// Xilinx part name.
     pub part: String,
-    /// Vivado board part, or empty.
+    /// Vivado board part, or empty; several, separated by blanks, where a board's files go by several names.
     pub board_part: String,
     /// Chip family.
     pub family: Family,
@@ -125,8 +155,9 @@ pub struct Board {
     pub platform: Platform,
 }
 
-const BUILT_IN: [(&str, &str); 5] = [
+const BUILT_IN: [(&str, &str); 6] = [
     ("ultra96", include_str!("../../boards/ultra96.toml")),
+    ("ultra96v2", include_str!("../../boards/ultra96v2.toml")),
     ("pynq-z2", include_str!("../../boards/pynq-z2.toml")),
     ("zedboard", include_str!("../../boards/zedboard.toml")),
     ("zcu104", include_str!("../../boards/zcu104.toml")),
@@ -174,15 +205,21 @@ impl Board {
         let board: Board = table
             .try_into()
             .map_err(|e: toml::de::Error| bad(e.to_string()))?;
-        board.accelerator.validate()?;
-        board.memory.validate()?;
-        if !(1.0..=1000.0).contains(&board.clock_mhz) {
+        board.validate()?;
+        Ok(board)
+    }
+
+    /// Checks every range; derived sizes may then be trusted.
+    pub fn validate(&self) -> Result<(), MachineError> {
+        self.accelerator.validate()?;
+        self.memory.validate()?;
+        if !(1.0..=1000.0).contains(&self.clock_mhz) {
             return Err(MachineError::config(
                 "clock_mhz",
-                format!("{} is outside 1..=1000", board.clock_mhz),
+                format!("{} is outside 1..=1000", self.clock_mhz),
             ));
         }
-        Ok(board)
+        Ok(())
     }
 
     /// Refuses a configuration that the chip cannot hold.
@@ -304,7 +341,7 @@ impl Accelerator {
     }
     /// Words of one buffer line: the columns of a window.
     pub fn line_words(&self) -> usize {
-        4 * self.tiles
+        TILE_SIDE * self.tiles
     }
     /// Bytes of one AXI beat.
     pub fn beat_bytes(&self) -> usize {

@@ -133,6 +133,23 @@ impl TensorLayout {
             row_bytes: shape.c * padded_w * word_bytes,
         }
     }
+    /// Its columns are those that its shape has on `accelerator`, a row holds all of them, and its bytes can be counted.
+    pub fn is_sound(&self, accelerator: &Accelerator) -> bool {
+        // Everything lies in a window of at most 4 GiB.
+        let side = |n: usize| (1..=1usize << 32).contains(&n);
+        let Shape { c, h, w } = self.shape;
+        side(c)
+            && side(h)
+            && side(w)
+            && self.word_bytes == accelerator.word.bytes()
+            && self.padded_w == w.next_multiple_of(accelerator.column_align())
+            // A part of a larger tensor has that one's rows.
+            && [c, self.padded_w]
+                .into_iter()
+                .try_fold(self.word_bytes, usize::checked_mul)
+                .is_some_and(|row| row <= self.row_bytes)
+            && self.row_bytes.checked_mul(h).is_some()
+    }
     /// Bytes between channels of a row.
     pub fn channel_bytes(&self) -> usize {
         self.padded_w * self.word_bytes

@@ -231,6 +231,14 @@ impl Memory {
         m
     }
 
+    /// A program starts: the timing begins anew, so that runs repeat. What the memory owes an earlier run it still owes.
+    pub fn restart(&mut self) {
+        let owes = |p: &Port| !p.read.is_empty() || !p.write.is_empty() || !p.responses.is_empty();
+        if !self.ports.iter().any(owes) {
+            *self = Memory::new(&self.model, self.ports.len(), self.beat as usize);
+        }
+    }
+
     /// This cycle's signals.
     #[inline]
     pub fn out(&self) -> Signals {
@@ -569,6 +577,41 @@ mod tests {
         };
         assert_eq!(drive(&m, 2, 5000), drive(&m, 2, 5000));
         assert!(drive(&m, 2, 5000).0 < drive(&model(), 2, 5000).0);
+    }
+
+    #[test]
+    fn a_restart_repeats_the_timing_and_keeps_what_is_owed() {
+        let m = MemoryModel {
+            latency_jitter: 9,
+            stall_per_256: 30,
+            ..model()
+        };
+        let request = Request {
+            arbeats: 2,
+            ..Request::default()
+        };
+        let run = |mem: &mut Memory, cycles| {
+            let mut log = Vec::new();
+            for t in 0..cycles {
+                log.push(mem.out());
+                let address = if t < 40 { channel::AR } else { 0 };
+                mem.step(on(0, address | channel::R), &[request], &mut Vec::new());
+            }
+            log
+        };
+        let mut mem = Memory::new(&m, 1, 16);
+        let first = run(&mut mem, 500);
+        mem.restart();
+        assert_eq!(run(&mut mem, 500), first);
+        run(&mut mem, 20);
+        mem.restart();
+        let offers = |o: &Signals| o & channel::R != 0;
+        let mut late = Vec::new();
+        for _ in 0..200 {
+            late.push(mem.out());
+            mem.step(on(0, channel::R), &[request], &mut Vec::new());
+        }
+        assert!(late.iter().any(offers), "beats of before the restart");
     }
 
     /// Steps with and without `coast`: the same beats at the same times.

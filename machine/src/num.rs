@@ -13,6 +13,8 @@ pub type Q2_6 = I2F6;
 
 /// Width of the hardware accumulator in bits (a DSP48 slice).
 pub const ACC_BITS: u32 = 48;
+/// Bits by which sums in the Winograd form are longer than the result: it is four times as large.
+pub const WINOGRAD_BITS: u32 = 2;
 /// Legal requantisation shifts: negative is to the left.
 pub const SHIFT_RANGE: std::ops::RangeInclusive<i32> = -16..=47;
 /// Legal auto-scale exponents of a layer's weights.

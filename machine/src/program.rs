@@ -23,6 +23,8 @@ const MAGIC: &[u8; 8] = b"CNNAPROG";
 const FORMAT: u32 = 3;
 const ALIGN: u64 = 4096;
 const SECTIONS: usize = 4;
+/// The cycle counter wraps; no run is estimated to wrap it more often.
+const MOST_WRAPS: u64 = 16;
 const HEADER: usize = 32 + SECTIONS * 24 + 4;
 
 /// A tensor in the window.
@@ -100,8 +102,30 @@ pub struct LayerInfo {
     pub output: TensorInfo,
     /// The result is still there when the program has ended: no later layer took its memory.
     pub lasting: bool,
+    /// Part of the streams that it belongs to: how many host steps' pauses come before it.
+    #[serde(default)]
+    pub segment: usize,
     /// Byte offset of its mark's record in the window, whichever stream runs.
     pub record: usize,
+}
+
+/// What the host computes while the machine pauses: a node that the machine cannot run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HostStep {
+    /// The network's node, by index.
+    pub node: usize,
+    /// Its name.
+    pub name: String,
+    /// Its operator.
+    pub operator: String,
+    /// Why the machine cannot run it.
+    pub reason: String,
+    /// Segments that are done before it; it comes before the next one.
+    pub after: usize,
+    /// What it reads.
+    pub inputs: Vec<TensorInfo>,
+    /// What it writes.
+    pub output: TensorInfo,
 }
 
 /// Commands that run the whole network on some images, layer after layer, each layer for all of them.
@@ -111,10 +135,25 @@ pub struct Stream {
     pub images: usize,
     /// Byte offset of its commands in the window.
     pub commands_offset: usize,
-    /// Commands.
+    /// Commands of all segments.
     pub commands: usize,
+    /// Commands before each segment but the first: where the host computes. Every segment ends with END.
+    #[serde(default)]
+    pub breaks: Vec<usize>,
     /// Cost estimate of the compiler in cycles for the whole run, 0 when it gave none.
     pub estimated_cycles: u64,
+}
+
+impl Stream {
+    /// Byte offset in the window and number of commands of each segment.
+    pub fn segments(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+        let starts = std::iter::once(0).chain(self.breaks.iter().copied());
+        let ends = self.breaks.iter().copied().chain([self.commands]);
+        starts.zip(ends).map(|(from, to)| {
+            let offset = self.commands_offset + from * COMMAND_BYTES;
+            (offset, to.saturating_sub(from))
+        })
+    }
 }
 
 /// Everything about a program except its bytes.
@@ -134,6 +173,9 @@ pub struct ProgramMeta {
     pub outputs: Vec<PortInfo>,
     /// In order of execution.
     pub layers: Vec<LayerInfo>,
+    /// What the host computes in between, in order of execution.
+    #[serde(default)]
+    pub host: Vec<HostStep>,
     /// The board it was compiled for, with every override applied.
     pub board: Board,
 }
@@ -207,6 +249,11 @@ impl ProgramMeta {
                 .layers
                 .iter()
                 .all(|l| tensor(&l.output) && record(l.record))
+            && self
+                .host
+                .iter()
+                .flat_map(|h| h.inputs.iter().chain([&h.output]))
+                .all(tensor)
             && self.streams.iter().all(commands)
     }
 
@@ -219,9 +266,44 @@ impl ProgramMeta {
             [1, n] => (2..=most).contains(&n),
             _ => false,
         };
+        let segments = self.streams.first().map_or(0, |s| s.breaks.len());
+        let broken = self.streams.iter().any(|s| {
+            let rising = s.breaks.windows(2).all(|w| w[0] < w[1]);
+            let inside = s.breaks.iter().all(|&b| b > 0 && b < s.commands);
+            !rising || !inside || s.breaks.len() != segments
+        });
+        let ordered = self.host.windows(2).all(|w| w[0].after <= w[1].after)
+            && self.host.iter().all(|h| h.after <= segments + 1)
+            && self.layers.iter().all(|l| l.segment <= segments);
+        if broken || !ordered {
+            return Some("its host steps and its streams' segments contradict each other");
+        }
         let ports = || self.inputs.iter().chain(&self.outputs);
+        let tensors = || {
+            ports()
+                .map(|p| &p.tensor)
+                .chain(self.layers.iter().map(|l| &l.output))
+        };
         if self.layers.is_empty() || self.inputs.is_empty() || self.outputs.is_empty() {
             Some("it has no layer, no input or no output")
+        } else if self.board.validate().is_err() {
+            Some("its board is out of range")
+        } else if tensors().any(|t| !t.layout.is_sound(self.accelerator())) {
+            Some("a tensor's layout is not that of its shape")
+        } else if self.layers.iter().any(|l| {
+            // Bytes of the window bound every tensor; these are for people, and must be countable.
+            [l.input.h, l.input.w]
+                .into_iter()
+                .try_fold(l.input.c, usize::checked_mul)
+                .is_none()
+        }) {
+            Some("a layer's input is too large")
+        } else if self
+            .streams
+            .iter()
+            .any(|s| s.estimated_cycles > u64::from(u32::MAX) * MOST_WRAPS)
+        {
+            Some("a stream's estimate is beyond any run")
         } else if ports().any(|p| p.array.check(p.tensor.layout.shape).is_err()) {
             Some("an input's or output's array does not lie in its tensor")
         } else if !sized {

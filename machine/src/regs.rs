@@ -1,7 +1,8 @@
 //! The register map: one table, from which the RTL's constants, `docs/registers.md` and every access are made.
 //!
-//! Level-based: the host writes a sequence number to start and reads the last one done. No read has a side effect and no
-//! bit clears by being written, so a region of shared memory behaves like the device.
+//! Level-based: the host writes a sequence number to start, reads the last one done, and writes that back to acknowledge its
+//! interrupt. No read has a side effect and no bit clears by being written, so a region of shared memory behaves like the
+//! device.
 
 use std::fmt::Write as _;
 
@@ -40,10 +41,10 @@ registers! {
     VERSION = 0x04 Ro "version of the register map and command set"
     HASH_LO = 0x08 Ro "identity of the configuration, low word"
     HASH_HI = 0x0c Ro "identity of the configuration, high word"
-    CONTROL = 0x10 Rw "bit 0: soft reset while 1"
+    CONTROL = 0x10 Rw "bit 0: stop and reset. Transfers under way are ended as the bus demands, then all but the registers is reset until 0"
     START = 0x14 Rw "sequence number: a value other than DONE starts the program"
     DONE = 0x18 Ro "last sequence number completed (with or without error)"
-    STATUS = 0x1c Ro "bit 0 busy, bit 1 AXI reads or writes in flight, bits 15:8 error code"
+    STATUS = 0x1c Ro "bit 0 busy, bit 1 AXI transfers in flight, bit 2 reset done since the last stop or error, bits 15:8 error code"
     ERROR_INFO = 0x20 Ro "head word of the command that failed, or 0"
     MEM_BASE_LO = 0x24 Rw "physical address of the window, low word, aligned to 4096"
     MEM_BASE_HI = 0x28 Rw "physical address of the window, high word"
@@ -59,12 +60,14 @@ registers! {
     READ_BEATS = 0x50 Ro "beats read on the activation port"
     WRITE_BEATS = 0x54 Ro "beats written"
     COMMANDS = 0x58 Ro "commands dealt to the queues since the last start"
+    IRQ_ENABLE = 0x5c Rw "bit 0: the interrupt line is high while DONE is not IRQ_ACK"
+    IRQ_ACK = 0x60 Rw "sequence number whose interrupt the host has taken; the next program's cannot be lost by it"
 }
 
 /// Value of `ID`.
 pub const ID_VALUE: u32 = 0x434e_4e41;
 /// Value of `VERSION`.
-pub const VERSION_VALUE: u32 = 1;
+pub const VERSION_VALUE: u32 = 2;
 /// Bytes of the register block.
 pub const BLOCK_BYTES: usize = 4096;
 /// `STATUS` bit: a program runs.
@@ -72,7 +75,10 @@ pub const STATUS_BUSY: u32 = 1;
 /// `STATUS` bit: AXI transfers are in flight.
 pub const STATUS_IN_FLIGHT: u32 = 2;
 
-/// Why the device stopped: the error code of `STATUS`.
+/// `STATUS` bit: after `CONTROL` = 1 or an error, no transfer is left and the machine has been reset; until the next start.
+pub const STATUS_RESET_DONE: u32 = 4;
+
+/// Why the device stopped: the error code of `STATUS`. Of several at once, the first in this list is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum DeviceError {

@@ -309,7 +309,7 @@ pub fn inputs(r: &mut StdRng, graph: &Graph) -> Vec<Vec<i16>> {
 mod tests {
     use super::*;
     use crate::run::run;
-    use crate::{Values, file};
+    use crate::{Padding, Values, file};
     use cnna_machine::num::{ACC_BITS, SHIFT_RANGE};
     use std::collections::BTreeMap;
 
@@ -487,6 +487,207 @@ mod tests {
         assert!(g.nodes.iter().all(|n| n.op.name() == "Slice"), "{g}");
     }
 
+    /// A thing that instances are to show, by operator.
+    type Shown = (&'static str, fn(&Op, &[Shape], Shape) -> bool);
+
+    const SHOWN: &[Shown] = {
+        use Activation::{Clip, Leaky, PRelu, Table};
+        &[
+            ("depthwise", |op, i, _| {
+                conv(op).is_some_and(|c| c.groups == i[0].c && c.groups > 1 && c.oc == c.groups)
+            }),
+            ("channel multiplier", |op, i, _| {
+                conv(op).is_some_and(|c| c.groups == i[0].c && c.groups > 1 && c.oc > c.groups)
+            }),
+            ("groups", |op, i, _| {
+                conv(op).is_some_and(|c| c.groups > 1 && c.groups < i[0].c)
+            }),
+            ("fully connected", |op, i, _| {
+                conv(op).is_some_and(|c| c.is_fc(i[0]))
+            }),
+            ("dilation of one tap", |op, _, _| {
+                conv(op).is_some_and(|c| c.window.kernel == [1, 1] && c.window.dilation[0] > 1)
+            }),
+            ("dilation", |op, _, _| {
+                conv(op).is_some_and(|c| c.window.kernel[0] > 1 && c.window.dilation[0] > 1)
+            }),
+            ("stride beyond the map", |op, i, _| {
+                conv(op).is_some_and(|c| c.window.stride[0] > i[0].h && i[0].h > 1)
+            }),
+            ("border as wide as the kernel", |op, _, _| {
+                conv(op).is_some_and(|c| c.window.pad.top == c.window.kernel[0])
+            }),
+            ("kernel as large as the padded map", |op, i, o| {
+                conv(op).is_some_and(|c| {
+                    c.window.pad.top > 0
+                        && c.window.span(0) == i[0].h + c.window.pad.top + c.window.pad.bottom
+                        && o.h == 1
+                })
+            }),
+            ("odd channels", |op, i, _| {
+                conv(op).is_some_and(|c| i[0].c % 2 == 1 && c.oc % 2 == 1 && c.oc > 1)
+            }),
+            ("one channel", |op, i, _| {
+                conv(op).is_some_and(|c| i[0].c == 1 && c.oc == 1)
+            }),
+            ("extreme weights", |op, _, _| {
+                conv(op).is_some_and(|c| {
+                    c.weights.words().is_some_and(|(w, _)| {
+                        w.len() > 8 && w.iter().all(|w| [-32768, 0, 32767].contains(w))
+                    })
+                })
+            }),
+            ("extreme bias", |op, _, _| {
+                conv(op).is_some_and(|c| {
+                    c.bias
+                        .sums()
+                        .is_some_and(|b| b.iter().any(|b| b.abs() > 1 << 45))
+                })
+            }),
+            ("clip from below", |op, _, _| {
+                conv(op).is_some_and(
+                    |c| matches!(c.activation, Clip { lo, hi: f32::INFINITY } if lo > -1e30),
+                )
+            }),
+            ("clip from above", |op, _, _| {
+                conv(op).is_some_and(
+                    |c| matches!(c.activation, Clip { lo: f32::NEG_INFINITY, hi } if hi < 1e30),
+                )
+            }),
+            ("slope beyond one", |op, _, _| {
+                conv(op).is_some_and(|c| matches!(c.activation, Leaky(m) if m > 1.0))
+            }),
+            ("negative slope", |op, _, _| {
+                conv(op).is_some_and(|c| matches!(c.activation, Leaky(m) if m < 0.0))
+            }),
+            ("slope of zero", |op, _, _| {
+                conv(op).is_some_and(|c| matches!(c.activation, Leaky(0.0)))
+            }),
+            ("slopes by channel", |op, _, _| {
+                conv(op).is_some_and(
+                    |c| matches!(&c.activation, PRelu(m) if m.len() == c.oc && c.oc > 1),
+                )
+            }),
+            (
+                "transposed, stride 4",
+                |op, _, _| matches!(op, Op::ConvTranspose(c) if c.window.stride[0] == 4),
+            ),
+            (
+                "transposed, stride 1",
+                |op, _, _| matches!(op, Op::ConvTranspose(c) if c.window.stride == [1, 1]),
+            ),
+            (
+                "transposed, extra rows",
+                |op, _, _| matches!(op, Op::ConvTranspose(c) if c.extra[0] > 0),
+            ),
+            (
+                "transposed, groups",
+                |op, _, _| matches!(op, Op::ConvTranspose(c) if c.groups > 1 && c.oc > c.groups),
+            ),
+            (
+                "2x2 maximum",
+                |op, _, _| matches!(op, Op::MaxPool(p) if p.window == Window { stride: [2, 2], ..Window::plain(2, 2) }),
+            ),
+            (
+                "mean that counts all",
+                |op, _, _| matches!(op, Op::AveragePool(p) if p.counted == p.window.pad && p.counted.top > 0),
+            ),
+            (
+                "mean that counts none",
+                |op, _, _| matches!(op, Op::AveragePool(p) if p.counted == Padding::default() && p.window.pad.top > 0),
+            ),
+            (
+                "mean that counts a part",
+                |op, _, _| matches!(op, Op::AveragePool(p) if p.counted.top > 0 && p.counted.bottom < p.window.pad.bottom),
+            ),
+            ("sum of four", |op, i, _| {
+                matches!(op, Op::Add(_)) && i.len() == 4
+            }),
+            (
+                "difference",
+                |op, _, _| matches!(op, Op::Add(a) if a.negative == [false, true]),
+            ),
+            ("gate by channel", |op, i, _| {
+                matches!(op, Op::Mul(_))
+                    && i[0].h > 1
+                    && i[0].c > 1
+                    && i[1].sides() == [i[0].c, 1, 1]
+            }),
+            ("gate by pixel", |op, i, _| {
+                matches!(op, Op::Mul(_))
+                    && i[0].h > 1
+                    && i[0].c > 1
+                    && i[1].sides() == [1, i[0].h, i[0].w]
+            }),
+            ("product of equals", |op, i, _| {
+                matches!(op, Op::Mul(_)) && i[0].h > 1 && i[0] == i[1]
+            }),
+            (
+                "table",
+                |op, _, _| matches!(op, Op::Activate(a) if matches!(a.function, Table(_))),
+            ),
+            ("concatenated channels", |op, i, _| {
+                matches!(op, Op::Concat(c) if c.axis == 0) && i.len() == 4
+            }),
+            ("concatenated rows", |op, i, _| {
+                matches!(op, Op::Concat(c) if c.axis == 1) && i.len() == 2
+            }),
+            ("concatenated columns", |op, i, _| {
+                matches!(op, Op::Concat(c) if c.axis == 2) && i.len() == 3
+            }),
+            ("slice in steps", |op, _, o| {
+                matches!(op, Op::Slice(s) if s.step[1] > 1) && o.h > 1
+            }),
+            (
+                "border of channels",
+                |op, _, _| matches!(op, Op::Pad(p) if p.before[0] > 0 && p.value != 0.0),
+            ),
+            ("rows tripled", |op, i, o| {
+                matches!(op, Op::Resize(_)) && i[0].h > 1 && o.h == 3 * i[0].h
+            }),
+            ("rows left out", |op, i, o| {
+                matches!(op, Op::Resize(_)) && o.h < i[0].h
+            }),
+            ("transpose", |op, i, o| {
+                matches!(op, Op::Rearrange(a) if a.order.axes.len() == 3) && i[0] != o
+            }),
+            ("depth to space", |op, i, o| {
+                matches!(op, Op::Rearrange(a) if a.order.axes.len() == 5) && o.h > i[0].h
+            }),
+            ("space to depth", |op, i, o| {
+                matches!(op, Op::Rearrange(a) if a.order.axes.len() == 5) && o.h < i[0].h
+            }),
+        ]
+    };
+
+    fn conv(op: &Op) -> Option<&Conv> {
+        match op {
+            Op::Conv(c) => Some(c),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn every_attribute_occurs() {
+        let mut missing: Vec<&Shown> = SHOWN.iter().collect();
+        let limits = Limits {
+            macs: 200_000,
+            elements: 4096,
+            ..Limits::default()
+        };
+        for seed in 0..600 {
+            for index in of_machine() {
+                let g = single(seed, index, Word::W16, &limits).expect("an instance");
+                for n in &g.nodes {
+                    let shapes = g.shapes(n);
+                    missing.retain(|(_, shows)| !shows(&n.op, &shapes, g.tensors[n.output].shape));
+                }
+            }
+        }
+        let missing: Vec<&str> = missing.iter().map(|(name, _)| *name).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
+
     #[test]
     fn vector_graphs_end_fully_connected() {
         for seed in 0..40 {
@@ -519,5 +720,62 @@ mod tests {
                 "seed {seed}"
             );
         }
+    }
+
+    /// Numbers of the structure and bytes of the constants changed at random: refused or run, never a panic.
+    #[test]
+    fn damaged_bytes_are_refused_or_run() {
+        let limits = Limits {
+            macs: 20_000,
+            elements: 256,
+            ..Limits::default()
+        };
+        let (mut refused, mut ran) = (0, 0);
+        for seed in 0..3000 {
+            let g = graph(seed % 300, Word::W16, &limits);
+            let r = &mut StdRng::seed_from_u64(seed);
+            let mut text = String::from_utf8(file::structure(&g)).expect("JSON is text");
+            let mut constants: Vec<u8> = file::constants(&g).flat_map(|c| c.to_vec()).collect();
+            if r.random_ratio(1, 4) && !constants.is_empty() {
+                let at = r.random_range(0..constants.len());
+                constants[at] = r.random();
+            } else {
+                let digit = |c: char| c.is_ascii_digit();
+                let starts: Vec<usize> = text.match_indices(digit).map(|(at, _)| at).collect();
+                let at = pick(r, &starts);
+                let end = text[at..]
+                    .find(|c| !digit(c))
+                    .map_or(text.len(), |n| at + n);
+                let other = pick(
+                    r,
+                    &[
+                        "0",
+                        "1",
+                        "2",
+                        "7",
+                        "100",
+                        "65536",
+                        "2147483647",
+                        "4611686018427387904",
+                        "18446744073709551615",
+                    ],
+                );
+                text.replace_range(at..end, other);
+            }
+            let Ok(g) = file::decode(text.as_bytes(), &constants) else {
+                refused += 1;
+                continue;
+            };
+            if g.tensors.iter().any(|t| t.shape.len() > 1 << 16) {
+                continue;
+            }
+            let inputs = inputs(r, &g);
+            let inputs: Vec<&[i16]> = inputs.iter().map(|i| &i[..]).collect();
+            match run(&g, &inputs) {
+                Ok(_) => ran += 1,
+                Err(_) => refused += 1,
+            }
+        }
+        assert!(refused > 500 && ran > 500, "{refused} refused, {ran} ran");
     }
 }

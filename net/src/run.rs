@@ -56,7 +56,7 @@ pub struct Run {
 
 /// Runs one image through a quantised graph; `inputs` are words, [channel][row][column], one slice an input of the graph.
 ///
-/// Errors: a tensor without a format. Panics when an input's length is not its tensor's; callers check shapes at the door.
+/// Errors: as for [`node`]. Panics when an input's length is not its tensor's; callers check shapes at the door.
 pub fn run(graph: &Graph, inputs: &[&[i16]]) -> Result<Run, GraphError> {
     run_until(graph, inputs, || false).map(|r| r.expect("nobody stops it"))
 }
@@ -87,7 +87,7 @@ pub fn run_until(
     Ok(Some(Run { tensors }))
 }
 
-/// Runs one node on words that `tensor` gives. Errors: a tensor without a format.
+/// Runs one node on words that `tensor` gives. Errors: a tensor without a format, or formats that no shift lies between.
 pub fn node<'a>(
     graph: &Graph,
     n: &Node,
@@ -112,5 +112,12 @@ pub fn node<'a>(
         frac: frac(n.output)?,
         word: graph.word,
     };
+    let formats: Vec<(Shape, i32)> = operands.iter().map(|o| (o.shape, o.frac)).collect();
+    n.op.check_formats(&formats, &target)
+        .map_err(|reason| GraphError::Node {
+            node: n.name.clone(),
+            operator: n.op.name(),
+            reason,
+        })?;
     Ok(n.op.run(&operands, &target))
 }

@@ -29,7 +29,7 @@ pub fn fuse(graph: &mut Graph) {
     graph.outputs.iter().for_each(|p| uses[p.tensor] += 1);
     let mut writers = graph.writers();
     let mut gone = vec![false; graph.nodes.len()];
-    for i in 0..graph.nodes.len() {
+    for (i, gone) in gone.iter_mut().enumerate() {
         let Op::Activate(a) = &graph.nodes[i].op else {
             continue;
         };
@@ -74,7 +74,7 @@ pub fn fuse(graph: &mut Graph) {
         if between.len() == 2 {
             graph.tensors[between[1]].frac = format;
         }
-        gone[i] = true;
+        *gone = true;
     }
     compact(graph, &gone);
 }
@@ -126,6 +126,14 @@ fn forwards(graph: &mut Graph) {
 }
 
 fn backwards(graph: &mut Graph) {
+    let writers = graph.writers();
+    for (t, w) in writers.iter().enumerate() {
+        if let Some(Op::Constant(c)) = w.map(|w| &graph.nodes[w].op) {
+            let own = c.values.words().map(|(_, frac)| frac);
+            let frac = &mut graph.tensors[t].frac;
+            *frac = frac.or(own);
+        }
+    }
     for n in graph.nodes.iter().rev() {
         let Some(output) = graph.tensors[n.output].frac else {
             continue;
@@ -140,7 +148,16 @@ fn backwards(graph: &mut Graph) {
             Op::Activate(_) => output,
             _ => continue,
         };
+        let known = n.inputs.iter().filter_map(|&t| graph.tensors[t].frac);
+        let finest = known.fold(output, i32::max);
         for &t in &n.inputs {
+            // A constant is as fine as what it is added to, where its range allows.
+            let constant = match writers[t].map(|w| &graph.nodes[w].op) {
+                Some(Op::Constant(c)) if !n.op.keeps_format() => c.values.reals(),
+                _ => None,
+            };
+            let fits = constant.and_then(|v| auto_scale(v, graph.word).ok());
+            let wanted = fits.map_or(wanted, |e| finest.min(graph.word.weight_frac() - e));
             graph.tensors[t].frac.get_or_insert(wanted);
         }
     }
@@ -268,6 +285,8 @@ fn linear(
         let mut sums = Vec::with_capacity(v.len());
         for (c, &x) in v.iter().enumerate() {
             let q = (f64::from(x) * 2f64.powi(input + frac)).round_ties_even();
+            // The largest bias rounds to the limit itself as a float of 24 bits.
+            let q = if q == limit { limit - 1.0 } else { q };
             if !(-limit..limit).contains(&q) {
                 return Err(format!(
                     "its bias {x} of channel {c} does not fit {ACC_BITS} bits at {} fraction bits: its weights or its input are \

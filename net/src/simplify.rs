@@ -14,6 +14,7 @@ pub fn simplify(graph: &mut Graph) -> Vec<Option<TensorId>> {
     into_writer(graph, &mut gone);
     into_reader(graph, &mut gone);
     borders(graph, &mut gone);
+    sums(graph, &mut gone);
     compact(graph, &gone)
 }
 
@@ -63,8 +64,8 @@ fn affine(op: &Op) -> Option<(&[f32], &[f32], &Conv)> {
 fn into_writer(graph: &mut Graph, gone: &mut [bool]) {
     let uses = uses(graph, gone);
     let mut writers = writers(graph, gone);
-    for i in 0..graph.nodes.len() {
-        let t = match (gone[i], &graph.nodes[i].inputs[..]) {
+    for (i, gone) in gone.iter_mut().enumerate() {
+        let t = match (*gone, &graph.nodes[i].inputs[..]) {
             (false, &[t]) if uses[t] == 1 && graph.tensors[t].frac.is_none() => t,
             _ => continue,
         };
@@ -119,7 +120,7 @@ fn into_writer(graph: &mut Graph, gone: &mut [bool]) {
             let output = graph.nodes[i].output;
             graph.nodes[w].output = output;
             writers[output] = Some(w);
-            gone[i] = true;
+            *gone = true;
         }
     }
 }
@@ -237,6 +238,64 @@ fn borders(graph: &mut Graph, gone: &mut [bool]) {
         after[0].inputs[0] = source;
         gone[w] = true;
     }
+}
+
+/// A sum of sums without formats of their own is one sum, rounded once; so is the sum of what is only negated.
+fn sums(graph: &mut Graph, gone: &mut [bool]) {
+    let uses = uses(graph, gone);
+    let writers = writers(graph, gone);
+    for i in 0..graph.nodes.len() {
+        let Op::Add(sum) = &graph.nodes[i].op else {
+            continue;
+        };
+        if gone[i] {
+            continue;
+        }
+        let (mut inputs, mut negative) = (Vec::new(), Vec::new());
+        let terms = graph.nodes[i].inputs.iter().zip(&sum.negative);
+        let mut spliced = Vec::new();
+        for (&t, &minus) in terms {
+            let alone = uses[t] == 1 && graph.tensors[t].frac.is_none();
+            let inner = writers[t]
+                .filter(|&w| alone && !gone[w])
+                .map(|w| (w, &graph.nodes[w]));
+            match inner.map(|(w, n)| (w, n, &n.op)) {
+                Some((w, n, Op::Add(a)))
+                    if a.activation == Activation::None
+                        && inputs.len() + a.negative.len() < MOST_TERMS =>
+                {
+                    inputs.extend(&n.inputs);
+                    negative.extend(a.negative.iter().map(|&m| m != minus));
+                    spliced.push(w);
+                }
+                Some((w, n, op)) if negates(op) => {
+                    inputs.push(n.inputs[0]);
+                    negative.push(!minus);
+                    spliced.push(w);
+                }
+                _ => {
+                    inputs.push(t);
+                    negative.push(minus);
+                }
+            }
+        }
+        spliced.into_iter().for_each(|w| gone[w] = true);
+        if let Op::Add(sum) = &mut graph.nodes[i].op {
+            sum.negative = negative;
+        }
+        graph.nodes[i].inputs = inputs;
+    }
+}
+
+/// Most terms of a sum that is made of others: a chain of thousands stays as it is, so that the pass is linear.
+const MOST_TERMS: usize = 16;
+
+fn negates(op: &Op) -> bool {
+    affine(op).is_some_and(|(scale, offset, c)| {
+        scale.iter().all(|s| *s == -1.0)
+            && offset.iter().all(|o| *o == 0.0)
+            && c.activation == Activation::None
+    })
 }
 
 /// Drops nodes that are gone and tensors that nothing names any more.

@@ -41,7 +41,8 @@ impl Window {
 
     /// Rows or columns from the first to the last tap; `axis` 0 is rows.
     pub fn span(&self, axis: usize) -> usize {
-        self.dilation[axis] * (self.kernel[axis] - 1) + 1
+        let steps = self.kernel[axis].saturating_sub(1);
+        self.dilation[axis].saturating_mul(steps).saturating_add(1)
     }
 
     /// Border before and after, by axis; `axis` 0 is rows.
@@ -54,9 +55,9 @@ impl Window {
     pub fn output(&self, h: usize, w: usize) -> Option<[usize; 2]> {
         let one = |size: usize, axis: usize| {
             let [before, after] = self.border(axis);
-            let padded = size + before + after;
-            let span = self.span(axis);
-            (padded >= span).then(|| (padded - span) / self.stride[axis] + 1)
+            let padded = size.checked_add(before)?.checked_add(after)?;
+            let free = padded.checked_sub(self.span(axis))?;
+            free.checked_div(self.stride[axis])?.checked_add(1)
         };
         Some([one(h, 0)?, one(w, 1)?])
     }

@@ -1,7 +1,14 @@
-//! ONNX files: messages, typed access for the importer (compile), and building for the exporter (quant).
+//! ONNX files: messages, one reader to a graph of operators, and its writer.
 //!
-//! Only what a QDQ convolution network needs is declared; a reader skips every other field, as protobuf intends.
-//! Source: onnx/onnx.proto of the ONNX specification (IR version 10, operator set 21).
+//! ```text
+//! messages.rs access.rs build.rs tensor.rs file.rs   the file's own structure
+//! op/NAME.rs                                         a family of operators: its reader and its writer
+//! read/                                              from a model to a graph
+//! write/                                             from a graph to a model
+//! ```
+//!
+//! Only what a convolution network needs is declared of the messages; a reader skips every other field, as protobuf
+//! intends. Source: onnx/onnx.proto of the ONNX specification (IR version 10, operator set 21).
 
 mod access;
 mod build;

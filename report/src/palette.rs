@@ -1,8 +1,8 @@
 //! Every colour of the page, light and dark, in one table. Text reaches WCAG's contrast of 4.5:1, roofs and points 3:1.
 
-use cnna_machine::program::Mode;
 use crate::memory::Kind;
 use crate::numbers::Part;
+use cnna_machine::program::Mode;
 use plotters::style::RGBColor;
 use std::fmt::Write as _;
 

@@ -208,3 +208,94 @@ fn accumulators_continue_from_one_command_to_the_next_and_wrap_at_48_bits() {
     sum(&mut b, 0, 0);
     assert_eq!(b.acc[0], (1 << 47) - 1 + (1 << 30) - (1 << 48));
 }
+
+#[test]
+fn a_mark_whose_record_leaves_the_window_is_the_stores_error_as_in_the_rtl() {
+    use cnna_machine::engine::Engine;
+    use cnna_machine::regs::{self, DeviceError};
+    let mut window = vec![0u8; 4096];
+    for (n, at) in [(0i32, 4096 - 16), (1, 1 << 30), (2, -32)] {
+        let mark = Store {
+            ddr: at,
+            ..Store::default()
+        };
+        let mark = command(store_kind::MARK, 0, Body::Store(mark));
+        for (i, c) in [mark, end()].iter().enumerate() {
+            for (k, word) in c.encode().expect("legal fields").iter().enumerate() {
+                window[i * 64 + k * 4..][..4].copy_from_slice(&word.to_le_bytes());
+            }
+        }
+        let mut machine = cnna_sim::Machine::new(&board());
+        for (reg, value) in [
+            (regs::MEM_SIZE, 4096),
+            (regs::PROG_COUNT, 2),
+            (regs::START, 1),
+        ] {
+            machine.write(reg, value);
+        }
+        while machine
+            .advance(&mut window, 1000)
+            .expect("no fault of the simulator")
+        {
+            assert!(machine.read(regs::CYCLES) < 100_000, "case {n} never stops");
+        }
+        let code = machine.read(regs::STATUS) >> 8 & 0xff;
+        assert_eq!(code, DeviceError::StoreAddress as u32, "case {n}");
+    }
+}
+
+#[test]
+fn taps_far_apart_or_backwards_give_the_sums_that_single_taps_give() {
+    let a = board().accelerator;
+    let fresh = || {
+        let mut b = Buffers::new(&a);
+        for (i, bank) in b.act.iter_mut().enumerate() {
+            bank.iter_mut()
+                .enumerate()
+                .for_each(|(k, v)| *v = ((k * 7 + i * 3) % 251) as i16);
+        }
+        b.weights
+            .iter_mut()
+            .enumerate()
+            .for_each(|(k, v)| *v = (k % 13) as f64 - 6.0);
+        b
+    };
+    for mode in [mode::DIRECT, mode::WINOGRAD] {
+        for dilation_x in [-8, -1, 1, 3, 60_000] {
+            let wide = Compute {
+                mode,
+                kx_count: 2,
+                dilation_x,
+                w_full: 64,
+                h_full: 4,
+                out_width: 8,
+                shift: 0,
+                x_step: 2 * a.tiles as i32,
+                x_start: 16,
+                ..compute()
+            };
+            let mut both = fresh();
+            exec::compute(&wide, &mut both).expect("within its buffers");
+            // The same, a tap a command; in DIRECT mode the second tap's weight is the next word of the first row.
+            let mut single = fresh();
+            let one = Compute {
+                kx_count: 1,
+                ..wide
+            };
+            exec::compute(&Compute { last: 0, ..one }, &mut single).expect("within");
+            if mode == mode::DIRECT {
+                for w in single.weights.chunks_exact_mut(9) {
+                    w[0] = w[1];
+                }
+            }
+            let second = Compute {
+                first: 0,
+                x_start: wide.x_start + dilation_x,
+                weight_row: i32::from(mode == mode::WINOGRAD),
+                ..one
+            };
+            exec::compute(&second, &mut single).expect("within");
+            assert_eq!(both.out, single.out, "mode {mode}, dilation {dilation_x}");
+        }
+    }
+}

@@ -4,6 +4,8 @@ use cnna_machine::counters::{self, Counters};
 use cnna_machine::engine::Engine;
 use cnna_machine::program::{ProgramMeta, Stream};
 use cnna_machine::regs;
+use cnna_net::run::Run;
+use cnna_net::{Graph, Shape};
 
 /// What an engine made of a stream and its images.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,17 +57,25 @@ pub fn run(
     limit: u64,
 ) -> Result<Outcome, String> {
     let mut window = window(meta, image, inputs, 0x5a);
-    let sequence = start(engine, meta, inputs.len()).ok_or("no such stream")?;
-    if engine
-        .advance(&mut window, limit)
-        .map_err(|e| e.to_string())?
-    {
+    run_in(engine, meta, &mut window, inputs.len(), limit)
+}
+
+/// The same in a window that is loaded, so that its contents can be looked at afterwards.
+pub fn run_in(
+    engine: &mut dyn Engine,
+    meta: &ProgramMeta,
+    window: &mut [u8],
+    images: usize,
+    limit: u64,
+) -> Result<Outcome, String> {
+    let sequence = start(engine, meta, images).ok_or("no such stream")?;
+    if engine.advance(window, limit).map_err(|e| e.to_string())? {
         return Err(format!("still busy after {limit} cycles"));
     }
     if engine.read(regs::DONE) != sequence {
         return Err("idle, but not done".into());
     }
-    Ok(outcome(engine, meta, &window, inputs.len()))
+    Ok(outcome(engine, meta, window, images))
 }
 
 /// Gives the engine the stream for so many images and starts it; returns the run's sequence number.
@@ -102,4 +112,42 @@ pub fn outcome(
         counters: Counters::from_record(counters::REGISTERS.map(|r| engine.read(r))),
         status: engine.read(regs::STATUS),
     }
+}
+
+/// The first difference from the reference of a result that lasts, or of an output.
+pub fn compare(
+    graph: &Graph,
+    meta: &ProgramMeta,
+    window: &[u8],
+    expected: &[Run],
+) -> Result<(), String> {
+    for (n, expected) in expected.iter().enumerate() {
+        let lasting = meta.layers.iter().filter(|l| l.lasting).map(|l| {
+            let node = *l.nodes.last().expect("a layer has a node");
+            (&l.name, &l.output, graph.nodes[node].output)
+        });
+        let ports = meta.outputs.iter().zip(&graph.outputs);
+        let outputs = ports.map(|(info, port)| (&info.name, &info.tensor, port.tensor));
+        for (name, info, tensor) in lasting.chain(outputs) {
+            let got = info.layout.unpack(&window[meta.offset(info, n)..]);
+            let shape = graph.tensors[tensor].shape;
+            if let Some(d) = first_difference(&got, &expected.tensors[tensor].values, shape) {
+                return Err(format!("{name}, image {n}, {d}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn first_difference(got: &[i16], want: &[i16], s: Shape) -> Option<String> {
+    assert_eq!(got.len(), want.len());
+    let i = (0..got.len()).find(|&i| got[i] != want[i])?;
+    let wrong = (0..got.len()).filter(|&i| got[i] != want[i]).count();
+    let (c, y, x) = (i / (s.h * s.w), i / s.w % s.h, i % s.w);
+    Some(format!(
+        "channel {c}, row {y}, column {x}: {} instead of {}; {wrong} of {} differ",
+        got[i],
+        want[i],
+        got.len()
+    ))
 }

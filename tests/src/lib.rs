@@ -1,3 +1,4 @@
 //! Whole paths: the room that sees all others. What several tests share.
 
 pub mod engines;
+pub mod rtl;

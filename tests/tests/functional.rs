@@ -7,7 +7,7 @@ use cnna_machine::counters::Counters;
 use cnna_machine::isa::{Body, COMMAND_BYTES, Command, Queue, store_kind};
 use cnna_machine::layout::Shape;
 use cnna_machine::num::Word;
-use cnna_machine::program::{ProgramMeta, Stream};
+use cnna_machine::program::Stream;
 use cnna_machine::{Accelerator, Board};
 use cnna_net::op::OPERATORS;
 use cnna_net::random::{self, pick};
@@ -145,11 +145,11 @@ fn check_stream(
     // What nobody writes must not matter.
     let mut window = engines::window(meta, image, images, 0x5a);
     run_in_order(&commands, a, &mut window).map_err(|e| e.to_string())?;
-    compare(graph, meta, &window, &expected)?;
+    engines::compare(graph, meta, &window, &expected)?;
     for order in ORDERS {
         let mut apart = engines::window(meta, image, images, 0xa5);
         run_apart(&commands, a, order, &mut apart)?;
-        compare(graph, meta, &apart, &expected)
+        engines::compare(graph, meta, &apart, &expected)
             .map_err(|e| format!("tokens permit a wrong order: {order:?}: {e}"))?;
     }
     let mut saturated = 0;
@@ -171,44 +171,6 @@ fn check_stream(
         saturated = counter;
     }
     Ok(())
-}
-
-/// Every result that lasts, and every output.
-fn compare(
-    graph: &Graph,
-    meta: &ProgramMeta,
-    window: &[u8],
-    expected: &[Run],
-) -> Result<(), String> {
-    for (n, expected) in expected.iter().enumerate() {
-        let lasting = meta.layers.iter().filter(|l| l.lasting).map(|l| {
-            let node = *l.nodes.last().expect("a layer has a node");
-            (&l.name, &l.output, graph.nodes[node].output)
-        });
-        let ports = meta.outputs.iter().zip(&graph.outputs);
-        let outputs = ports.map(|(info, port)| (&info.name, &info.tensor, port.tensor));
-        for (name, info, tensor) in lasting.chain(outputs) {
-            let got = info.layout.unpack(&window[meta.offset(info, n)..]);
-            let shape = graph.tensors[tensor].shape;
-            if let Some(d) = first_difference(&got, &expected.tensors[tensor].values, shape) {
-                return Err(format!("{name}, image {n}, {d}"));
-            }
-        }
-    }
-    Ok(())
-}
-
-fn first_difference(got: &[i16], want: &[i16], s: Shape) -> Option<String> {
-    assert_eq!(got.len(), want.len());
-    let i = (0..got.len()).find(|&i| got[i] != want[i])?;
-    let wrong = (0..got.len()).filter(|&i| got[i] != want[i]).count();
-    let (c, y, x) = (i / (s.h * s.w), i / s.w % s.h, i % s.w);
-    Some(format!(
-        "channel {c}, row {y}, column {x}: {} instead of {}; {wrong} of {} differ",
-        got[i],
-        want[i],
-        got.len()
-    ))
 }
 
 /// A random graph for words of one width, from a seed.

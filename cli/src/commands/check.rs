@@ -97,13 +97,8 @@ impl Check {
         inputs.push(&self.program);
         self.json.check_places(&inputs, &[])?;
         let every_stream = meta.streams.iter().map(|s| s.images).sum();
-        let mut images = images::read_or_random(
-            &files,
-            meta,
-            self.images,
-            every_stream,
-            self.seed,
-        )?;
+        let mut images =
+            images::read_or_random(&files, meta, self.images, every_stream, self.seed)?;
         let stop = signals::stop_flag()?;
         let session = Session {
             stop: &stop,

@@ -6,10 +6,9 @@ use crate::pictures::PictureArguments;
 use crate::progress;
 use anyhow::{Context, Result, bail};
 use cnna_compile::Options;
-use cnna_host::files;
 use cnna_machine::num::Word;
-use cnna_net::{Graph, zoo};
 use cnna_machine::program::Stream;
+use cnna_net::{Graph, zoo};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -40,6 +39,9 @@ pub struct Compile {
     /// Compute every convolution directly, for comparison.
     #[arg(long)]
     no_winograd: bool,
+    /// Refuse what the machine cannot run instead of leaving it to the host.
+    #[arg(long)]
+    no_host: bool,
     /// Give each tensor memory of its own, so that `cnna check` can compare all values.
     #[arg(long)]
     keep: bool,
@@ -78,6 +80,7 @@ impl Compile {
             winograd: !self.no_winograd,
             fuse: !self.no_fuse,
             batch: self.batch.map_or(usize::MAX, |n| n as usize),
+            host: !self.no_host,
             keep: self.keep,
         };
         let compiled = cnna_compile::compile(&network, &board, &options)
@@ -112,6 +115,9 @@ impl Compile {
                 s.estimated_cycles,
                 s.estimated_cycles as f64 / (board.clock_mhz * 1e3)
             );
+        }
+        for h in &meta.host {
+            text += &format!("\non the host: {} ({}): {}", h.name, h.operator, h.reason);
         }
         let reserved = board.platform.dma_bytes;
         if meta.batch() < compiled.batch_wanted {

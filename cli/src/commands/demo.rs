@@ -79,8 +79,8 @@ impl Demo {
         self.json.check_places(&inputs, &[])?;
         let board = load_board(&self.board, &[])?;
         let data = Dataset::load(&self.dataset)?;
-        let network =
-            cnna_onnx::read_quantised(&self.model).with_context(|| self.model.display().to_string())?;
+        let network = cnna_onnx::read_quantised(&self.model)
+            .with_context(|| self.model.display().to_string())?;
         std::fs::create_dir_all(&self.output).with_context(|| self.output.display().to_string())?;
 
         // Program and sources.
@@ -110,7 +110,8 @@ impl Demo {
         let spinner = progress::spinner("accuracy on the test images");
         let mut trained = vec![network];
         for path in self.also.iter().filter(|p| p.exists()) {
-            trained.push(cnna_onnx::read_quantised(path).with_context(|| path.display().to_string())?);
+            trained
+                .push(cnna_onnx::read_quantised(path).with_context(|| path.display().to_string())?);
         }
         let accuracy = accuracy_report(&read_float(&self.float)?, &trained, &data)?;
         spinner.finish_and_clear();

@@ -86,7 +86,10 @@ fn text(r: &Report<'_>) -> String {
         r.config
     );
     let ports = [("input", &m.inputs), ("output", &m.outputs)];
-    for (what, p) in ports.iter().flat_map(|(what, all)| all.iter().map(move |p| (what, p))) {
+    for (what, p) in ports
+        .iter()
+        .flat_map(|(what, all)| all.iter().map(move |p| (what, p)))
+    {
         let _ = writeln!(
             s,
             "{what} {} {:?} with {} fraction bits",
@@ -125,6 +128,13 @@ fn text(r: &Report<'_>) -> String {
             l.output.layout.shape.to_string(),
             l.output.frac,
             l.macs
+        );
+    }
+    for h in &m.host {
+        let _ = writeln!(
+            s,
+            "on the host, after segment {}: {} ({}): {}",
+            h.after, h.name, h.operator, h.reason
         );
     }
     let _ = writeln!(s, "\n{:>12}  {:>12}  memory", "offset", "bytes");

@@ -3,8 +3,9 @@
 use super::{BoardArguments, JsonArguments};
 use anyhow::{Context, Result, bail};
 use cnna_hdl::{boards, sources};
-use cnna_host::files::write_whole;
+use cnna_host::files::{map_program, write_whole};
 use cnna_machine::Board;
+use cnna_machine::program::Program;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -14,6 +15,7 @@ use std::process::ExitCode;
 #[command(after_help = "Examples:
   cnna rtl --board ultra96 -o bitstream
   cnna rtl --board pynq-z2 --set lanes=11 -o bitstream
+  cnna rtl --board pynq-z2 --program demo.cnna -o bitstream
 
 Then, where Vivado is installed: vivado -mode batch -source bitstream/build.tcl")]
 pub struct Rtl {
@@ -22,6 +24,12 @@ pub struct Rtl {
     /// The folder, made if missing; files of the same name are replaced.
     #[arg(short, long)]
     output: PathBuf,
+    /// Reserve only the memory that this compiled program needs, instead of the board file's whole window.
+    #[arg(long, conflicts_with = "window")]
+    program: Option<PathBuf>,
+    /// Reserve so many bytes.
+    #[arg(long)]
+    window: Option<u64>,
     #[command(flatten)]
     json: JsonArguments,
 }
@@ -38,11 +46,24 @@ struct Report<'a> {
 }
 
 impl Rtl {
+    /// Bytes of memory to reserve, where the user asks for a number.
+    fn window_bytes(&self) -> Result<Option<u64>> {
+        let Some(path) = &self.program else {
+            return Ok(self.window);
+        };
+        let bytes = map_program(path)?;
+        let program = Program::parse(path, &bytes)?;
+        Ok(Some(program.meta.window_bytes as u64))
+    }
+
     /// Writes the sources.
     pub fn run(self) -> Result<ExitCode> {
         self.json
             .check_places(&[Path::new(&self.board.board)], &[])?;
-        let board = self.board.load()?;
+        let mut board = self.board.load()?;
+        if let Some(bytes) = self.window_bytes()? {
+            board = boards::with_window(&board, bytes)?;
+        }
         if self.output.exists() && !self.output.is_dir() {
             bail!("{} is a file: name a folder", self.output.display());
         }

@@ -5,6 +5,7 @@ mod browser;
 mod commands;
 mod difference;
 mod help;
+mod mutations;
 mod outputs;
 mod report;
 mod served;

@@ -3,7 +3,7 @@
 use crate::workplace::Workplace;
 use std::fs::File;
 use std::os::unix::fs::{FileTypeExt, symlink};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 const RUN: &str = "run tiny.cnna --device cycle --input x.npy --raw -o";
 
@@ -159,14 +159,10 @@ fn a_reader_that_goes_away_is_no_error_and_a_full_disk_is_one() {
         "run tiny.cnna --device cycle --input x.npy -o y.npy",
         "compile zoo:tiny --board ultra96 -o -",
     ] {
-        let mut child = w
-            .command(command)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        drop(child.stdout.take());
-        let output = child.wait_with_output().unwrap();
+        // Closed before the command begins: what it prints first finds nobody.
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = w.command(command).stdout(writer).output().unwrap();
         assert_eq!(output.status.code(), Some(141), "{command}: {output:?}");
         assert_eq!(output.stderr, b"", "{command}");
         let full = || File::options().write(true).open("/dev/full").unwrap();

@@ -12,7 +12,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 /// For each tensor, true when it is the output of a fully connected layer that may run in vector mode: one whose results
-/// only such layers read.
+/// only such layers and the host read.
 pub fn vectors(graph: &Graph) -> Vec<bool> {
     let readers = graph.readers();
     let mut vectors = vec![false; graph.tensors.len()];

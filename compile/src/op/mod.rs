@@ -31,15 +31,11 @@ pub fn lower<'a>(b: &mut Build<'_, 'a>, i: usize) -> Result<(), CompileError> {
         Op::Pad(p) => pad::lower(b, n, p),
         Op::Rearrange(r) => rearrange::lower(b, n, r),
         Op::Resize(r) => resize::lower(b, n, r),
-        Op::Mul(_) | Op::Constant(_) => Err(b.unsupported(format!(
-            "operator {} has no unit in this machine",
-            n.op.name()
-        ))),
-        Op::Bilinear(_) | Op::Softmax(_) | Op::ArgMax(_) | Op::Lrn(_) => {
-            Err(b.unsupported(format!(
-                "operator {} runs on the host alone, and what follows it needs the machine",
-                n.op.name()
-            )))
-        }
+        Op::Mul(_)
+        | Op::Constant(_)
+        | Op::Bilinear(_)
+        | Op::Softmax(_)
+        | Op::ArgMax(_)
+        | Op::Lrn(_) => Err(b.unsupported("the machine has no unit for it")),
     }
 }

@@ -36,8 +36,6 @@ const FLAGS: &[&str] = &[
     "fast",
     "--x-initial",
     "fast",
-    "-CFLAGS",
-    "-O2 -march=native -fPIC",
     "-LDFLAGS",
     "-shared",
     "--top-module",
@@ -46,6 +44,24 @@ const FLAGS: &[&str] = &[
     "-o",
     LIBRARY,
 ];
+/// What the compiler is asked for: fast models take half a minute of compiling, slow ones a quarter of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Model {
+    /// To be run much.
+    Fast,
+    /// To be run little.
+    Slow,
+}
+
+impl Model {
+    const fn compiler_flags(self) -> &'static str {
+        match self {
+            Model::Fast => "-O2 -march=native -fPIC",
+            Model::Slow => "-O0 -march=native -fPIC",
+        }
+    }
+}
+
 /// Pause between two looks at a child, a lock or the wish to stop.
 const LOOK: Duration = Duration::from_millis(20);
 /// Longest wait for the killed children of a stopped build to be gone; where nobody reaps orphans they never are.
@@ -63,13 +79,15 @@ pub fn build(
         .into_iter()
         .map(|f| (f.name, f.text))
         .collect();
-    build_files(files, board.accelerator.weight_ports, cache, stop)
+    let ports = board.accelerator.weight_ports;
+    build_files(files, ports, Model::Fast, cache, stop)
 }
 
 /// The same for RTL given as text, name and contents in the order of compilation.
 pub fn build_files(
     mut files: Vec<(String, String)>,
     weight_ports: usize,
+    model: Model,
     cache: &Path,
     stop: Option<&AtomicBool>,
 ) -> Result<PathBuf, RtlsimError> {
@@ -80,6 +98,7 @@ pub fn build_files(
             compiler: "g++".into(),
         },
         files,
+        model,
     }
     .cook(cache, stop)
 }
@@ -140,6 +159,7 @@ fn error_lines(text: &str) -> String {
 struct Recipe {
     tools: Tools,
     files: Vec<(String, String)>,
+    model: Model,
 }
 
 impl Recipe {
@@ -155,6 +175,7 @@ impl Recipe {
             part(text.as_bytes());
         }
         FLAGS.iter().for_each(|f| part(f.as_bytes()));
+        part(self.model.compiler_flags().as_bytes());
         part(&self.tools.identity()?);
         Ok(hex(&h.finalize()[..8]))
     }
@@ -198,6 +219,7 @@ impl Recipe {
         command
             .current_dir(work)
             .args(FLAGS)
+            .args(["-CFLAGS", self.model.compiler_flags()])
             .args(self.files.iter().map(|(name, _)| name))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -335,6 +357,7 @@ mod tests {
                     compiler: self.0.path().join("g++"),
                 },
                 files: vec![("a.sv".into(), "module a; endmodule".into())],
+                model: Model::Fast,
             }
         }
         fn cache(&self) -> PathBuf {

@@ -6,6 +6,7 @@
 //! A checkpoint belongs to its key: library, memory model, registers and every byte of the window at the start.
 
 use crate::error::RtlsimError;
+use crate::protocol::Watch;
 use cnna_machine::memory::Memory;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -18,6 +19,8 @@ use std::path::{Path, PathBuf};
 pub(super) struct State {
     /// The memory's timing.
     pub memory: Memory,
+    /// What the bus is owed.
+    pub watch: Watch,
     /// Cycles since the start.
     pub cycles: u64,
     /// Bytes of the window that have been written since.

@@ -14,7 +14,8 @@ pub(super) struct PortIn {
     pub awready: u8,
     pub wready: u8,
     pub bvalid: u8,
-    pub pad: [u8; 2],
+    pub rresp: u8,
+    pub bresp: u8,
     pub rdata: [u32; 4],
 }
 
@@ -33,6 +34,8 @@ pub(super) struct PortOut {
     pub wlast: u8,
     pub bready: u8,
     pub wdata: [u32; 4],
+    pub wstrb: u32,
+    pub pad: u32,
 }
 
 /// Inputs of a cycle.

@@ -1,24 +1,26 @@
 //! The RTL itself as an engine: verilated once per configuration, driven cycle by cycle against the shared memory model.
 //!
 //! Registers are reached over the real AXI4-Lite port. While a program runs, reads return the values of the last idle
-//! moment (with the busy bit set): an access would take cycles that the memory model does not see. Runs of minutes leave
-//! checkpoints, from which the same run goes on after an interruption.
+//! moment (with the busy bit set): an access would take cycles that the memory model does not see. A stop is written in the
+//! next cycle that passes. Runs of minutes leave checkpoints, from which the same run goes on after an interruption.
 
 mod build;
 mod checkpoint;
 mod error;
 mod ffi;
+mod protocol;
 
 use checkpoint::{Checkpoint, State};
 use cnna_machine::config::Board;
 use cnna_machine::engine::{Engine, EngineError};
 use cnna_machine::memory::{Memory, Request, Written, channel, on};
 use cnna_machine::regs::{self, Reg};
+use protocol::Watch;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-pub use build::{build, build_files};
+pub use build::{Model, build, build_files};
 pub use error::RtlsimError;
 
 /// A verilated accelerator with its memory's timing.
@@ -28,12 +30,18 @@ pub struct Rtl {
     memory: Memory,
     input: ffi::In,
     output: ffi::Out,
+    watch: Watch,
+    /// A broken rule of the bus.
+    broken: Option<String>,
+    bad_answer: Option<BadAnswer>,
     requests: Vec<Request>,
     written: Vec<Written>,
     base: u64,
     /// Values written to the registers.
     given: Vec<u32>,
     running: bool,
+    /// A value of `CONTROL` to be written in the next cycle.
+    control: Option<u32>,
     idle_values: Vec<u32>,
     library: PathBuf,
     /// Time between checkpoints.
@@ -45,6 +53,21 @@ pub struct Rtl {
     checkpoint: Option<(Checkpoint, Instant)>,
 }
 
+/// An answer of the memory that is to be an error.
+#[derive(Clone, Copy, Debug)]
+pub struct BadAnswer {
+    /// The port, as [`cnna_machine::config::port`] counts them.
+    pub port: usize,
+    /// A write's response, or a read's data.
+    pub write: bool,
+    /// So many answers come before it.
+    pub left: u64,
+}
+
+/// The response of a memory that failed.
+const SLVERR: u8 = 2;
+/// Cycles from a write of `CONTROL` to the reset of a machine with nothing in flight.
+const SETTLE: usize = 8;
 /// Runs that take no longer leave no checkpoint.
 const EVERY: Duration = Duration::from_secs(30);
 
@@ -63,11 +86,15 @@ impl Rtl {
             memory: Memory::new(&board.memory, a.ports(), a.beat_bytes()),
             input: ffi::In::default(),
             output: ffi::Out::default(),
+            watch: Watch::new(a.ports(), a.beat_bytes()),
+            broken: None,
+            bad_answer: None,
             requests: vec![Request::default(); a.ports()],
             written: Vec::new(),
             base: 0,
             given: vec![0; regs::ALL.len()],
             running: false,
+            control: None,
             idle_values: vec![0; regs::ALL.len()],
             library,
             every: EVERY,
@@ -98,8 +125,49 @@ impl Rtl {
         })
     }
 
+    /// One of the memory's answers from now on is a bus error.
+    pub fn fail(&mut self, answer: BadAnswer) {
+        self.bad_answer = Some(answer);
+    }
+
     fn clock(&mut self) {
         self.model.cycle(&self.input, &mut self.output);
+        if let Err(rule) = self.watch.look(&self.input, &self.output) {
+            self.broken.get_or_insert(rule);
+        }
+    }
+
+    /// Puts the error that is due into the answer that is on offer; whether it does.
+    fn spoil(&mut self) -> bool {
+        let Some(bad) = &self.bad_answer else {
+            return false;
+        };
+        let port = &mut self.input.port[bad.port];
+        let (valid, response) = match bad.write {
+            true => (port.bvalid, &mut port.bresp),
+            false => (port.rvalid, &mut port.rresp),
+        };
+        *response = if bad.left == 0 { SLVERR } else { 0 };
+        valid != 0
+    }
+
+    /// The answer on offer was taken, or not.
+    fn spoilt(&mut self) {
+        let Some(bad) = &mut self.bad_answer else {
+            return;
+        };
+        let output = &self.output.port[bad.port];
+        let taken = match bad.write {
+            true => output.bready,
+            false => output.rready,
+        };
+        if taken != 0 && bad.left == 0 {
+            let port = &mut self.input.port[bad.port];
+            (port.rresp, port.bresp) = (0, 0);
+            self.bad_answer = None;
+        } else if taken != 0 {
+            bad.left -= 1;
+        }
     }
 
     fn access(&mut self, reg: Reg, value: Option<u32>) -> u32 {
@@ -157,7 +225,18 @@ impl Rtl {
                 }
             }
         }
+        let answers = self.spoil();
+        let control = self.control.take();
+        self.input.awvalid = u8::from(control.is_some());
+        if let Some(value) = control {
+            self.input.awaddr = regs::CONTROL.offset as u32;
+            self.input.wdata = value;
+        }
         self.clock();
+        self.input.awvalid = 0;
+        if answers {
+            self.spoilt();
+        }
         if self.output.busy == 0 {
             return Ok(false);
         }
@@ -183,6 +262,10 @@ impl Rtl {
         self.written.clear();
         self.memory.step(wants, &self.requests, &mut self.written);
         for w in &self.written {
+            // Beats of a stopped program have no strobes: the memory keeps what it has.
+            if self.output.port[w.port].wstrb == 0 {
+                continue;
+            }
             let at = w.addr as usize;
             self.touched = match self.touched.is_empty() {
                 true => at..at + beat,
@@ -208,8 +291,8 @@ impl Rtl {
             let memory = format!("{:?}", self.board.memory);
             let c = Checkpoint::of(&self.library, &memory, &self.given, window);
             if let Some(state) = c.read(window, |path| self.model.restore(path))? {
-                (self.memory, self.cycles, self.touched) =
-                    (state.memory, state.cycles, state.written);
+                (self.memory, self.watch) = (state.memory, state.watch);
+                (self.cycles, self.touched) = (state.cycles, state.written);
             }
             self.checkpoint = Some((c, Instant::now()));
             return Ok(());
@@ -218,6 +301,7 @@ impl Rtl {
             let c = c.clone();
             let state = State {
                 memory: self.memory.clone(),
+                watch: self.watch.clone(),
                 cycles: self.cycles,
                 written: self.touched.clone(),
             };
@@ -225,6 +309,13 @@ impl Rtl {
             self.checkpoint = Some((c, Instant::now()));
         }
         Ok(())
+    }
+
+    /// Lets an idle machine come to rest after a write of `CONTROL`.
+    fn settle(&mut self) {
+        for _ in 0..SETTLE {
+            self.clock();
+        }
     }
 
     fn refresh(&mut self) {
@@ -241,7 +332,7 @@ impl Engine for Rtl {
         }
         let value = self.idle_values[reg.offset / 4];
         match reg {
-            regs::STATUS => value | regs::STATUS_BUSY,
+            regs::STATUS => value & !regs::STATUS_RESET_DONE | regs::STATUS_BUSY,
             regs::CYCLES => self.cycles as u32,
             _ => value,
         }
@@ -252,14 +343,20 @@ impl Engine for Rtl {
             regs::MEM_BASE_LO => self.base = self.base & !0xffff_ffff | u64::from(value),
             regs::MEM_BASE_HI => self.base = self.base & 0xffff_ffff | u64::from(value) << 32,
             regs::START if !self.running => self.refresh(),
-            regs::CONTROL if value & 1 != 0 => self.running = false,
             _ => {}
         }
-        self.access(reg, Some(value));
         self.given[reg.offset / 4] = value;
-        if reg == regs::START {
-            let a = &self.board.accelerator;
-            self.memory = Memory::new(&self.board.memory, a.ports(), a.beat_bytes());
+        if reg == regs::CONTROL && self.running {
+            self.control = Some(value);
+            return;
+        }
+        self.access(reg, Some(value));
+        if reg == regs::CONTROL {
+            self.settle();
+        }
+        let starts = value != self.idle_values[regs::DONE.offset / 4];
+        if reg == regs::START && !self.running && starts {
+            self.memory.restart();
             self.running = true;
             (self.cycles, self.touched, self.checkpoint) = (0, 0..0, None);
         }
@@ -282,9 +379,19 @@ impl Engine for Rtl {
             self.cycles += 1;
             if !self.run_cycle(window)? {
                 self.running = false;
+                if let Some(control) = self.control.take() {
+                    self.access(regs::CONTROL, Some(control));
+                }
+                self.settle();
                 if let Some((c, _)) = self.checkpoint.take() {
                     c.remove();
                 }
+            }
+            if let Some(rule) = self.broken.take() {
+                return Err(EngineError {
+                    engine: "rtl",
+                    message: format!("{rule}: the RTL breaks the bus"),
+                });
             }
             if self.model.failed() {
                 return Err(EngineError {

@@ -8,11 +8,11 @@
 #include <cstring>
 
 extern "C" {
-struct PortIn { uint8_t arready, rvalid, rlast, awready, wready, bvalid, pad[2]; uint32_t rdata[4]; };
+struct PortIn { uint8_t arready, rvalid, rlast, awready, wready, bvalid, rresp, bresp; uint32_t rdata[4]; };
 struct PortOut {
     uint64_t araddr, awaddr;
     uint8_t arvalid, arlen, rready, awvalid, awlen, wvalid, wlast, bready;
-    uint32_t wdata[4];
+    uint32_t wdata[4], wstrb, pad;
 };
 struct In { PortIn port[6]; uint32_t awaddr, wdata, araddr; uint8_t aresetn, awvalid, arvalid, pad; };
 struct Out { PortOut port[6]; uint32_t rdata; uint8_t awready, arready, rvalid, bvalid, busy, pad[3]; };
@@ -59,10 +59,10 @@ extern "C" void cnna_cycle(Model* m, const In* in, Out* out) {
     t.s_axil_rready = 1;
 #define X(i, name) \
     t.name##_arready = in->port[i].arready; t.name##_rvalid = in->port[i].rvalid; \
-    t.name##_rlast = in->port[i].rlast; t.name##_rresp = 0; put(t.name##_rdata, in->port[i].rdata);
+    t.name##_rlast = in->port[i].rlast; t.name##_rresp = in->port[i].rresp; put(t.name##_rdata, in->port[i].rdata);
 #define Y(i, name) \
     t.name##_awready = in->port[i].awready; t.name##_wready = in->port[i].wready; \
-    t.name##_bvalid = in->port[i].bvalid; t.name##_bresp = 0;
+    t.name##_bvalid = in->port[i].bvalid; t.name##_bresp = in->port[i].bresp;
     PORTS
 #undef X
 #undef Y
@@ -79,7 +79,7 @@ extern "C" void cnna_cycle(Model* m, const In* in, Out* out) {
 #define Y(i, name) \
     out->port[i].awvalid = t.name##_awvalid; out->port[i].awaddr = t.name##_awaddr; \
     out->port[i].awlen = t.name##_awlen; out->port[i].wvalid = t.name##_wvalid; \
-    out->port[i].wlast = t.name##_wlast; out->port[i].bready = t.name##_bready; get(out->port[i].wdata, t.name##_wdata);
+    out->port[i].wlast = t.name##_wlast; out->port[i].wstrb = t.name##_wstrb; out->port[i].bready = t.name##_bready; get(out->port[i].wdata, t.name##_wdata);
     PORTS
 #undef X
 #undef Y

@@ -8,26 +8,39 @@ file mkdir $out
 # --- project -----------------------------------------------------------------------------------------------------------
 create_project -force cnna [file join $here vivado] -part $part
 if {$board_part ne ""} {
-    # Vendor prefix and version of a board's files move with Vivado: take the newest that is installed under its name.
-    set wanted [lindex [split $board_part :] 1]
-    set found [lindex [lsort -dictionary [get_board_parts -quiet "*:$wanted:part0:*"]] end]
+    # Vendor, case and version of a board's files move with Vivado: take the newest that is installed under its first name.
+    proc version {board} { lindex [split $board :] 3 }
+    proc older {a b} { package vcompare [version $a] [version $b] }
+    set found ""
+    foreach wanted $board_part {
+        foreach candidate [lsort -command older [get_board_parts -quiet *:part0:*]] {
+            if {[string equal -nocase [lindex [split $candidate :] 1] [lindex [split $wanted :] 1]]} { set found $candidate }
+        }
+        if {$found ne ""} { break }
+    }
     if {$found eq ""} {
         error "the files of board part $board_part are not installed: get them from Vivado's board store or the board's\
             vendor, or generate again with --set platform.board_part= (good for loading from a running Linux only)"
     }
-    if {$found ne $board_part} { puts "WARNING: using board part $found instead of $board_part" }
+    if {$found ni $board_part} { puts "WARNING: using board part $found instead of $board_part" }
     set_property board_part $found [current_project]
 }
 set_property target_language Verilog [current_project]
-foreach f $rtl_files { add_files -norecurse [file join $here $f] }
-add_files -norecurse [file join $here $module.v]
-add_files -fileset constrs_1 -norecurse [file join $here constraints.xdc]
+# Lists, since add_files takes several: a folder's name may have blanks.
+foreach f $rtl_files { add_files -norecurse [list [file join $here $f]] }
+add_files -norecurse [list [file join $here $module.v]]
+add_files -fileset constrs_1 -norecurse [list [file join $here constraints.xdc]]
 update_compile_order -fileset sources_1
 
 # --- block design ------------------------------------------------------------------------------------------------------
 create_bd_design $design
 create_bd_cell -type ip -vlnv $ps_ip ps
 apply_bd_automation -rule $ps_rule -config $ps_automation [get_bd_cells ps]
+if {[llength $ps_first]} {
+    set settings {}
+    foreach {key value} $ps_first { lappend settings CONFIG.$key $value }
+    set_property -dict $settings [get_bd_cells ps]
+}
 set settings [list CONFIG.$ps_clock_property $clock_mhz]
 foreach {key value} $ps_config { lappend settings CONFIG.$key $value }
 set_property -dict $settings [get_bd_cells ps]
@@ -65,15 +78,20 @@ connect_axi registers/M00_AXI cnna/s_axil
 assign_bd_address -offset $register_base -range $register_bytes \
     -target_address_space [get_bd_addr_spaces ps/Data] [get_bd_addr_segs cnna/s_axil/*]
 
-# Memory: each port behind a SmartConnect of its own, which adapts width, burst length and protocol.
-foreach {port clock block segment masters} $ps_slaves {
+# Memory: masters that are as the port is go straight to it, others behind a SmartConnect, which adapts width, burst length and
+# protocol.
+foreach {port clock block segment masters direct} $ps_slaves {
     set bridge memory_[string tolower $port]
-    smartconnect $bridge [llength $masters]
     clocked ps/$clock
-    connect_axi $bridge/M00_AXI ps/$port
+    if {$direct} {
+        connect_axi cnna/$masters ps/$port
+    } else {
+        smartconnect $bridge [llength $masters]
+        connect_axi $bridge/M00_AXI ps/$port
+    }
     set index 0
     foreach master $masters {
-        connect_axi cnna/$master $bridge/[format S%02d_AXI $index]
+        if {!$direct} { connect_axi cnna/$master $bridge/[format S%02d_AXI $index] }
         incr index
         set space [get_bd_addr_spaces cnna/$master]
         assign_bd_address -target_address_space $space [get_bd_addr_segs ps/$block/$segment]
@@ -86,9 +104,17 @@ foreach {port clock block segment masters} $ps_slaves {
 
 validate_bd_design
 save_bd_design
+# What the processing system's clock will be, not what was asked for.
+set hz [get_property CONFIG.FREQ_HZ [get_bd_pins ps/$ps_clock]]
+if {abs($hz / 1e6 - $clock_mhz) > 0.01 * $clock_mhz} {
+    error "the processing system would give $hz Hz instead of $clock_mhz MHz: the board's preset fixes its clocks, or its PLLs\
+        cannot make this one; set clock_mhz in the board file to what they can"
+}
 set bd_file [get_files $design.bd]
+# Synthesised as one design: a module reference of its own would be with default settings.
+set_property synth_checkpoint_mode None $bd_file
 generate_target all $bd_file
-add_files -norecurse [make_wrapper -files $bd_file -top]
+add_files -norecurse [list [make_wrapper -files $bd_file -top]]
 set_property top ${design}_wrapper [current_fileset]
 update_compile_order -fileset sources_1
 
@@ -99,6 +125,9 @@ proc finish {run} {
         error "$run failed ([get_property STATUS [get_runs $run]]): see runme.log in [get_property DIRECTORY [get_runs $run]]"
     }
 }
+set_property strategy Flow_PerfOptimized_high [get_runs synth_1]
+# The array's copies of one register are meant: they are near what they drive.
+set_property STEPS.SYNTH_DESIGN.ARGS.KEEP_EQUIVALENT_REGISTERS true [get_runs synth_1]
 set_property strategy Performance_Explore [get_runs impl_1]
 launch_runs synth_1 -jobs 4
 finish synth_1
@@ -106,6 +135,11 @@ launch_runs impl_1 -to_step write_bitstream -jobs 4
 finish impl_1
 
 open_run impl_1
+set bare [get_cells -quiet -hierarchical -filter {REF_NAME =~ DSP48* && NAME =~ *i_mac* && (AREG == 0 || BREG == 0)}]
+if {[llength $bare]} {
+    error "[llength $bare] multipliers have no input registers of their own, [lindex $bare 0] among them: the clock is out of\
+        reach; synthesis settings have changed"
+}
 report_utilization -hierarchical -file [file join $out utilisation.rpt]
 report_timing_summary -file [file join $out timing.rpt]
 set slack [get_property SLACK [get_timing_paths -max_paths 1 -nworst 1 -setup]]
@@ -119,7 +153,9 @@ if {$slack < 0 || $hold < 0} {
 set bit [file join $out cnna.bit]
 file copy -force [file join [get_property DIRECTORY [get_runs impl_1]] ${design}_wrapper.bit] $bit
 # Linux wants the words of the bitstream byte-swapped and without the header.
-write_cfgmem -force -format BIN -interface SMAPx32 -disablebitswap -loadbit "up 0x0 $bit" -file [file join $out $firmware]
+# -loadbit takes no path with blanks.
+cd $out
+write_cfgmem -force -format BIN -interface SMAPx32 -disablebitswap -loadbit "up 0x0 cnna.bit" -file $firmware
 write_hw_platform -fixed -include_bit -force -file [file join $out cnna.xsa]
 # PYNQ reads the hardware description beside the bitstream; its directory depends on Vivado's version.
 foreach kind {gen srcs} {

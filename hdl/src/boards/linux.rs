@@ -5,7 +5,7 @@
 //! reservation's label, so that it does not load, and the accelerator never writes, where the reservation is missing.
 
 use super::ps::Ps;
-use super::{FIRMWARE, WINDOW_LABEL, one_line};
+use super::{FIRMWARE, UDMABUF, WINDOW_LABEL, one_line};
 use cnna_machine::config::Board;
 use cnna_machine::regs;
 
@@ -33,8 +33,17 @@ pub(crate) fn reservation(board: &Board, ps: &Ps) -> String {
     )
 }
 
+/// Where the accelerator's memory comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Memory {
+    /// The reservation of [`reservation`].
+    Reserved,
+    /// The kernel's contiguous memory, through the u-dma-buf driver: cached, and no change to the boot.
+    Udmabuf,
+}
+
 /// Applied to the running kernel.
-pub(crate) fn overlay(board: &Board, ps: &Ps) -> String {
+pub(crate) fn overlay(board: &Board, ps: &Ps, memory: Memory) -> String {
     let p = &board.platform;
     let n = ps.linux.cells;
     let (provider, index) = ps.linux.clock;
@@ -45,8 +54,35 @@ pub(crate) fn overlay(board: &Board, ps: &Ps) -> String {
              \tcnna_afi: cnna-afi {{\n\t\tcompatible = \"xlnx,afi-fpga\";\n\t\tconfig-afi = {pairs};\n\t}};\n\n"
         )
     });
+    let registers = range(p.register_base, regs::BLOCK_BYTES as u64, n);
+    let (needs, maps, node) = match memory {
+        Memory::Reserved => (
+            "reserved-memory.dts applied at boot",
+            format!(
+                "\t\t// Map 0 the registers, map 1 the memory.\n\
+                 \t\treg = {registers},\n\t\t      {};\n\
+                 \t\treg-names = \"registers\", \"memory\";\n\
+                 \t\tmemory-region = <&{WINDOW_LABEL}>;\n",
+                range(p.dma_base, p.dma_bytes, n)
+            ),
+            String::new(),
+        ),
+        Memory::Udmabuf => (
+            "the u-dma-buf driver and as much contiguous memory (cma=)",
+            format!("\t\treg = {registers};\n\t\treg-names = \"registers\";\n"),
+            format!(
+                "\n&{{/}} {{\n\
+                 \tcnna_memory: cnna-memory {{\n\
+                 \t\tcompatible = \"ikwzm,u-dma-buf\";\n\
+                 \t\tdevice-name = \"{UDMABUF}\";\n\
+                 \t\tsize = <{:#x}>;\n\
+                 \t}};\n}};\n",
+                p.dma_bytes
+            ),
+        ),
+    };
     format!(
-        "// Loads the accelerator on {name} and makes it a UIO device. Needs reserved-memory.dts applied at boot.\n\
+        "// Loads the accelerator on {name} and makes it a UIO device. Needs {needs}.\n\
          /dts-v1/;\n/plugin/;\n\n\
          &fpga_full {{\n\
          \t#address-cells = <{n}>;\n\t#size-cells = <{n}>;\n\
@@ -62,24 +98,18 @@ pub(crate) fn overlay(board: &Board, ps: &Ps) -> String {
          \t\tclock-output-names = \"fabric_clk\";\n\
          \t}};\n\n\
          {afi}\
-         \tcnna: cnna@{registers:x} {{\n\
+         \tcnna: cnna@{base:x} {{\n\
          \t\tcompatible = \"generic-uio\";\n\
          \t\tlinux,uio-name = \"cnna\";\n\
-         \t\t// Map 0 the registers, map 1 the memory.\n\
-         \t\treg = {register_range},\n\t\t      {memory_range};\n\
-         \t\treg-names = \"registers\", \"memory\";\n\
-         \t\tmemory-region = <&{WINDOW_LABEL}>;\n\
-         \t\tinterrupt-parent = <&{controller}>;\n\
-         \t\t// Shared peripheral interrupt, high level.\n\
-         \t\tinterrupts = <0 {interrupt} 4>;\n\
+         {maps}\
+         \t\t// The host polls. To wait by interrupt, where no other device owns it (PYNQ's `fabric` does), a shared peripheral\n\
+         \t\t// interrupt of high level: interrupt-parent = <&{controller}>; interrupts = <0 {interrupt} 4>;\n\
          \t\tclocks = <&{provider} {index}>;\n\
          \t\tassigned-clocks = <&{provider} {index}>;\n\
          \t\tassigned-clock-rates = <{rate}>;\n\
-         \t}};\n}};\n",
+         \t}};\n}};\n{node}",
         name = one_line(&board.name),
-        registers = p.register_base,
-        register_range = range(p.register_base, regs::BLOCK_BYTES as u64, n),
-        memory_range = range(p.dma_base, p.dma_bytes, n),
+        base = p.register_base,
         controller = ps.linux.interrupt_controller,
         interrupt = ps.linux.interrupt,
     )

@@ -3,7 +3,9 @@
 //!
 //! Nothing here was run in Vivado or on a board; `docs/boards.md` says what stands in for them.
 
+mod ipxact;
 mod linux;
+mod packages;
 mod ps;
 mod readme;
 mod table;
@@ -13,6 +15,7 @@ mod wrapper;
 use crate::error::HdlError;
 use cnna_machine::config::{Board, Family};
 use cnna_machine::{MachineError, regs};
+use linux::Memory;
 use ps::Ps;
 
 pub use table::markdown_table;
@@ -20,7 +23,9 @@ pub use table::markdown_table;
 /// Name of the module that the block design instantiates.
 pub const WRAPPER: &str = "cnna_wrapper";
 /// File name under which Linux finds the bitstream.
-pub const FIRMWARE: &str = "cnna.bin";
+pub const FIRMWARE: &str = "cnna.bit.bin";
+/// Name of the u-dma-buf device of the overlay that uses one.
+pub const UDMABUF: &str = "udmabuf-cnna";
 /// Label of the reserved memory in the device tree.
 pub const WINDOW_LABEL: &str = "cnna_window";
 
@@ -48,14 +53,46 @@ pub fn sources(board: &Board, rtl_files: &[String]) -> Result<Vec<SourceFile>, H
         path: path.into(),
         text,
     };
-    Ok(vec![
+    let mut files = vec![
         file("cnna_wrapper.v", wrapper::verilog(board)),
         file("build.tcl", vivado::script(board, ps, rtl_files)),
         file("constraints.xdc", vivado::constraints(board)),
         file("reserved-memory.dts", linux::reservation(board, ps)),
-        file("overlay.dts", linux::overlay(board, ps)),
+        file("overlay.dts", linux::overlay(board, ps, Memory::Reserved)),
+        file(
+            "overlay-udmabuf.dts",
+            linux::overlay(board, ps, Memory::Udmabuf),
+        ),
+        file("ip/component.xml", ipxact::component(board, rtl_files)),
         file("README.md", readme::page(board, ps)),
-    ])
+    ];
+    files.extend(packages::files(board, ps));
+    Ok(files)
+}
+
+/// The board with a DMA window that holds `bytes`: rounded up to what page tables map in one entry, ending where it did, since
+/// the boot loader lives above it.
+///
+/// Errors: no bytes, or more than the board's window has.
+pub fn with_window(board: &Board, bytes: u64) -> Result<Board, HdlError> {
+    let p = &board.platform;
+    let rounded = bytes
+        .checked_next_multiple_of(WINDOW_ALIGN)
+        .filter(|b| *b != 0 && *b <= p.dma_bytes);
+    let Some(rounded) = rounded else {
+        return Err(MachineError::config(
+            "platform.dma_bytes",
+            format!(
+                "{bytes} bytes are not within 1..={}, the board's window: ask for less, or raise dma_bytes in a board file of your own",
+                p.dma_bytes
+            ),
+        )
+        .into());
+    };
+    let mut board = board.clone();
+    board.platform.dma_base += p.dma_bytes - rounded;
+    board.platform.dma_bytes = rounded;
+    Ok(board)
 }
 
 /// Ranges that only the chip family knows.

@@ -43,6 +43,8 @@ pub(crate) struct Ps {
     pub rule: &'static str,
     /// Its options besides the board preset.
     pub automation: &'static str,
+    /// Properties that decide what the others mean: set before them.
+    pub first: &'static [(&'static str, &'static str)],
     /// Properties that do not depend on the board.
     pub config: &'static [(&'static str, &'static str)],
     /// Property that holds the clock in MHz.
@@ -59,6 +61,8 @@ pub(crate) struct Ps {
     pub master_clock: &'static str,
     /// Addresses that `master` answers.
     pub registers: Range<u64>,
+    /// Bits and protocol of a memory port at full width: an equal master is connected without anything in between.
+    pub port: (usize, &'static str),
     /// Addresses of DDR that all masters and a kernel of either width reach.
     pub ddr: Range<u64>,
     /// Ports for data, best first.
@@ -134,6 +138,8 @@ static ZYNQMP: Ps = Ps {
     ip: "xilinx.com:ip:zynq_ultra_ps_e",
     rule: "xilinx.com:bd_rule:zynq_ultra_ps_e",
     automation: "",
+    // Presets of some boards (Ultra96's) fix the clocks' dividers by hand; the frequencies below would then mean nothing.
+    first: &[("PSU__OVERRIDE__BASIC_CLOCK", "0")],
     config: &[
         ("PSU__FPGA_PL0_ENABLE", "1"),
         ("PSU__USE__FABRIC__RST", "1"),
@@ -151,6 +157,7 @@ static ZYNQMP: Ps = Ps {
     master: "M_AXI_HPM0_FPD",
     master_clock: "maxihpm0_fpd_aclk",
     registers: 0xA000_0000..0xB000_0000,
+    port: (128, "AXI4"),
     // The platform firmware of the boards keeps the last MiB of the low 2 GiB.
     ddr: 0x0020_0000..0x7FF0_0000,
     // HP1 and HP2 share a port of the DDR controller, HP0 and HP3 have one each beside the display and the DMA engine.
@@ -214,6 +221,7 @@ static ZYNQ7000: Ps = Ps {
     ip: "xilinx.com:ip:processing_system7",
     rule: "xilinx.com:bd_rule:processing_system7",
     automation: "make_external {FIXED_IO, DDR} Master Disable Slave Disable",
+    first: &[],
     config: &[
         ("PCW_EN_CLK0_PORT", "1"),
         ("PCW_EN_RST0_PORT", "1"),
@@ -228,6 +236,7 @@ static ZYNQ7000: Ps = Ps {
     master: "M_AXI_GP0",
     master_clock: "M_AXI_GP0_ACLK",
     registers: 0x4000_0000..0x8000_0000,
+    port: (64, "AXI3"),
     ddr: 0x0020_0000..0x4000_0000,
     // HP0 and HP1 share a port of the DDR controller, HP2 and HP3 the other: the two weight ports get one each.
     data: &[z7_port!("0"), z7_port!("2"), z7_port!("1")],

@@ -37,7 +37,7 @@ pub(crate) fn script(board: &Board, ps: &'static Ps, rtl_files: &[String]) -> St
     set(
         "board_part",
         &word(&p.board_part),
-        "Vivado board part; empty builds without a preset",
+        "Vivado board parts, the first that is installed counts; empty builds without a preset",
     );
     set("clock_mhz", &board.clock_mhz.to_string(), "");
     set("register_base", &format!("{:#010x}", p.register_base), "");
@@ -52,6 +52,8 @@ pub(crate) fn script(board: &Board, ps: &'static Ps, rtl_files: &[String]) -> St
         "",
     );
     set("ps_clock_property", ps.clock_property, "");
+    let first: Vec<_> = ps.first.iter().map(|(k, v)| format!("{k} {v}")).collect();
+    set("ps_first", &format!("{{{}}}", first.join(" ")), "");
     let config: Vec<_> = config.map(|(k, v)| format!("    {k} {v}")).collect();
     set("ps_config", &format!("{{\n{}\n}}", config.join("\n")), "");
     set("ps_clock", ps.clock, "");
@@ -67,20 +69,23 @@ pub(crate) fn script(board: &Board, ps: &'static Ps, rtl_files: &[String]) -> St
                 .filter(|(_, p)| p.name == port.name)
                 .map(|(i, _)| i.name.as_str())
                 .collect();
+            let direct =
+                masters.len() == 1 && ps.port == (8 * board.accelerator.beat_bytes(), "AXI4");
             format!(
-                "    {} {} {} {} {{{}}}",
+                "    {} {} {} {} {{{}}} {}",
                 port.name,
                 port.clock,
                 port.block,
                 port.segment,
-                masters.join(" ")
+                masters.join(" "),
+                u8::from(direct)
             )
         })
         .collect();
     set(
         "ps_slaves",
         &format!("{{\n{}\n}}", rows.join("\n")),
-        "Memory ports: name, clock pin, address block, DDR segment, the accelerator's masters on it",
+        "Memory ports: name, clock pin, address block, DDR segment, the accelerator's masters on it, nothing in between",
     );
     let files: Vec<_> = rtl_files.iter().map(|f| format!("    {f}")).collect();
     set("rtl_files", &format!("{{\n{}\n}}", files.join("\n")), "");

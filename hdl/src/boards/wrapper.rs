@@ -84,7 +84,7 @@ fn attributes(port: &Port, board: &Board, opened: &mut HashSet<String>) -> Strin
 }
 
 /// What the interconnect may rely on. No frequency: the block design propagates it from the clock.
-fn axi_parameters(interface: &str, board: &Board) -> String {
+pub(crate) fn axi_parameters(interface: &str, board: &Board) -> String {
     let a = &board.accelerator;
     let kind = ports::interfaces(a)
         .into_iter()

@@ -3,6 +3,7 @@
 use super::block;
 use cnna_emit::dff::{ClockReset, Dff};
 use cnna_emit::dff_setup;
+use cnna_machine::config::TILE_SIDE;
 use cnna_machine::isa;
 use rust_hdl_core::prelude::*;
 
@@ -108,8 +109,8 @@ impl ResultAddress {
     pub fn new(tiles: usize) -> Self {
         block!(
             winograd = isa::mode::WINOGRAD,
-            small_tile = 2 * tiles,
-            large_tile = 4 * tiles;
+            small_tile = TILE_SIDE / 2 * tiles,
+            large_tile = TILE_SIDE * tiles;
             clock, taken, tile_move, mode, pool, out_line, lanes, line, quarter, column, last_lane, at_quarter, at_column, quarter_step,
             column_step
         )

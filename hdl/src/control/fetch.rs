@@ -19,6 +19,8 @@ use rust_hdl_core::prelude::*;
 pub struct Fetch {
     /// Clock and reset.
     pub clock: Signal<In, ClockReset>,
+    /// The data of bursts under way are swallowed.
+    pub halt: Signal<In, Bit>,
     /// AXI read data offered.
     pub rvalid: Signal<In, Bit>,
     /// ... the last of its burst.
@@ -92,7 +94,7 @@ impl Fetch {
             last_kind = isa::store_kind::END.max(isa::weight_kind::BIAS),
             store = isa::store_kind::STORE,
             ;
-            clock, rvalid, rlast, rready, take, retire, queue, kind, load_seg_beats, load_seg_count, load_stride, mode,
+            clock, halt, rvalid, rlast, rready, take, retire, queue, kind, load_seg_beats, load_seg_count, load_stride, mode,
             tiles, lanes, c_count, kx_count, ky_count, stride, store_seg_beats, store_seg_count, ready, push, dealt, bad,
             beat, full, refused, judged, to, took, target, early, malformed, pushing
         )
@@ -147,9 +149,10 @@ impl Logic for Fetch {
                 & (self.stride.val() != 1)
                 & (self.stride.val() != 2)
                 & (self.stride.val() != 4));
-        self.rready.next = !self.full.q.val();
+        self.rready.next = !self.full.q.val() | self.halt.val();
         self.take.next = self.took.val();
-        self.retire.next = self.took.val() & self.rlast.val();
+        self.retire.next =
+            self.rvalid.val() & (!self.full.q.val() | self.halt.val()) & self.rlast.val();
         if self.took.val() {
             self.beat.d.next = self.beat.q.val() + 1;
             if self.beat.q.val() == self.last_beat.val() {

@@ -48,7 +48,11 @@ pub struct Registers {
     pub rvalid: Signal<Out, Bit>,
     /// AXI4-Lite.
     pub rready: Signal<In, Bit>,
-    /// Soft reset, held by the host.
+    /// After a stop or an error: no new bursts, those under way end without effect.
+    pub halt: Signal<Out, Bit>,
+    /// Halted, and the reset has not come yet.
+    pub stopping: Signal<Out, Bit>,
+    /// Soft reset: from the halt's end, held by the host.
     pub reset: Signal<Out, Bit>,
     /// The program begins: one cycle, in the cycle after `clear`.
     pub started: Signal<Out, Bit>,
@@ -102,7 +106,7 @@ pub struct Registers {
     pub write_beats: Signal<In, Bits<32>>,
     /// Counter `COMMANDS`.
     pub commands: Signal<In, Bits<32>>,
-    /// A program has ended since reset and none runs.
+    /// A program has ended whose interrupt is enabled and not acknowledged.
     pub irq: Signal<Out, Bit>,
     soft: DffRst<Bit>,
     start_at: DffRst<Bits<32>>,
@@ -118,6 +122,11 @@ pub struct Registers {
     offer: DffRst<Bit>,
     data: Dff<Bits<32>>,
     running: DffRst<Bit>,
+    halted: DffRst<Bit>,
+    resetting: DffRst<Bit>,
+    was_reset: DffRst<Bit>,
+    irq_on: DffRst<Bit>,
+    ack: DffRst<Bits<32>>,
     first: DffRst<Bit>,
     code: DffRst<Bits<8>>,
     info: DffRst<Bits<32>>,
@@ -129,6 +138,7 @@ pub struct Registers {
     value: Signal<Local, Bits<32>>,
     counter: Signal<Local, Bits<32>>,
     beginning: Signal<Local, Bit>,
+    stop: Signal<Local, Bit>,
     error: Signal<Local, Bits<8>>,
     at_id: Constant<Bits<12>>,
     at_version: Constant<Bits<12>>,
@@ -153,6 +163,8 @@ pub struct Registers {
     at_read_beats: Constant<Bits<12>>,
     at_write_beats: Constant<Bits<12>>,
     at_commands: Constant<Bits<12>>,
+    at_irq_enable: Constant<Bits<12>>,
+    at_irq_ack: Constant<Bits<12>>,
     id_value: Constant<Bits<32>>,
     version_value: Constant<Bits<32>>,
     hash_lo_value: Constant<Bits<32>>,
@@ -192,6 +204,8 @@ impl Registers {
             at_read_beats = regs::READ_BEATS.offset,
             at_write_beats = regs::WRITE_BEATS.offset,
             at_commands = regs::COMMANDS.offset,
+            at_irq_enable = regs::IRQ_ENABLE.offset,
+            at_irq_ack = regs::IRQ_ACK.offset,
             id_value = regs::ID_VALUE,
             version_value = regs::VERSION_VALUE,
             hash_lo_value = hash as u32,
@@ -203,7 +217,7 @@ impl Registers {
             error_bus = DeviceError::Bus,
             error_command = DeviceError::Command,
             ;
-            clock,awaddr, awvalid, awready, wdata, wstrb, wvalid, wready, bresp, bvalid, bready, araddr, arvalid, arready, rdata, rresp, rvalid, rready, reset, started, clear, run, base_lo, base_hi, size, program_offset, program_count, ended, load_error, weight_error, store_error, fetch_error, bus_error, bad_command, bad_head, in_flight, cycles, saturated, busy, wait_load, wait_weight, wait_store, read_beats, write_beats, commands, irq, soft, start_at, done_at, lo, hi, bytes, offset, count, answer, asked, at, offer, data, running, first, code, info, write, read, mask, masked, status, value, counter, beginning, error
+            clock,awaddr, awvalid, awready, wdata, wstrb, wvalid, wready, bresp, bvalid, bready, araddr, arvalid, arready, rdata, rresp, rvalid, rready, halt, stopping, reset, started, clear, run, base_lo, base_hi, size, program_offset, program_count, ended, load_error, weight_error, store_error, fetch_error, bus_error, bad_command, bad_head, in_flight, cycles, saturated, busy, wait_load, wait_weight, wait_store, read_beats, write_beats, commands, irq, soft, start_at, done_at, lo, hi, bytes, offset, count, answer, asked, at, offer, data, running, halted, resetting, was_reset, irq_on, ack, first, code, info, write, read, mask, masked, status, value, counter, beginning, stop, error
         )
     }
 }
@@ -215,13 +229,15 @@ impl Logic for Registers {
             self, clock, soft, start_at, done_at, lo, hi, bytes, offset, count
         );
         dff_setup!(
-            self, clock, answer, asked, at, offer, data, running, first, code, info
+            self, clock, answer, asked, at, offer, data, running, halted, resetting, was_reset,
+            irq_on, ack, first, code, info
         );
 
         // Start: a sequence number other than the last one done.
         self.beginning.next = !self.running.q.val()
             & (self.start_at.q.val() != self.done_at.q.val())
-            & !self.soft.q.val();
+            & !self.soft.q.val()
+            & !self.halted.q.val();
         self.first.d.next = self.beginning.val();
 
         // Writes.
@@ -272,6 +288,12 @@ impl Logic for Registers {
             if self.awaddr.val() == self.at_prog_count.val() {
                 self.count.d.next = (self.count.q.val() & !self.mask.val()) | self.masked.val();
             }
+            if (self.awaddr.val() == self.at_irq_enable.val()) & self.wstrb.val().get_bit(0) {
+                self.irq_on.d.next = self.wdata.val().get_bit(0);
+            }
+            if self.awaddr.val() == self.at_irq_ack.val() {
+                self.ack.d.next = (self.ack.q.val() & !self.mask.val()) | self.masked.val();
+            }
         }
         // A reset forgets a pending start, so that the device comes up idle.
         if self.soft.q.val() {
@@ -280,6 +302,7 @@ impl Logic for Registers {
 
         // Reads.
         self.status.next = (bit_cast::<32, 8>(self.code.q.val()) << 8)
+            | (bit_cast::<32, 1>(self.was_reset.q.val().into()) << 2)
             | (bit_cast::<32, 1>(self.in_flight.val().into()) << 1)
             | bit_cast::<32, 1>(self.running.q.val().into());
         self.value.next = 0.into();
@@ -331,6 +354,10 @@ impl Logic for Registers {
             self.counter.next = self.write_beats.val();
         } else if self.at.q.val() == self.at_commands.val().get_bits::<6>(2) {
             self.counter.next = self.commands.val();
+        } else if self.at.q.val() == self.at_irq_enable.val().get_bits::<6>(2) {
+            self.counter.next = bit_cast::<32, 1>(self.irq_on.q.val().into());
+        } else if self.at.q.val() == self.at_irq_ack.val().get_bits::<6>(2) {
+            self.counter.next = self.ack.q.val();
         }
         self.read.next = self.arvalid.val() & !self.asked.q.val() & !self.offer.q.val();
         self.arready.next = self.read.val();
@@ -369,9 +396,11 @@ impl Logic for Registers {
             self.error.next = self.error_command.val();
         }
 
-        // Run.
+        // Run. After an error or a stop the machine halts until nothing is in flight, and then is reset.
+        self.stop.next = self.halted.q.val() & !self.was_reset.q.val();
         if self.beginning.val() {
             self.running.d.next = true;
+            self.was_reset.d.next = false;
             self.code.d.next = 0.into();
             self.info.d.next = 0.into();
         } else if self.running.q.val() & (self.ended.val() | self.error.val().any()) {
@@ -379,17 +408,38 @@ impl Logic for Registers {
             self.done_at.d.next = self.start_at.q.val();
             self.code.d.next = self.error.val();
             self.info.d.next = 0.into();
+            if self.error.val().any() {
+                self.halted.d.next = true;
+            }
             if self.bad_command.val() {
                 self.info.d.next = self.bad_head.val();
             }
         }
+        if self.stop.val() & !self.in_flight.val() {
+            self.resetting.d.next = true;
+            self.was_reset.d.next = true;
+        }
+        if self.resetting.q.val() & !self.soft.q.val() {
+            self.resetting.d.next = false;
+        }
+        // The reset reaches the engines one cycle late: until then they may offer nothing.
+        if self.was_reset.q.val() & !self.resetting.q.val() {
+            self.halted.d.next = false;
+        }
         if self.soft.q.val() {
             self.running.d.next = false;
+            self.halted.d.next = true;
             self.code.d.next = 0.into();
             self.info.d.next = 0.into();
+            // What an earlier reset left to read says nothing of this one.
+            if !self.halted.q.val() {
+                self.was_reset.d.next = false;
+            }
         }
 
-        self.reset.next = self.soft.q.val();
+        self.halt.next = self.halted.q.val();
+        self.stopping.next = self.stop.val();
+        self.reset.next = self.resetting.q.val();
         self.started.next = self.first.q.val();
         self.clear.next = self.beginning.val();
         self.run.next = self.running.q.val();
@@ -398,6 +448,6 @@ impl Logic for Registers {
         self.size.next = self.bytes.q.val();
         self.program_offset.next = self.offset.q.val();
         self.program_count.next = self.count.q.val();
-        self.irq.next = !self.running.q.val() & (self.done_at.q.val() != 0);
+        self.irq.next = self.irq_on.q.val() & (self.done_at.q.val() != self.ack.q.val());
     }
 }

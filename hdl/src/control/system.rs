@@ -4,14 +4,14 @@ use cnna_emit::dff::{ClockReset, Dff, DffRst};
 use cnna_emit::dff_setup;
 use rust_hdl_core::prelude::*;
 
-/// Resets: `hard` one cycle behind the pin, for the registers; `all` one more, with the host's soft reset, for everything else.
+/// Resets: `hard` one cycle behind the pin, for the registers; `all` one more, with the soft reset, for everything else.
 #[derive(LogicBlock, Default)]
 pub struct Resets {
     /// Clock only; these registers make the reset.
     pub clock: Signal<In, ClockReset>,
     /// The pin, active low.
     pub pin_n: Signal<In, Bit>,
-    /// Soft reset.
+    /// Soft reset, which comes when no transfer is in flight.
     pub soft: Signal<In, Bit>,
     /// Reset of the registers.
     pub hard: Signal<Out, Bit>,
@@ -60,6 +60,8 @@ impl Logic for BusError {
 pub struct Status {
     /// A program runs.
     pub run: Signal<In, Bit>,
+    /// Transfers are being ended for a reset.
+    pub stopping: Signal<In, Bit>,
     /// AXI transfers of each engine in flight.
     pub flights: Signal<In, Bits<4>>,
     /// Read data offered and taken.
@@ -72,7 +74,7 @@ pub struct Status {
     pub wready: Signal<In, Bit>,
     /// Any transfer in flight.
     pub in_flight: Signal<Out, Bit>,
-    /// Running or in flight.
+    /// Running, in flight, or about to be reset.
     pub busy: Signal<Out, Bit>,
     /// A beat is read.
     pub read_beat: Signal<Out, Bit>,
@@ -84,7 +86,7 @@ impl Logic for Status {
     #[hdl_gen]
     fn update(&mut self) {
         self.in_flight.next = self.flights.val().any();
-        self.busy.next = self.run.val() | self.flights.val().any();
+        self.busy.next = self.run.val() | self.flights.val().any() | self.stopping.val();
         self.read_beat.next = self.rvalid.val() & self.rready.val();
         self.write_beat.next = self.wvalid.val() & self.wready.val();
     }

@@ -4,13 +4,10 @@ use super::{COMMAND_BITS, QUEUES, address_bits, field, head, join};
 use crate::control::{BusError, Counters, Fetch, Registers, Resets, Status, Tokens};
 use crate::ports::ADDRESS_BITS;
 use cnna_emit::builder::{BlockInstance, Instance, Net, TopBuilder};
-use cnna_machine::config::Accelerator;
+use cnna_machine::config::{Accelerator, depth};
 use cnna_machine::counters;
 use cnna_machine::isa;
 use cnna_machine::regs::{self, Reg};
-
-/// Bursts of the command stream in flight: enough to hide the memory, since commands are few.
-const FETCH_OUTSTANDING: usize = 4;
 
 /// Wires them.
 pub(super) fn wire(top: TopBuilder, a: &Accelerator) -> TopBuilder {
@@ -46,6 +43,8 @@ fn registers(mut top: TopBuilder, a: &Accelerator) -> TopBuilder {
     top = top.block(
         block
             .connect("reset", "soft_rst")
+            .connect("halt", "halt")
+            .connect("stopping", "stopping")
             .connect("started", "start")
             .connect("clear", "clear_counters")
             .connect("run", "run")
@@ -123,6 +122,7 @@ fn errors(top: TopBuilder, a: &Accelerator) -> TopBuilder {
         .block(
             BlockInstance::new("cnna_status", "i_status", Status::default())
                 .connect("run", "run")
+                .connect("stopping", "stopping")
                 .connect("flights", "flights")
                 .connect("rvalid", "m_axi_act_rvalid")
                 .connect("rready", "act_rready")
@@ -150,9 +150,10 @@ fn fetch(top: TopBuilder, a: &Accelerator) -> TopBuilder {
     let burst = Instance::new("axi_burst", "i_fetch_burst")
         .param("BeatBytes", a.beat_bytes())
         .param("AddrW", ADDRESS_BITS)
-        .param("Outstanding", FETCH_OUTSTANDING)
+        .param("Outstanding", depth::FETCH_BURSTS)
         .param("Segments", "1'b0")
         .clock_reset("aclk", "rst")
+        .input("halt_i", 1, "halt")
         .input("base_i", ADDRESS_BITS, "base")
         .input("size_i", 32, "size")
         .input("desc_valid_i", 1, "start")
@@ -181,6 +182,7 @@ fn fetch(top: TopBuilder, a: &Accelerator) -> TopBuilder {
         other => other,
     };
     let mut block = BlockInstance::new("cnna_fetch", "i_fetch", Fetch::new(a))
+        .connect("halt", "halt")
         .connect("rvalid", "m_axi_cmd_rvalid")
         .connect("rlast", "m_axi_cmd_rlast")
         .connect("rready", "m_axi_cmd_rready")

@@ -3,18 +3,16 @@
 use super::masters::weight_signals;
 use super::sequencer::delay;
 use super::{COMMAND_BITS, address_bits, compute, head, join};
-use crate::package::PASS_BITS;
+use crate::package::{self, pass_bits};
 use crate::ports::ADDRESS_BITS;
 use cnna_emit::builder::{Instance, Net, TopBuilder};
-use cnna_machine::config::{Accelerator, BIAS_ROW, KERNEL_WORDS, POSITIONS};
+use cnna_machine::config::{Accelerator, BIAS_ROW, KERNEL_WORDS, POSITIONS, depth};
+use cnna_machine::counters::RECORD_BYTES;
 use cnna_machine::isa::Queue;
+use cnna_machine::num::ACC_BITS;
 
 /// Bits of an accumulator and of a bias.
-const ACC: usize = 48;
-/// Passes whose results may wait for the post-processing: the sequencer's pace keeps it to one or two.
-const PASSES: usize = 16;
-/// Lanes that fit the drain queue.
-const DRAIN: usize = 32;
+const ACC: usize = ACC_BITS as usize;
 
 /// Cycles from a step's addresses to: the weight address of lane 0, the window, the operands of lane 0.
 const TO_WEIGHT: usize = 4;
@@ -56,6 +54,7 @@ fn engine(module: &str, name: &str, queue: usize) -> Instance {
     Instance::new(module, &format!("i_{name}"))
         .param("AddrW", ADDRESS_BITS)
         .clock_reset("aclk", "rst")
+        .input("halt_i", 1, "halt")
         .input("base_i", ADDRESS_BITS, "base")
         .input("size_i", 32, "size")
         .input("cmd_valid_i", 1, Net::part("queue_start", queue, 1))
@@ -243,26 +242,11 @@ fn array(top: TopBuilder, a: &Accelerator, w: &Widths) -> TopBuilder {
 
 /// Drain queue, the passes' descriptions, post-processing, biases and the output buffer.
 fn results(top: TopBuilder, a: &Accelerator, w: &Widths) -> TopBuilder {
-    let held = |name: &str, width| (compute("command", name), width);
-    let wire = |name: &str, width| (Net::Wire(name.into()), width);
-    // `pass_t` of post.sv, from its lowest bit.
-    let description = [
-        wire("pass_column", 16),
-        held("out_width", 16),
-        held("out_c_pitch", 16),
-        held("out_row_pitch", 16),
-        wire("pass_quarter", 2),
-        wire("pass_line", 16),
-        wire("pass_last_lane", 16),
-        held("bias_row", 8),
-        held("shift", 8),
-        held("rows", 3),
-        held("pool", 1),
-        held("relu", 1),
-        held("mode", 2),
-        (signal_to_store(), 1),
-        wire("tile_last", 1),
-    ];
+    let pass: Vec<(Net, usize)> = package::PASS
+        .iter()
+        .rev()
+        .map(|&(field, bits)| (described(field), bits))
+        .collect();
     let acc = w.pixels * ACC;
     let fifo = |name: &str, width: usize, depth: usize| {
         Instance::new("fifo", name)
@@ -270,9 +254,9 @@ fn results(top: TopBuilder, a: &Accelerator, w: &Widths) -> TopBuilder {
             .param("Depth", depth)
             .clock_reset("aclk", "rst")
     };
-    join(top, "pass", &description)
+    join(top, "pass", &pass)
         .instance(
-            fifo("i_drain", acc, DRAIN)
+            fifo("i_drain", acc, depth::DRAIN)
                 .param("Head", "1'b0")
                 .input("push_i", 1, "bus_valid")
                 .input("data_i", acc, "bus_acc")
@@ -282,12 +266,12 @@ fn results(top: TopBuilder, a: &Accelerator, w: &Widths) -> TopBuilder {
                 .input("pop_i", 1, "drain_pop"),
         )
         .instance(
-            fifo("i_passes", PASS_BITS, PASSES)
+            fifo("i_passes", pass_bits(), depth::PASSES)
                 .input("push_i", 1, "pass_push")
-                .input("data_i", PASS_BITS, "pass")
+                .input("data_i", pass_bits(), "pass")
                 .output("ready_o", 1, "pass_ready")
                 .output("valid_o", 1, "pass_valid")
-                .output("data_o", PASS_BITS, "pass_head")
+                .output("data_o", pass_bits(), "pass_head")
                 .input("pop_i", 1, "pass_pop"),
         )
         .instance(
@@ -324,7 +308,7 @@ fn results(top: TopBuilder, a: &Accelerator, w: &Widths) -> TopBuilder {
                 .input("valid_i", 1, "drain_valid")
                 .input("acc_i", acc, "drain_acc")
                 .output("pop_o", 1, "drain_pop")
-                .input("pass_i", PASS_BITS, "pass_head")
+                .input("pass_i", pass_bits(), "pass_head")
                 .output("pass_pop_o", 1, "pass_pop")
                 .output("bias_row_o", w.bias, "bias_rrow")
                 .input("bias_i", BIAS_ROW * ACC, "bias_rdata")
@@ -351,6 +335,23 @@ fn results(top: TopBuilder, a: &Accelerator, w: &Widths) -> TopBuilder {
         )
 }
 
+/// Where a field of a pass's description comes from: the command, or what moves with its tiles.
+fn described(field: &str) -> Net {
+    let wire = |name: &str| Net::Wire(name.into());
+    match field {
+        "last" => wire("tile_last"),
+        "signal" => signal_to_store(),
+        "last_lane" => wire("pass_last_lane"),
+        "line" => wire("pass_line"),
+        "quarter" => wire("pass_quarter"),
+        "xcol" => wire("pass_column"),
+        "row_pitch" => compute("command", "out_row_pitch"),
+        "c_pitch" => compute("command", "out_c_pitch"),
+        "width" => compute("command", "out_width"),
+        same => compute("command", same),
+    }
+}
+
 /// The store queue's bit of the command's signal mask.
 fn signal_to_store() -> Net {
     match head("command", "signal") {
@@ -370,7 +371,7 @@ fn store(top: TopBuilder, a: &Accelerator, w: &Widths) -> TopBuilder {
             .param("W", w.word)
             .param("OutDepth", a.out_depth)
             .output("end_o", 1, "ended")
-            .input("counters_i", 256, "counters")
+            .input("counters_i", 8 * RECORD_BYTES, "counters")
             .output("rbank_o", 1, "out_rbank")
             .output("raddr_o", w.out, "out_raddr")
             .input("rdata_i", w.line, "out_rdata")
@@ -381,6 +382,7 @@ fn store(top: TopBuilder, a: &Accelerator, w: &Widths) -> TopBuilder {
             .output("wvalid_o", 1, "act_wvalid")
             .input("wready_i", 1, "m_axi_act_wready")
             .output("wdata_o", w.beat, "m_axi_act_wdata")
+            .output("wstrb_o", w.beat / 8, "m_axi_act_wstrb")
             .output("wlast_o", 1, "m_axi_act_wlast")
             .input("bvalid_i", 1, "m_axi_act_bvalid")
             .output("bready_o", 1, "m_axi_act_bready")

@@ -36,8 +36,7 @@ pub(super) fn wire(mut top: TopBuilder, a: &Accelerator) -> TopBuilder {
             top = constants(top, &i.name, "ar", beat);
         }
         if i.kind == InterfaceKind::ReadWrite {
-            top = constants(top, &i.name, "aw", beat)
-                .assign(format!("{}_wstrb", i.name), Net::Value((1 << beat) - 1));
+            top = constants(top, &i.name, "aw", beat);
         }
     }
     for (signal, width, driven) in weight_signals(a) {

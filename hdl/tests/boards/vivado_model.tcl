@@ -2,8 +2,10 @@
 # options, cells, pins, interfaces, segments and files, double connections and open or unclocked ports, and writes what
 # was built as tab-separated lines to the file named by CNNA_RECORD.
 #
-# Usage: tclsh vivado_model.tcl build.tcl. Environment: CNNA_CASE = ok | no_board_files | run_fails | slow.
-# The processing systems below are written from AMD's PG201 and PG082, independently of the generator's own table.
+# Usage: tclsh vivado_model.tcl build.tcl. Environment: CNNA_CASE = ok | no_board_files | run_fails | slow | bare_dsp | no_clock.
+# The processing systems below are written from AMD's PG201 and PG082, independently of the generator's own table; what presets
+# set is from the board files that AMD (XilinxBoardStore) and Avnet (bdf) publish: Ultra96's fix the dividers of the clocks by hand,
+# and a frequency asked for while they do is kept and not obeyed.
 
 namespace eval model {
     variable record {}
@@ -75,6 +77,23 @@ proc model::ps_defaults {ip} {
     return {PCW_USE_M_AXI_GP0 1 PCW_USE_M_AXI_GP1 0}
 }
 
+# What a board's preset sets besides, by the name in its board part, in lower case.
+proc model::preset {board} {
+    switch [string tolower $board] {
+        ultra96v1 - ultra96v2 { return {PSU__OVERRIDE__BASIC_CLOCK 1 PSU__CRL_APB__PL0_REF_CTRL__FREQMHZ 100} }
+        default { return {} }
+    }
+}
+
+# Hertz of the first clock to the logic: what was asked for when its dividers were free, as near as a divider comes.
+variable model::asked 100
+proc model::ask_clock {cell key value} {
+    variable asked
+    if {$key ni {PSU__CRL_APB__PL0_REF_CTRL__FREQMHZ PCW_FPGA0_PERIPHERAL_FREQMHZ}} { return }
+    if {[get $cell PSU__OVERRIDE__BASIC_CLOCK 0]} { return }
+    set asked $value
+}
+
 proc model::ps_pins {ip} {
     if {$ip eq "zynq_ultra_ps_e"} {
         return {{pl_clk0 out PSU__FPGA_PL0_ENABLE} {pl_resetn0 out PSU__USE__FABRIC__RST} {pl_ps_irq0 in PSU__USE__IRQ0}}
@@ -86,6 +105,7 @@ proc model::ps_property_exists {ip key} {
     if {$ip eq "zynq_ultra_ps_e"} {
         set patterns {
             PSU__FPGA_PL0_ENABLE PSU__USE__FABRIC__RST PSU__USE__IRQ0 PSU__CRL_APB__PL0_REF_CTRL__FREQMHZ
+            PSU__OVERRIDE__BASIC_CLOCK
             {PSU__USE__M_AXI_GP[0-2]} {PSU__USE__S_AXI_GP[0-6]} {PSU__MAXIGP[0-2]__DATA_WIDTH} {PSU__SAXIGP[0-6]__DATA_WIDTH}
         }
     } else {
@@ -120,6 +140,8 @@ proc model::read_module {path} {
     foreach line [split $text \n] {
         if {[regexp {X_INTERFACE_INFO = "xilinx.com:interface:aximm:1.0 (\w+) (\w+)"} $line -> interface signal]} {
             if {$signal eq "ARVALID"} { set pending $interface }
+        } elseif {[regexp {XIL_INTERFACENAME (\w+), PROTOCOL (\w+), DATA_WIDTH (\d+)} $line -> interface protocol bits]} {
+            set ::model::axi_of($interface) [list $protocol $bits]
         } elseif {[regexp {^\s+(input|output)\s+wire\s+(\[\d+:0\]\s+)?(\w+)} $line -> direction range port]} {
             if {[info exists pending]} {
                 lappend interfaces [list $pending [expr {$direction eq "output" ? "master" : "slave"}] aclk ""]
@@ -129,6 +151,15 @@ proc model::read_module {path} {
         }
     }
     set modules($name) [list $interfaces $pins]
+}
+
+# Protocol and data bits of an AXI interface of the accelerator or of a memory port.
+proc model::axi {path} {
+    variable cells
+    variable axi_of
+    lassign [split $path /] cell name
+    if {$cell ne "ps"} { return $axi_of($name) }
+    return [expr {$cells(ps) eq "zynq_ultra_ps_e" ? {AXI4 128} : {AXI3 64}}]
 }
 
 proc model::get {cell key {default ""}} {
@@ -209,9 +240,13 @@ proc current_fileset {} { return sources_1 }
 proc get_board_parts {args} {
     lassign [model::options get_board_parts $args {-quiet 0}] o rest
     if {$model::case eq "no_board_files"} { return {} }
-    if {![regexp {^\*:([a-z0-9_-]+):part0:\*$} [lindex $rest 0] -> name]} { error "get_board_parts: pattern [lindex $rest 0]" }
-    # Three versions installed, to see that the newest is taken.
-    return [list vendor.com:$name:part0:1.0 vendor.com:$name:part0:1.10 vendor.com:$name:part0:1.9]
+    if {$rest ne "*:part0:*"} { error "get_board_parts: pattern $rest" }
+    # Several versions and vendors installed, to see that the newest is taken, whoever's it is, and however its name is written.
+    set all {}
+    foreach name {Ultra96v1 ultra96v2 pynq-z2 zedboard zcu104 kv260_som other} {
+        lappend all avnet.com:$name:part0:1.10 vendor.com:$name:part0:1.0 vendor.com:$name:part0:1.9
+    }
+    return $all
 }
 proc add_files {args} {
     lassign [model::options add_files $args {-norecurse 0 -fileset 1}] o rest
@@ -242,7 +277,13 @@ proc set_property {args} {
                 error "set_property: $type has no property $short"
             }
             if {$type eq "smartconnect" && $short ni {NUM_SI NUM_MI}} { error "set_property: smartconnect has no $short" }
-        } elseif {$key ni {board_part target_language top strategy}} {
+            if {$type in {zynq_ultra_ps_e processing_system7}} { model::ask_clock $object $short $value }
+        } elseif {$key eq "synth_checkpoint_mode"} {
+            if {$value ni {None Singular Hierarchical} || $object ne "$model::design.bd"} { error "set_property: $key $value $object" }
+        } elseif {$key eq "strategy"} {
+            set known {synth_1 Flow_PerfOptimized_high impl_1 Performance_Explore}
+            if {[dict get $known $object] ne $value} { error "set_property: $object has no strategy $value" }
+        } elseif {$key ni {board_part target_language top STEPS.SYNTH_DESIGN.ARGS.KEEP_EQUIVALENT_REGISTERS}} {
             error "set_property: unexpected property $key"
         }
         set model::properties($object,$key) $value
@@ -290,6 +331,11 @@ proc apply_bd_automation {args} {
     }
     if {$model::cells($cell) eq "processing_system7" && [dict get $config make_external] ne "FIXED_IO, DDR"} {
         error "apply_bd_automation: the memory pins stay open"
+    }
+    if {[dict get $config apply_board_preset]} {
+        foreach {key value} [model::preset [lindex [split $model::properties(project,board_part) :] 1]] {
+            set model::properties($cell,CONFIG.$key) $value
+        }
     }
     model::note automation $cell [dict get $config apply_board_preset]
 }
@@ -374,9 +420,13 @@ proc validate_bd_design {} {
         lassign [split $key ,] space segment
         lassign [split $segment /] cell block
         if {$cell ne "ps"} { continue }
-        # From the master through its SmartConnect to the port whose block this is.
-        set bridge [lindex [split $model::link_of($space) /] 0]
-        set port [lindex [split $model::link_of($bridge/M00_AXI) /] 1]
+        # From the master, through its SmartConnect if it has one, to the port whose block this is.
+        lassign [split $model::link_of($space) /] bridge port
+        if {$bridge ne "ps"} {
+            set port [lindex [split $model::link_of($bridge/M00_AXI) /] 1]
+        } elseif {[lrange [model::axi $space] 0 1] ne [model::axi ps/$port]} {
+            error "validate: $space is [model::axi $space], ps/$port is [model::axi ps/$port]: nothing converts"
+        }
         set expected $port
         foreach i [model::ps_interfaces $model::cells(ps)] {
             if {[lindex $i 0] eq $port && [regexp {PSU__USE__S_AXI_GP(\d)} [lindex $i 3] -> n]} { set expected SAXIGP$n }
@@ -436,6 +486,10 @@ proc get_property {key object} {
         PROGRESS { return [expr {$model::case eq "run_fails" && $object eq "impl_1" ? "60%" : "100%"}] }
         STATUS { return "place_design ERROR" }
         DIRECTORY { return [file join $model::project_dir cnna.runs $object] }
+        CONFIG.FREQ_HZ {
+            if {$object ni {ps/pl_clk0 ps/FCLK_CLK0}} { error "get_property: no clock $object" }
+            return [expr {round(($model::case eq "no_clock" ? 0.9 : 0.99999) * 1e6 * $model::asked)}]
+        }
         SLACK { return [expr {$model::case eq "slow" ? -0.125 : 0.25}] }
         default { error "get_property: unexpected $key" }
     }
@@ -451,9 +505,17 @@ proc write_hw_platform {args} {
     lassign [model::options write_hw_platform $args {-fixed 0 -include_bit 0 -force 0 -file 1}] o rest
     close [open [dict get $o -file] w]
 }
+proc get_cells {args} {
+    lassign [model::options get_cells $args {-quiet 0 -hierarchical 0 -filter 1}] o rest
+    foreach part {DSP48 i_mac AREG BREG} {
+        if {[string first $part [dict get $o -filter]] < 0} { error "get_cells: the model knows multipliers only" }
+    }
+    return [expr {$model::case eq "bare_dsp" ? "system_i/cnna/inst/top/i_array/i_mac/p_q" : ""}]
+}
 proc write_cfgmem {args} {
     lassign [model::options write_cfgmem $args {-force 0 -format 1 -interface 1 -disablebitswap 0 -loadbit 1 -file 1}] o rest
-    lassign [dict get $o -loadbit] up offset bit
+    # Taken apart at blanks, quoted or not.
+    lassign [split [dict get $o -loadbit]] up offset bit
     if {$up ne "up" || ![file exists $bit]} { error "write_cfgmem: no bitstream $bit" }
     close [open [dict get $o -file] w]
 }

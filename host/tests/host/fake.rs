@@ -96,7 +96,7 @@ impl Engine for Fake {
                 self.finish(0);
             }
             self.set(regs::DONE, 0);
-            self.set(regs::STATUS, 0);
+            self.set(regs::STATUS, regs::STATUS_RESET_DONE);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Program files and device files that are not what they should be.
 
 use crate::fake::{Fake, Start, WINDOW, meta, write_program};
-use cnna_host::files::{map_program, write_whole};
+use cnna_host::files::{check_places, map_program, write_whole};
 use cnna_host::serve::Server;
 use cnna_host::{HostError, SharedFile};
 use cnna_machine::program::{Program, ProgramMeta};
@@ -97,6 +97,17 @@ fn streams_and_tensors_that_do_not_fit_are_refused() {
     refused(window, &|m| m.layers[1].output.offset = 60_000);
     refused(window, &|m| m.streams[1].commands_offset = 600 - 6 * 64);
     refused(window, &|m| m.streams[0].commands = usize::MAX / 4);
+    let layout = "layout is not that of its shape";
+    refused(layout, &|m| m.layers[0].output.layout.padded_w -= 1);
+    refused(layout, &|m| m.layers[0].output.layout.word_bytes = 1);
+    refused(layout, &|m| m.input.layout.shape.h = 0);
+    refused(layout, &|m| m.input.layout.shape.c = usize::MAX);
+    refused("input is too large", &|m| m.layers[1].input.w = usize::MAX);
+    refused("board is out of range", &|m| m.board.clock_mhz = 0.0);
+    refused("board is out of range", &|m| m.board.accelerator.tiles = 3);
+    refused("beyond any run", &|m| {
+        m.streams[0].estimated_cycles = u64::MAX
+    });
     let streams = "its streams are not";
     refused(streams, &|m| m.streams.clear());
     refused(streams, &|m| m.streams.swap(0, 1));
@@ -154,4 +165,41 @@ fn a_file_that_fails_half_way_leaves_the_old_one_and_nothing_else() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     write_whole(&path, |w| w.write_all(b"new")).unwrap();
     assert_eq!(std::fs::read(&path).unwrap(), b"new");
+}
+
+#[test]
+fn outputs_and_inputs_are_told_apart_by_what_they_are_not_by_their_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    for name in ["a", "b"] {
+        std::fs::write(path(name), name).unwrap();
+    }
+    std::os::unix::fs::symlink("a", path("link")).unwrap();
+    std::os::unix::fs::symlink("missing", path("dangling")).unwrap();
+    let refused = |inputs: &[&str], outputs: &[&str]| {
+        let inputs: Vec<_> = inputs.iter().map(|n| path(n)).collect();
+        let outputs: Vec<_> = outputs.iter().map(|n| path(n)).collect();
+        let inputs: Vec<_> = inputs.iter().map(|p| p.as_path()).collect();
+        let outputs: Vec<_> = outputs.iter().map(|p| p.as_path()).collect();
+        check_places(&inputs, &outputs).err().map(|e| e.to_string())
+    };
+    assert_eq!(refused(&["a"], &["b", "missing"]), None);
+    for (inputs, outputs, part) in [
+        (&["a"][..], &["a"][..], "is the input"),
+        (&["a"], &["link"], "is the input"),
+        (&["link"], &["a"], "is the input"),
+        (&[], &["a", "link"], "but so is"),
+        (&[], &["missing", "dangling"], "but so is"),
+        (&[], &["missing", "./missing"], "but so is"),
+        (&[], &["no/y"], "does not exist"),
+        (&[], &["."], "a folder"),
+    ] {
+        let text = refused(inputs, outputs).unwrap_or_default();
+        assert!(text.contains(part), "{inputs:?} {outputs:?}: {text}");
+    }
+    // What several may write to is no loss.
+    let null = std::path::Path::new("/dev/null");
+    check_places(&[], &[null, null]).unwrap();
+    let dash = std::path::Path::new("-");
+    assert!(check_places(&[], &[dash, dash]).is_err());
 }

@@ -1,6 +1,7 @@
 //! The runtime against a fake engine behind a real shared file: results, every failure, recovery.
 
 mod binary;
+mod board;
 mod driver;
 mod failures;
 mod fake;

@@ -26,6 +26,13 @@ impl Operator for Activate {
         }
     }
 
+    fn shifts(&self, inputs: &[(Shape, i32)], out: &Target) -> Result<Vec<i32>, String> {
+        Ok(match self.function {
+            Activation::Table(_) => Vec::new(),
+            _ => vec![inputs[0].1 - out.frac],
+        })
+    }
+
     fn run(&self, inputs: &[Operand], out: &Target) -> Words {
         let x = &inputs[0];
         if let Activation::Table(f) = self.function {

@@ -57,6 +57,15 @@ impl Operator for Add {
         }
     }
 
+    fn shifts(&self, inputs: &[(Shape, i32)], out: &Target) -> Result<Vec<i32>, String> {
+        let fracs = || inputs.iter().map(|(_, f)| *f);
+        let (low, high) = (fracs().min().unwrap_or(0), fracs().max().unwrap_or(0));
+        match high - low < 32 && inputs.len() < 1 << 16 {
+            true => Ok(vec![high - out.frac]),
+            false => Err(format!("its inputs have {low} to {high} fraction bits: too far apart")),
+        }
+    }
+
     fn run(&self, inputs: &[Operand], out: &Target) -> Words {
         let fracs: Vec<i32> = inputs.iter().map(|i| i.frac).collect();
         let (weights, finest) = self.weights(&fracs);

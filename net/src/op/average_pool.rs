@@ -10,6 +10,7 @@ use cnna_machine::num::{Word, requantise};
 use rand::Rng;
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// Mean over a window of each channel.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -56,7 +57,29 @@ impl AveragePool {
 
 impl Operator for AveragePool {
     fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
-        pooled(&self.window, inputs)
+        let within = |axis: usize| {
+            let counted = Window {
+                pad: self.counted,
+                ..self.window
+            };
+            let all = self.window.border(axis);
+            counted.border(axis).iter().zip(all).all(|(c, p)| *c <= p)
+        };
+        match within(0) && within(1) {
+            true => pooled(&self.window, inputs),
+            false => Err("zeros count that its border has not".into()),
+        }
+    }
+
+    fn shifts(&self, inputs: &[(Shape, i32)], out: &Target) -> Result<Vec<i32>, String> {
+        let (i, frac) = inputs[0];
+        let distinct = |axis: usize, results: usize, size: usize| -> BTreeSet<usize> {
+            (0..results).map(|at| self.count(axis, at, size)).collect()
+        };
+        let columns = distinct(1, out.shape.w, i.w);
+        let counts = distinct(0, out.shape.h, i.h);
+        let counts = counts.iter().flat_map(|r| columns.iter().map(move |c| (r * c).max(1)));
+        Ok(counts.map(|n| reciprocal(n, out.word).1 + frac - out.frac).collect())
     }
 
     fn run(&self, inputs: &[Operand], out: &Target) -> Words {

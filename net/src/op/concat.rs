@@ -23,7 +23,7 @@ impl Operator for Concat {
         for s in &inputs[1..] {
             for (axis, (all, side)) in whole.iter_mut().zip(s.sides()).enumerate() {
                 if axis == self.axis {
-                    *all += side;
+                    *all = all.saturating_add(side);
                 } else if *all != side {
                     return Err(format!("its inputs are {first} and {s}: only axis {} may differ", self.axis));
                 }

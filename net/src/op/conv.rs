@@ -60,7 +60,7 @@ impl Operator for Conv {
             ));
         }
         self.activation.check(self.oc)?;
-        let wanted = (self.oc as u128) * (i.c / g) as u128 * (w.kernel[0] * w.kernel[1]) as u128;
+        let wanted = (self.oc as u128) * (i.c / g) as u128 * w.kernel[0] as u128 * w.kernel[1] as u128;
         if self.weights.len() as u128 != wanted || self.bias.len() != self.oc {
             return Err(format!(
                 "it has {} weights and {} biases, its shape needs {wanted} and {}",
@@ -73,6 +73,10 @@ impl Operator for Conv {
             .output(i.h, i.w)
             .ok_or_else(|| format!("its kernel {:?} is larger than its padded input {i}", w.kernel))?;
         Ok(Shape { c: self.oc, h, w })
+    }
+
+    fn shifts(&self, inputs: &[(Shape, i32)], out: &Target) -> Result<Vec<i32>, String> {
+        super::linear_shift(inputs[0].1, &self.weights, &self.bias, out)
     }
 
     fn run(&self, inputs: &[Operand], out: &Target) -> Words {

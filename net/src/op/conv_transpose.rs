@@ -60,7 +60,7 @@ impl Operator for ConvTranspose {
             ));
         }
         self.activation.check(self.oc)?;
-        let wanted = i.c as u128 * (self.oc / g) as u128 * (w.kernel[0] * w.kernel[1]) as u128;
+        let wanted = i.c as u128 * (self.oc / g) as u128 * w.kernel[0] as u128 * w.kernel[1] as u128;
         if self.weights.len() as u128 != wanted || self.bias.len() != self.oc {
             return Err(format!(
                 "it has {} weights and {} biases, its shape needs {wanted} and {}",
@@ -71,17 +71,23 @@ impl Operator for ConvTranspose {
         }
         let side = |size: usize, axis: usize| {
             let [before, after] = w.border(axis);
-            let whole = (size - 1) * w.stride[axis] + w.span(axis) + self.extra[axis];
-            whole
-                .checked_sub(before + after)
+            let steps = size.saturating_sub(1).checked_mul(w.stride[axis]);
+            steps
+                .and_then(|n| n.checked_add(w.span(axis)))
+                .and_then(|n| n.checked_add(self.extra[axis]))
+                .and_then(|n| n.checked_sub(before)?.checked_sub(after))
                 .filter(|&n| n > 0)
-                .ok_or_else(|| format!("its padding of {before} and {after} leaves nothing of {whole}"))
+                .ok_or_else(|| format!("its padding of {before} and {after} leaves nothing"))
         };
         Ok(Shape {
             c: self.oc,
             h: side(i.h, 0)?,
             w: side(i.w, 1)?,
         })
+    }
+
+    fn shifts(&self, inputs: &[(Shape, i32)], out: &Target) -> Result<Vec<i32>, String> {
+        super::linear_shift(inputs[0].1, &self.weights, &self.bias, out)
     }
 
     fn run(&self, inputs: &[Operand], out: &Target) -> Words {

@@ -4,7 +4,7 @@
 use crate::run::{Operand, Target, Words};
 use crate::values::Values;
 use cnna_machine::layout::Shape;
-use cnna_machine::num::{dequantise, quantise};
+use cnna_machine::num::{ACC_BITS, SHIFT_RANGE, dequantise, quantise};
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 
@@ -111,6 +111,11 @@ trait Operator {
         Words::exact(reals.iter().map(word).collect())
     }
 
+    /// Right shifts of its roundings, between the formats of its inputs and its output. Errors: integers cannot be had.
+    fn shifts(&self, _inputs: &[(Shape, i32)], _out: &Target) -> Result<Vec<i32>, String> {
+        Ok(Vec::new())
+    }
+
     /// Its reals, for operators that run on the host alone.
     fn reals(&self, _inputs: &[(Shape, &[f32])]) -> Option<Vec<f32>> {
         None
@@ -137,6 +142,9 @@ trait Operator {
     }
 }
 
+/// Fraction bits that scales of 32-bit floats express.
+const FRACS: std::ops::RangeInclusive<i32> = -120..=120;
+
 impl Op {
     /// Its output's shape. Errors: why these inputs do not fit, and what would.
     pub fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
@@ -146,7 +154,22 @@ impl Op {
         }
         Ok(shape)
     }
-    /// Its integers, for one image.
+    /// Checks that integers can be had between these formats. Errors: what is no integer yet, or shifted too far.
+    pub fn check_formats(&self, inputs: &[(Shape, i32)], out: &Target) -> Result<(), String> {
+        let all = inputs.iter().map(|(_, f)| f).chain([&out.frac]);
+        if let Some(f) = all.into_iter().find(|f| !FRACS.contains(*f)) {
+            return Err(format!("{f} fraction bits are outside {FRACS:?}"));
+        }
+        let shifts = self.operator().shifts(inputs, out)?;
+        if self.keeps_format() && shifts.is_empty() && inputs.iter().any(|(_, f)| *f != out.frac) {
+            return Err("it keeps values, but not their fraction bits".into());
+        }
+        match shifts.into_iter().find(|s| !SHIFT_RANGE.contains(s)) {
+            None => Ok(()),
+            Some(s) => Err(format!("it shifts by {s} bits, outside {SHIFT_RANGE:?}")),
+        }
+    }
+    /// Its integers, for one image, for formats that [`Op::check_formats`] takes.
     pub fn run(&self, inputs: &[Operand], out: &Target) -> Words {
         self.operator().run(inputs, out)
     }
@@ -173,6 +196,24 @@ impl Op {
             Op::Bilinear(_) | Op::Softmax(_) | Op::ArgMax(_) | Op::Lrn(_)
         )
     }
+}
+
+/// The shift of a node that multiplies by weights and adds biases. Errors: they are no integers, or too large ones.
+fn linear_shift(
+    input_frac: i32,
+    weights: &Values,
+    bias: &Values,
+    out: &Target,
+) -> Result<Vec<i32>, String> {
+    let (Some((_, frac)), Some(bias)) = (weights.words(), bias.sums()) else {
+        return Err("its weights and biases are not quantised".into());
+    };
+    if bias.iter().any(|b| b.unsigned_abs() >= 1 << (ACC_BITS - 1)) {
+        return Err(format!("a bias does not fit {ACC_BITS} bits"));
+    }
+    Ok(vec![
+        input_frac.saturating_add(frac).saturating_sub(out.frac),
+    ])
 }
 
 /// Exactly one input. Errors: another number.

@@ -25,6 +25,10 @@ impl Operator for Mul {
         }
     }
 
+    fn shifts(&self, inputs: &[(Shape, i32)], out: &Target) -> Result<Vec<i32>, String> {
+        Ok(vec![inputs[0].1 + inputs[1].1 - out.frac])
+    }
+
     fn run(&self, inputs: &[Operand], out: &Target) -> Words {
         let (a, b) = (&inputs[0], &inputs[1]);
         let side = |n: usize, i: usize| if n == 1 { 0 } else { i };

@@ -24,7 +24,10 @@ impl Operator for Pad {
     fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         let mut sides = one(inputs)?.sides();
         for (axis, side) in sides.iter_mut().enumerate() {
-            *side += self.before[axis] + self.after[axis];
+            let border = self.before[axis].checked_add(self.after[axis]);
+            *side = border
+                .and_then(|b| side.checked_add(b))
+                .ok_or("its border is larger than can be counted")?;
         }
         Ok(Shape::of(sides))
     }

@@ -61,8 +61,8 @@ pub(crate) fn read(r: &mut Reader, n: &Call) -> Outcome {
 fn leaky(slope: f32) -> Result<Activation, String> {
     match slope {
         0.0 => Ok(Activation::Relu),
-        s if s.abs() < 1.0 => Ok(Activation::Leaky(s)),
-        s => Err(format!("its slope {s} must be less than 1 in size")),
+        s if s.abs() <= 1.0 => Ok(Activation::Leaky(s)),
+        s => Err(format!("its slope {s} must be between -1 and 1")),
     }
 }
 

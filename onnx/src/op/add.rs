@@ -11,11 +11,18 @@ use cnna_net::op::{Add, Concat, Constant, Resize};
 use cnna_net::{Activation, Node, Values};
 
 pub(crate) fn read(r: &mut Reader, n: &Call) -> Outcome {
-    let all: Vec<Value> = (0..n.inputs.len()).map(|i| n.input(i).cloned()).collect::<Result<_, _>>()?;
+    if n.opset < 7 && n.has("axis") {
+        return Err("its axis is of operator set 6 and older: convert the model with onnx.version_converter to 13".into());
+    }
+    let mut all: Vec<Value> = (0..n.inputs.len()).map(|i| n.input(i).cloned()).collect::<Result<_, _>>()?;
     if all.is_empty() {
         return Err("it has no input".into());
     }
     let minus = n.node.op_type == "Sub";
+    if !minus {
+        // What images change comes first: a sum has no order.
+        all.sort_by_key(|v| matches!(v, Value::Constant(_)));
+    }
     let sum = match plain(r, n, &all)? {
         Some(view) if !minus => Value::View(view),
         _ => {
@@ -35,20 +42,38 @@ pub(crate) fn read(r: &mut Reader, n: &Call) -> Outcome {
     one(Value::View(mean))
 }
 
-/// Three and more tensors of one shape and order are one sum.
+/// Three and more tensors of one shape and order are one sum, rounded once; constants of that shape among them.
 fn plain(r: &mut Reader, n: &Call, all: &[Value]) -> Result<Option<View>, String> {
-    let views: Vec<&View> = all.iter().filter_map(|v| if let Value::View(v) = v { Some(v) } else { None }).collect();
-    let first = match views[..] {
-        [first, _, _, ..] if views.len() == all.len() => first,
+    let first = match all {
+        [Value::View(first), _, _, ..] => first.clone(),
         _ => return Ok(None),
     };
-    let same = |v: &&View| {
-        v.sizes() == first.sizes() && v.step.is_none() && v.axes() == first.axes() && r.shape(v.tensor) == r.shape(first.tensor)
+    let same = |v: &Value| match v {
+        Value::View(v) => {
+            let alike = v.axes() == first.axes() && r.shape(v.tensor) == r.shape(first.tensor);
+            alike && v.sizes() == first.sizes() && v.step.is_none()
+        }
+        Value::Constant(c) => c.dims == first.sizes(),
+        Value::Part(..) => false,
     };
-    if !views.iter().all(same) {
+    if !all.iter().all(same) {
         return Ok(None);
     }
-    let inputs: Vec<_> = views.iter().map(|v| v.tensor).collect();
+    let mut inputs = Vec::with_capacity(all.len());
+    for v in all {
+        let tensor = match v {
+            Value::Constant(c) => match r.spread(&first, c)? {
+                Spread::Elements(v) => held(r, n, &first, v, c.words())?,
+                Spread::Channels(v) => {
+                    let plane = r.shape(first.tensor).len() / v.len();
+                    let each = v.iter().flat_map(|&x| std::iter::repeat_n(x, plane)).collect();
+                    held(r, n, &first, each, c.words())?
+                }
+            },
+            other => r.view(other, n.label)?.tensor,
+        };
+        inputs.push(tensor);
+    }
     let t = r.push(n.label, Add::of(inputs.len()), &inputs)?;
     Ok(Some(first.over(t)))
 }
@@ -105,7 +130,7 @@ fn offset(r: &mut Reader, n: &Call, x: &Value, c: &Array, [of_x, of_c]: [f32; 2]
             Ok(Value::View(r.affine(n.label, &view, scale, v)?))
         }
         Spread::Elements(v) => {
-            let held = held(r, n, &view, v)?;
+            let held = held(r, n, &view, v, c.words())?;
             let add = Add { negative: vec![of_x < 0.0, of_c < 0.0], activation: Activation::None };
             let t = r.push(n.label, add, &[view.tensor, held])?;
             Ok(Value::View(view.over(t)))
@@ -113,9 +138,26 @@ fn offset(r: &mut Reader, n: &Call, x: &Value, c: &Array, [of_x, of_c]: [f32; 2]
     }
 }
 
-/// A constant of the view's tensor's shape as a tensor that the model holds.
-pub(super) fn held(r: &mut Reader, n: &Call, view: &View, v: Vec<f32>) -> Result<usize, String> {
-    let constant = Constant { shape: r.shape(view.tensor), values: Values::Reals(v) };
+/// A constant of the view's tensor's shape as a tensor that the model holds; `words` are what the file has it as.
+pub(super) fn held(
+    r: &mut Reader,
+    n: &Call,
+    view: &View,
+    v: Vec<f32>,
+    words: Option<(&[i16], i32)>,
+) -> Result<usize, String> {
+    let values = match words {
+        // Exact: every element is a word with these fraction bits.
+        Some((_, frac)) => {
+            let scale = 2f64.powi(frac);
+            Values::Words(v.iter().map(|&x| (f64::from(x) * scale) as i16).collect(), frac)
+        }
+        None => Values::Reals(v),
+    };
+    let constant = Constant {
+        shape: r.shape(view.tensor),
+        values,
+    };
     r.push(&format!("{}/constant", n.label), constant, &[])
 }
 
@@ -201,7 +243,7 @@ impl Write for Add {
         let node = match (&values[..], &self.negative[..]) {
             ([a], [false]) => w.node("Identity", n, &[a]),
             ([a, b], [false, false]) => w.node("Add", n, &[a, b]),
-            ([a, b], [false, true]) => w.node("Sub", n, &[a, b]),
+            ([a, b], [false, true]) | ([b, a], [true, false]) => w.node("Sub", n, &[a, b]),
             _ => {
                 let mut terms = Vec::new();
                 for (v, &negative) in values.iter().zip(&self.negative) {

@@ -79,14 +79,51 @@ fn reduce(r: &mut Reader, n: &Call) -> Outcome {
 
 impl Write for AveragePool {
     fn write(&self, w: &mut Writer, n: &Node) -> Result<(), WriteError> {
-        let node = w.node("AveragePool", n, &[&w.value(n.inputs[0])]);
+        let input = w.value(n.inputs[0]);
         let own = self.counted == Padding::default();
-        let pad = if own { self.window.pad } else { self.counted };
-        let node = super::conv::window(node, &Window { pad, ..self.window })
-            .with("count_include_pad", i64::from(!own))
-            // What the border has beside the positions that count came from rounding up.
-            .with("ceil_mode", i64::from(pad != self.window.pad));
+        let shape = w.shape(n.inputs[0]);
+        let pad = match own {
+            true => self.window.pad,
+            false => self.counted,
+        };
+        let window = Window { pad, ..self.window };
+        let (up, all) = (pad != self.window.pad, i64::from(!own));
+        if !up || rounded_up(&window, [shape.h, shape.w]) == Some(self.window.pad) {
+            let node = w.node("AveragePool", n, &[&input]);
+            let node = super::conv::window(node, &window)
+                .with("count_include_pad", all)
+                .with("ceil_mode", i64::from(up));
+            w.finish(n, node);
+            return Ok(());
+        }
+        // Zeros that count as positions are part of the map, the rest is border.
+        let p = self.counted;
+        let pads = [0, 0, p.top, p.left, 0, 0, p.bottom, p.right].map(|v| v as i64);
+        let pads = w.integers(n, "pads", &pads);
+        let node = w.node("Pad", n, &[&input, &pads]);
+        let padded = w.step(n, "padded", node);
+        let rest = Padding {
+            top: self.window.pad.top - p.top.min(self.window.pad.top),
+            left: self.window.pad.left - p.left.min(self.window.pad.left),
+            bottom: self.window.pad.bottom - p.bottom.min(self.window.pad.bottom),
+            right: self.window.pad.right - p.right.min(self.window.pad.right),
+        };
+        let node = w.node("AveragePool", n, &[&padded]);
+        let node = super::conv::window(node, &Window { pad: rest, ..self.window }).with("count_include_pad", 0);
         w.finish(n, node);
         Ok(())
     }
+}
+
+/// The border that rounding the output's size up makes of a window's own.
+fn rounded_up(w: &Window, size: [usize; 2]) -> Option<Padding> {
+    let mut pad = w.pad;
+    for (axis, size) in size.into_iter().enumerate() {
+        let more = super::window::more(w, axis, size)?;
+        match axis {
+            0 => pad.bottom += more,
+            _ => pad.right += more,
+        }
+    }
+    Some(pad)
 }

@@ -7,6 +7,9 @@ pub(crate) fn read(r: &mut Reader, n: &Call) -> Outcome {
     if n.int("training_mode", 0)? != 0 {
         return Err("it is in training mode: export the model for inference".into());
     }
+    if n.int("spatial", 1)? == 0 {
+        return Err("its spatial is 0, one scale an element: convert the model with onnx.version_converter to 13".into());
+    }
     let view = r.operand(n, 0)?;
     let view = r.batched(&view)?;
     let sizes = view.sizes();
@@ -20,13 +23,12 @@ pub(crate) fn read(r: &mut Reader, n: &Call) -> Outcome {
         all.push(a.finite()?);
     }
     let epsilon = f64::from(n.float("epsilon", 1e-5)?);
-    let (mut scale, mut offset) = (Vec::new(), Vec::new());
-    for c in 0..channels {
+    let fold = |c: usize| {
         let [g, b, mean, variance] = [0, 1, 2, 3].map(|i: usize| f64::from(all[i][c]));
         let s = g / (variance + epsilon).sqrt();
-        scale.push(s as f32);
-        offset.push((b - mean * s) as f32);
-    }
+        (s as f32, (b - mean * s) as f32)
+    };
+    let (scale, offset): (Vec<f32>, Vec<f32>) = (0..channels).map(fold).unzip();
     if let Some(c) = (0..channels).find(|&c| !scale[c].is_finite() || !offset[c].is_finite()) {
         return Err(format!("its channel {c} has the variance {}: the model is damaged", all[3][c]));
     }

@@ -24,6 +24,13 @@ pub(crate) fn read(r: &mut Reader, n: &Call) -> Outcome {
     if views.len() == 1 {
         return one(Value::View(first));
     }
+    if first.sides().len() > 3 {
+        let inputs: Vec<_> = views.iter().map(|v| r.grouped(v, axis, n.label)).collect::<Result<_, _>>()?;
+        let t = r.push(n.label, Concat { axis: 1 }, &inputs)?;
+        let mut sides = first.sides();
+        sides[if first.batch.is_some() { axis - 1 } else { axis }] = r.shape(t).h;
+        return one(Value::View(View { step: first.step, ..View::plain(t, &sides, first.batch.is_some()) }));
+    }
     let shared: Vec<_> = views.iter().map(|v| v.permutation(r.shape(v.tensor))).collect();
     let shared = shared[0].clone().filter(|s| s[axis].is_some() && shared.iter().all(|o| o.as_ref() == Some(s)));
     let (inputs, side_of) = match shared {

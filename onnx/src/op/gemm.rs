@@ -16,8 +16,8 @@ pub(crate) fn read(r: &mut Reader, n: &Call) -> Outcome {
 
 fn gemm(r: &mut Reader, n: &Call) -> Outcome {
     let mut view = r.operand(n, 0)?;
-    if n.int("transA", 0)? != 0 {
-        view = view.transpose(&[1, 0].map(|d: usize| d.min(view.dims.len().saturating_sub(1))));
+    if n.int("transA", 0)? != 0 && view.dims.len() == 2 {
+        view = view.transpose(&[1, 0]);
     }
     let view = r.batched(&view)?;
     let b = n.constant(1)?.clone();

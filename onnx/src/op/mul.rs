@@ -12,6 +12,9 @@ use cnna_net::Node;
 use cnna_net::op::Mul;
 
 pub(crate) fn read(r: &mut Reader, n: &Call) -> Outcome {
+    if n.opset < 7 && n.has("axis") {
+        return Err("its axis is of operator set 6 and older: convert the model with onnx.version_converter to 13".into());
+    }
     let (a, b) = (n.input(0)?.clone(), n.input(1)?.clone());
     let divides = n.node.op_type == "Div";
     let f = |x: f64, y: f64| if divides { x / y } else { x * y };
@@ -62,7 +65,8 @@ fn scale(r: &mut Reader, n: &Call, x: &Value, c: &Array, divides: bool) -> Resul
         let offset = vec![0.0; v.len()];
         return Ok(Value::View(r.affine(n.label, &view, v, offset)?));
     }
-    let gate = held(r, n, &view, v)?;
+    let words = c.words().filter(|_| !divides);
+    let gate = held(r, n, &view, v, words)?;
     let t = r.push(n.label, Mul {}, &[view.tensor, gate])?;
     Ok(Value::View(view.over(t)))
 }

@@ -209,6 +209,20 @@ fn dequantise(r: &mut Reader, n: &Call, view: View, how: &Parameters, step: Step
     Ok(out)
 }
 
+/// The view as reals. Words that the model gives out are the numbers that they are; other integers would have to be rounded.
+pub(crate) fn integers(r: &mut Reader, view: &View, label: &str) -> Result<View, String> {
+    let Some(step) = view.step else {
+        return Ok(view.clone());
+    };
+    if r.graph.tensors[view.tensor].frac.is_none() {
+        return Err("the model ends in QuantizeLinear: let a DequantizeLinear follow it".into());
+    }
+    let c = r.shape(view.tensor).c;
+    let out = r.affine(&format!("{label}/integers"), view, vec![1.0 / step.scale; c], vec![0.0; c])?;
+    r.graph.tensors[out.tensor].frac = Some(0);
+    Ok(out)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

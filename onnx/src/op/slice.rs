@@ -82,6 +82,9 @@ pub(super) fn slice(r: &mut Reader, label: &str, view: &View, parts: &[Part]) ->
     if parts.iter().zip(&sizes).all(|(p, &s)| *p == (Part { start: 0, count: s, step: 1 })) {
         return Ok((view.clone(), view.clone()));
     }
+    if view.sides().len() > 3 {
+        return many(r, label, view, parts);
+    }
     let (view, side_of) = r.sided(view, label)?;
     let shape = r.shape(view.tensor);
     let mut op = Slice { start: [0; 3], count: shape.sides(), step: [1; 3] };
@@ -114,6 +117,27 @@ pub(super) fn slice(r: &mut Reader, label: &str, view: &View, parts: &[Part]) ->
     let out = View::of_sides(t, r.shape(t), &side_of, view.batch);
     let step = view.step;
     Ok((view, View { step, ..out }))
+}
+
+/// The same of an array of more dimensions than a tensor has sides: one dimension after the other.
+fn many(r: &mut Reader, label: &str, view: &View, parts: &[Part]) -> Result<(View, View), String> {
+    let mut out = r.batched(view)?;
+    for (d, p) in parts.iter().enumerate() {
+        let size = out.sizes()[d];
+        if *p == (Part { start: 0, count: size, step: 1 }) {
+            continue;
+        }
+        let t = r.grouped(&out, d, label)?;
+        let sides = r.shape(t).sides();
+        let middle = View::plain(t, &sides, false);
+        let whole = |count: usize| Part { start: 0, count, step: 1 };
+        let (_, cut) = slice(r, label, &middle, &[whole(sides[0]), *p, whole(sides[2])])?;
+        let mut sizes = out.sides();
+        let at = if out.batch.is_some() { d.saturating_sub(1) } else { d };
+        sizes[at] = p.count;
+        out = View { step: out.step, ..View::plain(cut.tensor, &sizes, out.batch.is_some()) };
+    }
+    Ok((view.clone(), out))
 }
 
 impl Write for Slice {

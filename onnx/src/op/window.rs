@@ -186,24 +186,31 @@ impl Plane {
         let up = n.int("ceil_mode", 0)? != 0;
         for axis in 0..2 {
             let size = [self.shape.h, self.shape.w][axis];
-            let [before, after] = w.border(axis);
-            let padded = size + before + after;
-            let Some(free) = padded.checked_sub(w.span(axis)) else {
-                return Err(format!(
+            let more = more(&w, axis, size).ok_or_else(|| {
+                format!(
                     "its kernel {:?} is larger than its padded input {}: use a smaller kernel or a larger image",
                     w.kernel, self.shape
-                ));
-            };
-            let stride = w.stride[axis];
-            let more = free.div_ceil(stride) * stride - free;
-            // A window that would begin behind the input and its border is dropped.
-            if up && more > 0 && free.div_ceil(stride) * stride < size + before {
-                match axis {
-                    0 => w.pad.bottom += more,
-                    _ => w.pad.right += more,
-                }
+                )
+            })?;
+            match axis {
+                0 if up => w.pad.bottom += more,
+                1 if up => w.pad.right += more,
+                _ => {}
             }
         }
         Ok((w, own))
     }
+}
+
+/// Padding at the end that rounding the output's size up adds; `None` where the kernel does not fit.
+pub(crate) fn more(w: &Window, axis: usize, size: usize) -> Option<usize> {
+    let [before, after] = w.border(axis);
+    let free = (size + before + after).checked_sub(w.span(axis))?;
+    let whole = free.div_ceil(w.stride[axis]) * w.stride[axis];
+    // A window that would begin behind the input and its border is dropped.
+    Some(if whole < size + before {
+        whole - free
+    } else {
+        0
+    })
 }

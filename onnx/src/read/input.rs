@@ -23,6 +23,7 @@ const KEEPING: &[&str] = &[
     "Relu",
     "Clip",
     "Dropout",
+    "Pad",
 ];
 
 pub(super) fn inputs<'m>(r: &mut Reader<'m>, model: &'m Model, index: &Index, walk: &mut Walk<'m>) {
@@ -34,7 +35,8 @@ pub(super) fn inputs<'m>(r: &mut Reader<'m>, model: &'m Model, index: &Index, wa
         .iter()
         .filter(|i| !constants.contains(i.name.as_str()))
     {
-        let unread = index.uses.get(i.name.as_str()).is_none();
+        let unread = !index.uses.contains_key(i.name.as_str())
+            && proto.output.iter().all(|o| o.name != i.name);
         match input(r, i, &readers) {
             Ok(view) => {
                 walk.values

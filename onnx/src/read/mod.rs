@@ -1,5 +1,16 @@
 //! One reader from ONNX to a graph of operators: float models, and quantised ones with QuantizeLinear and DequantizeLinear.
 //!
+//! ```text
+//! index.rs    names resolved, nodes that count, their order
+//! input.rs    the model's inputs
+//! array.rs    constant tensors
+//! fold.rs     nodes of constants alone, computed
+//! view.rs     what images change: an array over a tensor
+//! spread.rs   a constant beside a view
+//! formula.rs  functions known by their values: SiLU, GELU, Mish
+//! reader.rs   what the operators' readers work with
+//! ```
+//!
 //! Nodes are walked once, in running order. What depends on constants alone is folded; what images change is a view of a
 //! tensor, so that transposes and reshapes cost nothing until an operator needs another order.
 
@@ -110,6 +121,11 @@ pub fn import(model: &Model, folder: Option<&Path>) -> Result<Import, ReadError>
     }
     if !walk.obstacles.is_empty() {
         return Err(ReadError::Obstacles(walk.obstacles));
+    }
+    if r.graph.outputs.len() != proto.output.len() {
+        return Err(ReadError::Graph(
+            "some of its outputs are written by no node".into(),
+        ));
     }
     let Reader {
         mut graph,
@@ -229,7 +245,11 @@ impl<'m> Walk<'m> {
                 let more = node.output.iter().skip(values.len());
                 for name in more.filter(|o| self.left.get(o.as_str()).is_some_and(|&n| n > 0)) {
                     let reason = format!("its output `{name}` is not computed: leave it unused");
-                    self.obstacles.push(Obstacle { node: label.clone(), operator: node.op_type.clone(), reason });
+                    self.obstacles.push(Obstacle {
+                        node: label.clone(),
+                        operator: node.op_type.clone(),
+                        reason,
+                    });
                 }
                 for (name, v) in node
                     .output
@@ -290,10 +310,16 @@ impl<'m> Walk<'m> {
         if let Some(done) = fold::fold(&mut call) {
             let all = done?;
             // What a few bytes of the file can make large is counted, so that a damaged one cannot ask for all memory.
-            if matches!(node.op_type.as_str(), "ConstantOfShape" | "Expand" | "Range" | "Where") {
+            if matches!(
+                node.op_type.as_str(),
+                "ConstantOfShape" | "Expand" | "Range" | "Where"
+            ) {
                 self.filled += all.iter().map(Array::len).sum::<usize>();
                 if self.filled > array::MAX_FILLED {
-                    return Err(format!("the model's computed constants have more than {} elements", array::MAX_FILLED));
+                    return Err(format!(
+                        "the model's computed constants have more than {} elements",
+                        array::MAX_FILLED
+                    ));
                 }
             }
             let value = |a| Value::Constant(Rc::new(a));
@@ -314,6 +340,10 @@ impl<'m> Walk<'m> {
             Err(reason) => return self.obstacle(name, "output", reason),
         };
         let view = match r.view(&value, name) {
+            Ok(v) => v,
+            Err(reason) => return self.obstacle(name, "output", reason),
+        };
+        let view = match crate::op::quantize::integers(r, &view, name) {
             Ok(v) => v,
             Err(reason) => return self.obstacle(name, "output", reason),
         };

@@ -4,7 +4,7 @@ use super::Scale;
 use super::array::Array;
 use super::formula::{self, Formula};
 use super::input::{MAX_ELEMENTS, map_shape};
-use super::view::View;
+use super::view::{Axes, View};
 use crate::{AttributeProto, ElementType, GraphProto, NodeProto};
 use cnna_net::op::{Activate, Constant, Conv, Rearrange};
 use cnna_net::{Activation, ArrayLayout, Graph, Op, Shape, TensorId, Values, Window};
@@ -145,7 +145,7 @@ pub(crate) struct Reader<'m> {
     /// The node that writes each tensor.
     pub writers: HashMap<TensorId, usize>,
     formulas: HashMap<TensorId, Vec<Formula>>,
-    rearranged: HashMap<(TensorId, Vec<(usize, usize)>, Shape), TensorId>,
+    rearranged: HashMap<(TensorId, Axes, Shape), TensorId>,
     names: HashSet<String>,
 }
 
@@ -336,6 +336,15 @@ impl<'m> Reader<'m> {
             )
         })?;
         Ok((plain, side_of))
+    }
+
+    /// The view as a tensor of three sides, `axis` the middle one: for arrays of more dimensions than a tensor has sides. An
+    /// array over what becomes of it is plain again.
+    pub fn grouped(&mut self, view: &View, axis: usize, label: &str) -> Result<TensorId, String> {
+        let sizes = view.sizes();
+        let side = |part: &[usize]| part.iter().product();
+        let shape = Shape::of([side(&sizes[..axis]), sizes[axis], side(&sizes[axis + 1..])]);
+        self.ordered(view, shape, label)
     }
 
     /// The view with other sizes; where its order does not divide so, it is rearranged first.

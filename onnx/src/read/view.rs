@@ -138,7 +138,7 @@ impl View {
             }
             dims.push(merged(axes));
         }
-        (open.is_none() && rest.next().is_none()).then(|| View {
+        (open.is_none() && rest.next().is_none()).then_some(View {
             tensor: self.tensor,
             dims,
             batch,

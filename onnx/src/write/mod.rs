@@ -139,8 +139,8 @@ impl<'g> Writer<'g> {
 
     /// Appends a node whose result is an inner value; returns its name.
     pub fn step(&mut self, n: &Node, suffix: &str, mut node: NodeProto) -> String {
-        node.name = format!("{}/{suffix}", n.name);
         let value = self.unique(&format!("{}/{suffix}", n.name));
+        node.name = value.clone();
         node.output = vec![value.clone()];
         self.builder.node(node);
         value

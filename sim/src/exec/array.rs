@@ -10,12 +10,15 @@ use super::window::{TapColumn, TapRow, gather, tap_columns, tap_rows};
 use crate::buffers::{Buffers, LANE_BLOCK};
 use cnna_machine::config::{KERNEL_WORDS, PLAIN_WORDS};
 use cnna_machine::isa::{Compute, mode};
+use cnna_machine::num::{ACC_BITS, WINOGRAD_BITS};
 use rayon::prelude::*;
 use wide::f64x4;
 
 /// Lanes and columns whose sums stay in registers.
 const LANES: usize = LANE_BLOCK;
 const COLUMNS: usize = 8;
+/// Columns from a strip's first tap to its last.
+const MOST_APART: usize = 1 << 12;
 /// Operands (f64) gathered at once: half of a small second-level cache.
 const BLOCK: usize = 1 << 15;
 /// Multiplications from which threads pay.
@@ -180,20 +183,24 @@ struct Strip {
 
 fn strips(columns: &[TapColumn], winograd: bool, padded: usize) -> Vec<Strip> {
     let mut strips: Vec<Strip> = Vec::new();
+    // A WINOGRAD tap is three columns.
+    let window = if winograd { 2 } else { 0 };
     for (kx, t) in columns.iter().enumerate() {
         // Columns of one phase come in order; a phase begins at its smallest.
-        let same = strips.iter_mut().find(|s| s.first.px == t.px);
-        let Some(s) = same else {
+        // A command that the compiler does not write may have them far apart, or backwards: they share nothing then.
+        let offset = |s: &Strip| usize::try_from(i64::from(t.x) - i64::from(s.first.x));
+        let near = |s: &Strip| s.first.px == t.px && offset(s).is_ok_and(|dx| dx <= MOST_APART);
+        let Some(s) = strips.iter_mut().find(|s| near(s)) else {
             strips.push(Strip {
                 first: *t,
                 taps: vec![(kx, 0)],
-                width: padded + if winograd { 2 } else { 0 },
+                width: padded + window,
             });
             continue;
         };
-        let dx = (t.x - s.first.x) as usize;
+        let dx = offset(s).expect("it is near");
         s.taps.push((kx, dx));
-        s.width = s.width.max(padded + dx);
+        s.width = s.width.max(padded + window + dx);
     }
     strips
 }
@@ -335,8 +342,11 @@ fn finish(
     padded: usize,
     sums: &[f64],
 ) -> Result<u64, Fault> {
-    // The Winograd inverse divides a 48-bit number by 4.
-    let bits = if cmd.mode == mode::WINOGRAD { 46 } else { 48 };
+    // The Winograd inverse divides an accumulator by 4.
+    let bits = match cmd.mode {
+        mode::WINOGRAD => ACC_BITS - WINOGRAD_BITS,
+        _ => ACC_BITS,
+    };
     let per_lane = b.acc.len() / b.lanes;
     let mut saturated = 0;
     let mut acc = vec![0i64; rows * width];

@@ -4,9 +4,9 @@ use super::fault::Fault;
 use crate::buffers::Buffers;
 use cnna_machine::config::BIAS_ROW;
 use cnna_machine::isa::Compute;
-use cnna_machine::num::requantise;
+use cnna_machine::num::{ACC_BITS, requantise};
 
-/// A 48-bit (or narrower) register's view of an exact sum.
+/// A register's view of an exact sum.
 pub(super) fn wrap(v: i64, bits: u32) -> i64 {
     (v << (64 - bits)) >> (64 - bits)
 }
@@ -40,7 +40,7 @@ pub(super) fn write_channel(
     for (r, (acc, values)) in rows.enumerate() {
         let counted = if r < valid_rows { valid_columns } else { 0 };
         for (x, (&a, v)) in acc.iter().zip(values).enumerate() {
-            let q = requantise(wrap(a, 48), cmd.shift, word);
+            let q = requantise(wrap(a, ACC_BITS), cmd.shift, word);
             // What the activation makes zero anyway alarms nobody.
             let undone = q.value < lowest;
             saturated += u64::from(x < counted && q.saturated && !undone);

@@ -7,6 +7,7 @@ use super::window::{gather, tap_columns, tap_rows};
 use crate::buffers::Buffers;
 use cnna_machine::config::{KERNEL_WORDS, PLAIN_WORDS};
 use cnna_machine::isa::Compute;
+use cnna_machine::num::ACC_BITS;
 use rayon::prelude::*;
 
 /// Multiplications from which threads pay.
@@ -47,7 +48,7 @@ pub(super) fn run(cmd: &Compute, b: &mut Buffers) -> Result<u64, Fault> {
         for (i, &s) in sums.iter().flatten().enumerate() {
             let at = (lane * images + i / PLAIN_WORDS) * PLAIN_WORDS + i % PLAIN_WORDS;
             let before = if cmd.first == 1 { 0 } else { b.acc[at] };
-            b.acc[at] = wrap(before + s as i64, 48);
+            b.acc[at] = wrap(before + s as i64, ACC_BITS);
         }
     }
     if cmd.last == 0 {

@@ -25,6 +25,8 @@ pub(super) struct Burst {
     seg: u64,
     left: u64,
     in_flight: usize,
+    /// An address was on offer in the last cycle and not taken.
+    offered: bool,
 }
 
 impl Burst {
@@ -39,6 +41,7 @@ impl Burst {
             seg: 0,
             left: 0,
             in_flight: 0,
+            offered: false,
         }
     }
     /// A transfer can be taken in this cycle.
@@ -46,7 +49,21 @@ impl Burst {
         !self.active && !self.error
     }
     pub(super) fn in_flight(&self) -> bool {
-        self.in_flight > 0
+        self.in_flight > 0 || self.offered
+    }
+    /// From now on no new address is offered; `open` says whether one is on offer, which stays until it is taken.
+    pub(super) fn halt(&mut self, open: bool) {
+        self.offered = open;
+    }
+    /// Halted: an address is on offer.
+    pub(super) fn is_offered(&self) -> bool {
+        self.offered
+    }
+    /// The clock edge of a cycle after [`Burst::halt`].
+    pub(super) fn step_halted(&mut self, issued: bool, retired: bool) {
+        self.offered &= !issued;
+        self.in_flight += usize::from(issued);
+        self.in_flight -= usize::from(retired);
     }
     pub(super) fn error(&self) -> bool {
         self.error

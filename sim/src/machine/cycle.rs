@@ -3,13 +3,14 @@
 //! A unit is stepped only in cycles that change it: when a beat moves on its port, a command starts, or it is awake, that is,
 //! would change by itself.
 
-use super::Machine;
 use super::derived::{READ, WRITE, awake};
 use super::queue::Entry;
+use super::{Machine, Stop};
 use crate::exec::{self, ExecError, Fault};
 use crate::timeline::Track;
 use cnna_machine::Counters;
 use cnna_machine::config::port;
+use cnna_machine::counters::RECORD_BYTES;
 use cnna_machine::isa::{self, Body, Queue, store_kind};
 use cnna_machine::memory::{MOST_PORTS, Signals, channel, on};
 use cnna_machine::regs;
@@ -18,9 +19,14 @@ use std::rc::Rc;
 impl Machine {
     /// One clock cycle.
     pub(super) fn cycle(&mut self, window: &mut [u8]) -> Result<(), ExecError> {
+        if self.stop == Stop::Halted {
+            self.halted();
+            return Ok(());
+        }
         let size = self.size();
         let (now, offered) = (self.now, self.memory.out());
         let moved = self.wants & offered;
+        let open = self.wants;
         let stop = self.run && (self.units.store.end || self.derived.error.is_some());
         let error = self.derived.error;
         let bad_head = self.units.fetch.bad.unwrap_or(0);
@@ -81,10 +87,86 @@ impl Machine {
             self.fetch(size, dealt, on_command(offered), on_command(moved), window);
         }
         if stop {
-            self.stop(error, bad_head);
+            self.ends(error, bad_head);
+        }
+        if let Stop::Coming(cycles) = &mut self.stop {
+            *cycles -= 1;
+            if *cycles == 0 {
+                self.run = false;
+                self.set(regs::STATUS, 0);
+                self.set(regs::ERROR_INFO, 0);
+                let done = self.get(regs::DONE);
+                self.set(regs::START, done);
+                self.stop = Stop::Halted;
+            }
+        }
+        if self.stop == Stop::Halted {
+            self.halts(open & !moved);
         }
         self.now += 1;
         Ok(())
+    }
+
+    /// The machine halts with the next cycle; `open`: the addresses that stay on offer.
+    fn halts(&mut self, open: Signals) {
+        let u = &mut self.units;
+        let on_port = |p: usize, channels| open & on(p, channels) != 0;
+        u.load.burst.halt(on_port(port::ACT, channel::AR));
+        u.store.burst.halt(on_port(port::ACT, channel::AW));
+        u.fetch.burst.halt(on_port(port::COMMAND, channel::AR));
+        for (i, burst) in u.weight.bursts().enumerate() {
+            burst.halt(on_port(port::WEIGHT + i, channel::AR));
+        }
+        self.wants_halted();
+    }
+
+    /// A cycle of a halted machine: what is under way goes on, its data nowhere.
+    fn halted(&mut self) {
+        let active = self.units.in_flight();
+        let offered = self.memory.out();
+        let moved = self.wants & offered;
+        self.written.clear();
+        self.memory.step(moved, &self.requests, &mut self.written);
+        let u = &mut self.units;
+        let on_port = |p: usize, channels| moved & on(p, channels) != 0;
+        let last = |p: usize| on_port(p, channel::R) && offered & on(p, channel::R_LAST) != 0;
+        let read = |p: usize| (on_port(p, channel::AR), last(p));
+        let (issued, retired) = read(port::ACT);
+        u.load.burst.step_halted(issued, retired);
+        let (issued, retired) = read(port::COMMAND);
+        u.fetch.burst.step_halted(issued, retired);
+        for (i, burst) in u.weight.bursts().enumerate() {
+            let (issued, retired) = read(port::WEIGHT + i);
+            burst.step_halted(issued, retired);
+        }
+        u.store
+            .step_halted((moved >> (8 * port::ACT)) & 0xff, &self.requests[port::ACT]);
+        self.now += 1;
+        if active {
+            self.wants_halted();
+        } else {
+            self.reset();
+            self.begin();
+            self.derive_all();
+        }
+    }
+
+    /// The masters' signals of a halted machine.
+    fn wants_halted(&mut self) {
+        let u = &mut self.units;
+        let address = |open, channel| if open { channel } else { 0 };
+        let read = |open| channel::R | address(open, channel::AR);
+        let mut wants = on(port::ACT, read(u.load.burst.is_offered()) | channel::B)
+            | on(
+                port::ACT,
+                address(u.store.burst.is_offered(), channel::AW)
+                    | address(u.store.owes_beats(), channel::W),
+            )
+            | on(port::COMMAND, read(u.fetch.burst.is_offered()));
+        for (i, burst) in u.weight.bursts().enumerate() {
+            wants |= on(port::WEIGHT + i, read(burst.is_offered()));
+        }
+        self.wants = wants;
     }
 
     /// Takes the heads whose tokens are there and whose engine is free out of their queues, and their tokens.
@@ -250,8 +332,9 @@ impl Machine {
             }
             if let Body::Store(s) = &e.body {
                 let at = s.ddr as u32 as usize;
-                for (i, v) in before.record().iter().enumerate() {
-                    window[at + i * 4..][..4].copy_from_slice(&v.to_le_bytes());
+                // A record that leaves the window is an error that the burst finds.
+                if let Some(record) = window.get_mut(at..at + RECORD_BYTES) {
+                    record.copy_from_slice(&before.to_bytes());
                 }
             }
         }

@@ -2,11 +2,9 @@
 
 use super::burst::{Burst, Transfer};
 use cnna_machine::Accelerator;
+use cnna_machine::config::depth;
 use cnna_machine::isa::{Body, COMMAND_BYTES, Command, mode, store_kind, weight_kind};
 use cnna_machine::memory::{Request, channel};
-
-/// Bursts in flight.
-const OUTSTANDING: usize = 4;
 
 /// State of the fetch unit.
 #[derive(Debug)]
@@ -28,7 +26,7 @@ pub(super) struct Fetch {
 impl Fetch {
     pub(super) fn new(a: &Accelerator) -> Self {
         Fetch {
-            burst: Burst::new(a.beat_bytes(), OUTSTANDING),
+            burst: Burst::new(a.beat_bytes(), depth::FETCH_BURSTS),
             beats: COMMAND_BYTES / a.beat_bytes(),
             got: 0,
             lanes: a.lanes as i32,

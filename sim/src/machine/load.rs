@@ -3,12 +3,10 @@
 use super::burst::{Burst, Transfer};
 use super::queue::Entry;
 use cnna_machine::Accelerator;
+use cnna_machine::config::depth;
 use cnna_machine::isa;
 use cnna_machine::memory::{Request, channel};
 use std::collections::VecDeque;
-
-/// Commands whose data are on their way, at most.
-const RECEIVE_DEPTH: usize = 4;
 
 #[derive(Debug)]
 struct Receive {
@@ -41,7 +39,7 @@ impl Load {
         }
     }
     pub(super) fn ready(&self) -> bool {
-        self.burst.ready() && self.receive.len() < RECEIVE_DEPTH
+        self.burst.ready() && self.receive.len() < depth::RECEIVE
     }
     /// The next clock edge changes something by itself.
     pub(super) fn awake(&self, size: u64) -> bool {

@@ -24,6 +24,21 @@ use cnna_machine::regs::{self, DeviceError, Reg};
 use derived::Derived;
 use units::Units;
 
+/// How far a stop has come, after `CONTROL` = 1 or an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stop {
+    No,
+    /// `CONTROL` has been written; the machine halts so many cycles later.
+    Coming(u32),
+    /// No new bursts; those under way end without effect.
+    Halted,
+    /// Reset, by the host's wish or after an error.
+    Done,
+}
+
+/// Cycles from the one in which `CONTROL` is written to the halt.
+const TO_HALT: u32 = 2;
+
 /// The simulated accelerator with its memory's timing.
 #[derive(Debug)]
 pub struct Machine {
@@ -39,6 +54,7 @@ pub struct Machine {
     now: u64,
     run: bool,
     start_pulse: bool,
+    stop: Stop,
     counters: Counters,
     /// Commands dealt since the start.
     commands: u64,
@@ -61,6 +77,7 @@ impl Machine {
             now: 0,
             run: false,
             start_pulse: false,
+            stop: Stop::No,
             counters: Counters::default(),
             commands: 0,
             recorder: None,
@@ -89,7 +106,8 @@ impl Machine {
         self.registers[r.offset / 4] = v;
     }
 
-    fn stop(&mut self, error: Option<DeviceError>, head: u32) {
+    /// The program ends.
+    fn ends(&mut self, error: Option<DeviceError>, head: u32) {
         self.run = false;
         self.set(regs::ERROR_INFO, head);
         let code = error.map_or(0, |e| e as u32);
@@ -99,11 +117,47 @@ impl Machine {
         if let Some(r) = &mut self.recorder {
             r.waits(None, 0, self.now);
         }
+        if error.is_some() {
+            self.stop = Stop::Halted;
+        }
+    }
+
+    /// Nothing is in flight: clears all but the registers.
+    fn reset(&mut self) {
+        self.units = Units::new(&self.board);
+        self.run = false;
+        self.stop = Stop::Done;
+        // An error stays to be read until the host resets.
+        if self.get(regs::CONTROL) & 1 != 0 {
+            self.set(regs::STATUS, 0);
+            self.set(regs::ERROR_INFO, 0);
+        }
+        self.derive_all();
     }
 
     /// A program runs, or its transfers are not all answered.
     fn is_active(&self) -> bool {
-        self.run || self.units.in_flight()
+        self.run || self.units.in_flight() || self.stop == Stop::Halted
+    }
+
+    /// Starts a program that waits for it, if the machine is free.
+    fn begin(&mut self) {
+        if self.get(regs::START) == self.get(regs::DONE)
+            || self.run
+            || matches!(self.stop, Stop::Coming(_) | Stop::Halted)
+        {
+            return;
+        }
+        self.memory.restart();
+        (self.counters, self.commands) = (Counters::default(), 0);
+        self.set(regs::STATUS, 0);
+        self.set(regs::ERROR_INFO, 0);
+        self.run = true;
+        self.start_pulse = true;
+        self.stop = Stop::No;
+        if let Some(r) = &mut self.recorder {
+            r.begin(self.now);
+        }
     }
 
     fn size(&self) -> u64 {
@@ -126,6 +180,9 @@ impl Engine for Machine {
                 if self.units.in_flight() {
                     status |= regs::STATUS_IN_FLIGHT;
                 }
+                if self.stop == Stop::Done {
+                    status |= regs::STATUS_RESET_DONE;
+                }
                 status
             }
             _ => self.get(reg),
@@ -138,26 +195,19 @@ impl Engine for Machine {
         }
         self.set(reg, value);
         if reg == regs::CONTROL && value & 1 != 0 {
-            self.units = Units::new(&self.board);
-            self.run = false;
             self.set(regs::STATUS, 0);
             self.set(regs::ERROR_INFO, 0);
+            match self.stop {
+                Stop::Halted | Stop::Coming(_) => {}
+                _ if self.is_active() => self.stop = Stop::Coming(TO_HALT),
+                _ => self.reset(),
+            }
         }
         if self.get(regs::CONTROL) & 1 != 0 {
             let done = self.get(regs::DONE);
             self.set(regs::START, done);
-        } else if reg == regs::START && value != self.get(regs::DONE) && !self.run {
-            let a = &self.board.accelerator;
-            self.memory = Memory::new(&self.board.memory, a.ports(), a.beat_bytes());
-            (self.counters, self.commands) = (Counters::default(), 0);
-            self.set(regs::STATUS, 0);
-            self.set(regs::ERROR_INFO, 0);
-            self.run = true;
-            self.start_pulse = true;
-            if let Some(r) = &mut self.recorder {
-                r.begin(self.now);
-            }
         }
+        self.begin();
         self.derive_all();
     }
 
@@ -178,9 +228,12 @@ impl Engine for Machine {
                 engine: "cycle simulator",
                 message: e.to_string(),
             })?;
-            if self.is_active() {
+            if self.is_active() && self.stop == Stop::No {
                 self.coast(end - self.now);
             }
+        }
+        if !self.is_active() && matches!(self.stop, Stop::Coming(_)) {
+            self.reset();
         }
         Ok(self.is_active())
     }

@@ -3,15 +3,11 @@
 use super::burst::{Burst, Transfer};
 use super::queue::Entry;
 use cnna_machine::Accelerator;
+use cnna_machine::config::depth;
 use cnna_machine::counters::RECORD_BYTES;
 use cnna_machine::isa::{self, store_kind};
 use cnna_machine::memory::{Request, channel};
 use std::collections::VecDeque;
-
-/// Beats read ahead of the bus.
-const AHEAD: u32 = 8;
-/// Bursts in flight.
-const OUTSTANDING: usize = 8;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -58,7 +54,7 @@ pub(super) struct Store {
 impl Store {
     pub(super) fn new(a: &Accelerator) -> Self {
         Store {
-            burst: Burst::new(a.beat_bytes(), OUTSTANDING),
+            burst: Burst::new(a.beat_bytes(), depth::STORE_BURSTS),
             tiles: a.tiles,
             mark_beats: (RECORD_BYTES / a.beat_bytes()) as u32,
             state: State::Idle,
@@ -68,7 +64,7 @@ impl Store {
             asking: false,
             sub: false,
             lines_left: 0,
-            room: AHEAD,
+            room: depth::STORE_BEATS as u32,
             pipe: [None; 2],
             beats: VecDeque::new(),
             lens: VecDeque::new(),
@@ -108,6 +104,28 @@ impl Store {
         }
         signals
     }
+    /// Halted: beats of bursts under way have not gone out.
+    pub(super) fn owes_beats(&self) -> bool {
+        !self.lens.is_empty()
+    }
+    /// The clock edge of a cycle of a halted machine.
+    pub(super) fn step_halted(&mut self, moved: u64, request: &Request) {
+        if moved & channel::W != 0 {
+            self.beat_of_burst();
+        }
+        let issued = moved & channel::AW != 0;
+        if issued {
+            self.lens.push_back(request.awbeats);
+        }
+        self.burst.step_halted(issued, moved & channel::B != 0);
+    }
+    fn beat_of_burst(&mut self) {
+        self.in_burst += 1;
+        if Some(&self.in_burst) == self.lens.front() {
+            self.in_burst = 0;
+            self.lens.pop_front();
+        }
+    }
     /// The clock edge: `moved` are the handshakes on the port, `request` what was offered.
     pub(super) fn step(
         &mut self,
@@ -131,11 +149,7 @@ impl Store {
         let mut sent = false;
         if beat_out {
             sent = self.beats.pop_front() == Some(true);
-            self.in_burst += 1;
-            if Some(&self.in_burst) == self.lens.front() {
-                self.in_burst = 0;
-                self.lens.pop_front();
-            }
+            self.beat_of_burst();
             if in_data {
                 self.room += 1;
             }

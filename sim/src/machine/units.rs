@@ -48,19 +48,15 @@ impl Units {
             .is_some_and(|c| self.queues[c.queue() as usize].len() < depth)
     }
     pub(super) fn error(&self) -> Option<DeviceError> {
-        if self.load.burst.error() {
-            Some(DeviceError::LoadAddress)
-        } else if self.weight.error() {
-            Some(DeviceError::WeightAddress)
-        } else if self.store.burst.error() {
-            Some(DeviceError::StoreAddress)
-        } else if self.fetch.burst.error() {
-            Some(DeviceError::FetchAddress)
-        } else if self.fetch.bad.is_some() {
-            Some(DeviceError::Command)
-        } else {
-            None
-        }
+        DeviceError::ALL.into_iter().find(|e| match e {
+            DeviceError::LoadAddress => self.load.burst.error(),
+            DeviceError::WeightAddress => self.weight.error(),
+            DeviceError::StoreAddress => self.store.burst.error(),
+            DeviceError::FetchAddress => self.fetch.burst.error(),
+            // The memory model answers everything that lies in the window.
+            DeviceError::Bus => false,
+            DeviceError::Command => self.fetch.bad.is_some(),
+        })
     }
     pub(super) fn in_flight(&self) -> bool {
         self.fetch.burst.in_flight()

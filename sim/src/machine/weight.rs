@@ -3,12 +3,10 @@
 use super::burst::{Burst, Transfer};
 use super::queue::Entry;
 use cnna_machine::Accelerator;
+use cnna_machine::config::depth;
 use cnna_machine::isa;
 use cnna_machine::memory::{Request, Signals, channel};
 use std::collections::VecDeque;
-
-const RECEIVE_DEPTH: usize = 4;
-const SIGNAL_DEPTH: usize = 8;
 
 #[derive(Debug)]
 struct Port {
@@ -48,14 +46,18 @@ impl Weight {
         }
     }
     pub(super) fn ready(&self) -> bool {
-        self.pending.len() < SIGNAL_DEPTH
+        self.pending.len() < depth::WEIGHT
             && self
                 .ports
                 .iter()
-                .all(|p| p.burst.ready() && p.receive.len() < RECEIVE_DEPTH)
+                .all(|p| p.burst.ready() && p.receive.len() < depth::RECEIVE)
     }
     pub(super) fn in_flight(&self) -> bool {
         self.ports.iter().any(|p| p.burst.in_flight())
+    }
+    /// The address side of each port.
+    pub(super) fn bursts(&mut self) -> impl Iterator<Item = &mut Burst> {
+        self.ports.iter_mut().map(|p| &mut p.burst)
     }
     pub(super) fn error(&self) -> bool {
         self.ports.iter().any(|p| p.burst.error())

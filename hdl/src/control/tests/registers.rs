@@ -86,11 +86,16 @@ fn writable_registers_keep_the_bytes_written_and_others_their_value() {
         if [regs::CONTROL, regs::START].contains(reg) {
             continue;
         }
+        // One bit of its 32.
+        let bits = match *reg {
+            regs::IRQ_ENABLE => 1,
+            _ => u32::MAX,
+        };
         let before = b.get(*reg);
         b.write(reg.offset, 0x1122_3344, 15, 3);
         b.write(reg.offset, 0xaabb_ccdd, 0b0101, 0);
         let expected = match reg.access {
-            Access::Rw => 0x11bb_33dd,
+            Access::Rw => 0x11bb_33dd & bits,
             Access::Ro => before,
         };
         assert_eq!(b.get(*reg), expected, "{}", reg.name);
@@ -132,6 +137,7 @@ fn identity_and_counters_are_read_at_their_offsets() {
 #[test]
 fn a_program_runs_from_start_to_end_and_interrupts() {
     let mut b = Bus::new();
+    b.set(regs::IRQ_ENABLE, 1);
     b.set(regs::START, 7);
     assert!(b.0.run.val() && !b.0.irq.val());
     assert_eq!(b.get(regs::STATUS), regs::STATUS_BUSY);
@@ -147,6 +153,15 @@ fn a_program_runs_from_start_to_end_and_interrupts() {
     b.clock();
     assert!(!b.0.run.val() && b.0.irq.val());
     assert_eq!((b.get(regs::DONE), b.get(regs::STATUS)), (7, 0));
+    // An acknowledgement of another program takes no interrupt away, its own does, and so does the mask.
+    b.set(regs::IRQ_ACK, 6);
+    assert!(b.0.irq.val());
+    b.set(regs::IRQ_ENABLE, 0);
+    assert!(!b.0.irq.val());
+    b.set(regs::IRQ_ENABLE, 1);
+    assert!(b.0.irq.val());
+    b.set(regs::IRQ_ACK, 7);
+    assert!(!b.0.irq.val());
     // The same number again starts nothing; another does, with one cycle of `started` behind `clear`.
     b.set(regs::START, 7);
     assert!(!b.0.run.val());
@@ -205,13 +220,22 @@ fn an_error_ends_the_program_with_its_code_and_the_first_one_counts() {
 }
 
 #[test]
-fn a_soft_reset_stops_the_program_clears_the_error_and_forgets_the_start() {
+fn a_stop_halts_until_nothing_is_in_flight_then_resets_clears_the_error_and_forgets_the_start() {
     let mut b = Bus::new();
     b.set(regs::MEM_SIZE, 4096);
     b.set(regs::START, 3);
+    b.0.in_flight.next = true;
     b.set(regs::CONTROL, 1);
+    for _ in 0..10 {
+        b.clock();
+        assert!(b.0.halt.val() && b.0.stopping.val() && !b.0.reset.val() && !b.0.run.val());
+        assert_eq!(b.get(regs::STATUS), regs::STATUS_IN_FLIGHT);
+    }
+    b.0.in_flight.next = false;
     b.clock();
-    assert!(b.0.reset.val() && !b.0.run.val());
+    b.clock();
+    assert!(b.0.halt.val() && !b.0.stopping.val() && b.0.reset.val());
+    assert_eq!(b.get(regs::STATUS), regs::STATUS_RESET_DONE);
     assert_eq!(b.get(regs::START), 0, "back to DONE");
     b.set(regs::START, 4);
     b.write(regs::CONTROL.offset, 0, 0b1110, 0);
@@ -219,9 +243,51 @@ fn a_soft_reset_stops_the_program_clears_the_error_and_forgets_the_start() {
     b.set(regs::CONTROL, 0);
     for _ in 0..4 {
         b.clock();
-        assert!(!b.0.run.val());
+        assert!(!b.0.run.val() && !b.0.halt.val());
     }
-    assert_eq!((b.get(regs::STATUS), b.get(regs::MEM_SIZE)), (0, 4096));
+    assert_eq!(b.get(regs::MEM_SIZE), 4096);
+    assert_eq!(b.get(regs::STATUS), regs::STATUS_RESET_DONE);
     b.set(regs::START, 5);
     assert!(b.0.run.val());
+    assert_eq!(b.get(regs::STATUS), regs::STATUS_BUSY);
+    // The stop after that is a new one: what the last left to read is gone with its first cycle.
+    b.0.in_flight.next = true;
+    b.set(regs::CONTROL, 1);
+    assert_eq!(b.get(regs::STATUS), regs::STATUS_IN_FLIGHT);
+}
+
+#[test]
+fn after_an_error_the_machine_halts_and_resets_itself_and_a_start_waits_for_that() {
+    let mut b = Bus::new();
+    b.set(regs::START, 1);
+    (b.0.in_flight.next, b.0.load_error.next) = (true, true);
+    b.clock();
+    b.0.load_error.next = false;
+    b.set(regs::START, 2);
+    let error = (DeviceError::LoadAddress as u32) << 8;
+    for _ in 0..5 {
+        b.clock();
+        assert!(b.0.halt.val() && !b.0.run.val() && !b.0.reset.val());
+        assert_eq!(b.get(regs::STATUS), error | regs::STATUS_IN_FLIGHT);
+    }
+    b.0.in_flight.next = false;
+    // The reset reaches the engines one cycle late; the halt outlasts it, and the start comes behind both.
+    let mut seen = vec![];
+    for _ in 0..6 {
+        settle(&mut b.0);
+        seen.push((b.0.reset.val(), b.0.halt.val(), b.0.started.val()));
+        edge!(b.0, false);
+    }
+    assert_eq!(
+        seen,
+        [
+            (false, true, false),
+            (true, true, false),
+            (false, true, false),
+            (false, false, false),
+            (false, false, true),
+            (false, false, false)
+        ]
+    );
+    assert_eq!(b.get(regs::STATUS), regs::STATUS_BUSY);
 }

@@ -1,0 +1,169 @@
+//! Mistakes seeded into the RTL, one at a time: the random networks of `tests/tests/rtl.rs` must see each of them.
+//!
+//! A mistake that lives is a hole in those networks: widen what they draw. `make mutations`, minutes; words after `--` run only
+//! the mistakes whose text contains one of them. With each new unit of RTL belong mistakes in it.
+
+use cnna_hdl::sources;
+use cnna_machine::Board;
+use cnna_rtlsim::{Model, Rtl, build_files};
+use cnna_tests::rtl::{Coverage, DRAWS, board, case};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Cases of each kind of network, as `tests/tests/rtl.rs` runs.
+const CASES: u64 = 12;
+
+struct Mutation {
+    file: &'static str,
+    /// Text that occurs in it once.
+    find: &'static str,
+    replace: &'static str,
+    what: &'static str,
+}
+
+macro_rules! mutations {
+    ($($what:literal: $file:literal, $find:literal => $replace:literal;)*) => {
+        &[$(Mutation { file: $file, find: $find, replace: $replace, what: $what }),*]
+    };
+}
+
+const MUTATIONS: &[Mutation] = mutations! {
+    "the fused maximum compares unsigned":
+        "post.sv", "return ($signed(a) > $signed(b)) ? a : b;" => "return (a > b) ? a : b;";
+    "the clamp of left shifts is too narrow":
+        "requantise.sv", "Wide = {{(ACC_W-16){1'b0}}, {17{1'b1}}}" => "Wide = {{(ACC_W-13){1'b0}}, {14{1'b1}}}";
+    "DIRECT's fused pooling forgets its upper row":
+        "post.sv", "larger(pairs_q[l % (2*T)], above_q[l % (2*T)])" => "pairs_q[l % (2*T)]";
+    "WINOGRAD's fused pooling forgets its lower row":
+        "post.sv", "larger(pairs_q[l % T], pairs_q[T + (l % T)])" => "pairs_q[l % T]";
+    "a window's row wraps into the ring one line late":
+        "cnna_window.sv", "if (row_q >= next_limit_q)" => "if (row_q > next_limit_q)";
+    "a tap's row never carries into the next slot":
+        "cnna_window.sv", "if (slot_carry)" => "if (1'b0)";
+    "a tap's column phase does not go back to zero":
+        "cnna_window.sv", "px_off_d = 16'd0;" => "px_off_d = px_off_q;";
+    "a weight row is used for seven steps":
+        "cnna_weight_address.sv", "if ((&at_word_q))" => "if (at_word_q == 3'd6)";
+    "a pooled tile moves a whole tile on":
+        "cnna_result_address.sv", "quarter_step = quarter_step >> 1;" => "quarter_step = quarter_step;";
+    "the row mask lets one row too many in":
+        "act_buffer.sv", "16'(y_i + 16'(i)) < h_i" => "16'(y_i + 16'(i)) <= h_i";
+    "the column mask lets one column too many in":
+        "act_buffer.sv", "16'(x_i + 16'(j)) < w_i" => "16'(x_i + 16'(j)) <= w_i";
+    "POOL reads zero outside the map":
+        "act_buffer.sv", "pool_s[3] ? {1'b1, {(W-1){1'b0}}} : '0" => "'0";
+    "a row bank takes the slot of its neighbour":
+        "act_buffer.sv", "(2'(i) >= yb_q) ? a_q : b_q" => "(2'(i) > yb_q) ? a_q : b_q";
+    "a column bank takes the line of its neighbour":
+        "act_buffer.sv", "(ColW'(j) >= xb_q) ? 0 : 1" => "(ColW'(j) > xb_q) ? 0 : 1";
+    "the bias row stays where it is":
+        "post.sv", ": {2'b0, lane_q[15:2]};" => ": 16'd0;";
+    "VECTOR takes its neighbour's bias":
+        "post.sv", "bias_i[(l % 4)*ACC_W +: ACC_W] : bias_one" => "bias_i[((l + 1) % 4)*ACC_W +: ACC_W] : bias_one";
+    "nothing is added before the shift to the right":
+        "requantise.sv", "acc + $signed({{(ACC_W+1-SHIFT_MAX){1'b0}}, half_i})" => "acc";
+    "ReLU is always on":
+        "requantise.sv", "(relu_qq & shifted_q[ACC_W]) ? '0" => "shifted_q[ACC_W] ? '0";
+    "saturation counts outside the result":
+        "post.sv", "count(sat_q & side.valid)" => "count(sat_q)";
+    "POOL compares unsigned":
+        "pool_unit.sv", "$signed(v_i[k*VW +: W]) > $signed(max_q[k*W +: W])" => "v_i[k*VW +: W] > max_q[k*W +: W]";
+    "POOL goes on from the maximum before":
+        "pool_unit.sv", "if (first_i | (" => "if ((";
+    "U's third row adds":
+        "u_transform.sv", "wider(word[j]) - wider(word[3+j])" => "wider(word[j]) + wider(word[3+j])";
+    "V's last row is negative":
+        "v_transform.sv", "pixel(1, 2*t + j) - pixel(3, 2*t + j)" => "pixel(3, 2*t + j) - pixel(1, 2*t + j)";
+    "the inverse's second row adds":
+        "post.sv", "element(t, 2, j) - element(t, 3, j)" => "element(t, 2, j) + element(t, 3, j)";
+    "accumulators are never cleared":
+        "mac.sv", "(clear_i ? 48'sd0 : acc_o)" => "acc_o";
+    "a lane too many delivers":
+        "lane.sv", "8'(Index) < lanes_i" => "8'(Index) <= lanes_i";
+    "planes lie on each other":
+        "load_engine.sv", "offset_q + rx.plane_pitch" => "offset_q";
+    "a channel's row does not end its line":
+        "load_engine.sv", "next_pos[PosW] | (dealt & last_chan)" => "next_pos[PosW]";
+    "a lane's weights go to another":
+        "array.sv", "wlane_i[P*8 +: 8] == 8'(m / Ports)" => "wlane_i[P*8 +: 8] == 8'(m % Ports)";
+    "the gearbox keeps a word too many":
+        "weight_port.sv", "rest = rdata_i >> (g*W);" => "rest = rdata_i >> ((g-1)*W);";
+};
+
+/// The RTL of the board, with a mistake in it or without, in a library; `Err` says why there is none.
+fn library(board: &Board, mutation: Option<&Mutation>, cache: &Path) -> Result<PathBuf, String> {
+    let mut files: Vec<(String, String)> = sources::rtl(board)
+        .map_err(|e| e.to_string())?
+        .into_iter()
+        .map(|f| (f.name, f.text))
+        .collect();
+    if let Some(m) = mutation {
+        let text = files.iter_mut().find(|(name, _)| name == m.file);
+        let (_, text) = text.ok_or_else(|| format!("there is no {}", m.file))?;
+        let found = text.matches(m.find).count();
+        if found != 1 {
+            return Err(format!("`{}` occurs {found} times in {}", m.find, m.file));
+        }
+        *text = text.replace(m.find, m.replace);
+    }
+    let ports = board.accelerator.weight_ports;
+    build_files(files, ports, Model::Slow, cache, None).map_err(|e| e.to_string())
+}
+
+/// The first case that the library fails, if it fails one.
+fn first_failure(board: &Board, library: &Path) -> Option<String> {
+    let build = |b: &Board| Rtl::of_library(b, library.into()).map_err(|e| e.to_string());
+    // The kinds in turn: which of them sees a mistake is not known.
+    for seed in 1..=CASES {
+        for (kind, draw) in DRAWS.into_iter().enumerate() {
+            let e = case(board, seed, draw, &build, &mut Coverage::default());
+            if let Err(e) = e {
+                let line = e.lines().next().unwrap_or_default();
+                return Some(format!("kind {kind}, seed {seed}: {line}"));
+            }
+        }
+    }
+    None
+}
+
+fn main() -> ExitCode {
+    // Cargo passes options of its own.
+    let only: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|a| !a.starts_with('-'))
+        .collect();
+    let board = board(1, 5, 16, 2, 256);
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("mutations");
+    let mut wrong = Vec::new();
+    // Without a mistake nothing may fail.
+    match library(&board, None, &folder) {
+        Ok(library) => wrong.extend(first_failure(&board, &library)),
+        Err(e) => wrong.push(e),
+    }
+    if !wrong.is_empty() {
+        eprintln!("the RTL as it is: {}", wrong.join("; "));
+        return ExitCode::FAILURE;
+    }
+    let chosen = MUTATIONS
+        .iter()
+        .filter(|m| only.is_empty() || only.iter().any(|o| m.what.contains(o.as_str())));
+    let mut caught = 0;
+    for m in chosen {
+        match library(&board, Some(m), &folder) {
+            Ok(library) => match first_failure(&board, &library) {
+                Some(seen) => {
+                    caught += 1;
+                    let seen: String = seen.chars().take(100).collect();
+                    println!("caught  {:<50} {seen}", m.what);
+                }
+                None => wrong.push(m.what.into()),
+            },
+            Err(e) => wrong.push(format!("{}: {e}", m.what)),
+        }
+    }
+    println!("{caught} of {} caught", caught + wrong.len());
+    for w in &wrong {
+        eprintln!("NOT caught: {w}");
+    }
+    ExitCode::from(u8::from(!wrong.is_empty()))
+}

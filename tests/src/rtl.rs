@@ -1,0 +1,330 @@
+//! Random networks on the reference, the cycle simulator and the RTL: what the RTL's tests and the RTL's seeded mistakes share.
+
+use crate::engines::{self, Inputs, Outcome, run};
+use cnna_compile::{CompileError, CompiledProgram, Options, compile};
+use cnna_machine::Board;
+use cnna_machine::isa::{Body, COMMAND_BYTES, Command, mode};
+use cnna_machine::num::Word;
+use cnna_net::op::{Conv, MaxPool};
+use cnna_net::random::{self, pick};
+use cnna_net::{Activation, Graph, Op, Padding, Shape, Values, Window};
+use cnna_rtlsim::Rtl;
+use cnna_sim::Machine;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use std::collections::BTreeSet;
+
+/// Cycles after which a random case counts as hanging.
+pub const LIMIT: u64 = 20_000_000;
+/// Cycles that the RTL runs of a random case at most: some two seconds.
+pub const SHORT: u64 = 400_000;
+
+/// A random network for words of one width, from a seed.
+pub type Draw = fn(u64, Word) -> Graph;
+/// How the RTL of a board comes about.
+pub type Build<'a> = &'a dyn Fn(&Board) -> Result<Rtl, String>;
+
+/// The kinds of networks that every configuration runs.
+pub const DRAWS: [Draw; 4] = [any_graph, vector_graph, winograd_graph, direct_graph];
+
+/// A machine with small buffers, so that small networks are cut into parts as large ones are.
+pub fn board(tiles: u32, lanes: u32, word: u32, ports: u32, out_depth: u32) -> Board {
+    let set = [
+        ("tiles", tiles),
+        ("lanes", lanes),
+        ("word", word),
+        ("weight_ports", ports),
+        ("act_depth", 256),
+        ("weight_depth", 64),
+        ("bias_depth", 4 * lanes),
+        ("out_depth", out_depth),
+    ]
+    .map(|(k, v)| (k.to_string(), v.to_string()));
+    Board::load("ultra96", &set).expect("all within range")
+}
+
+/// What today's machine runs of the operators list: no tables, no products of two tensors, no constants.
+pub fn accept(op: &Op, _shapes: &[Shape]) -> bool {
+    !matches!(op, Op::Mul(_) | Op::Constant(_))
+        && !matches!(op, Op::Activate(a) if matches!(a.function, Activation::Table(_)))
+}
+
+fn limits() -> random::Limits {
+    random::Limits {
+        accept,
+        ..random::Limits::default()
+    }
+}
+
+fn any_graph(seed: u64, word: Word) -> Graph {
+    random::graph(seed, word, &limits())
+}
+
+fn vector_graph(seed: u64, word: Word) -> Graph {
+    random::vector_graph(seed, word, &limits())
+}
+
+/// Of enough channels that WINOGRAD mode is faster, and not cut into chunks.
+fn winograd_graph(seed: u64, word: Word) -> Graph {
+    plain_graph(seed, word, &[3], &[16, 24, 30])
+}
+
+/// Of so few channels, or of such kernels, that DIRECT mode is faster.
+fn direct_graph(seed: u64, word: Word) -> Graph {
+    plain_graph(seed, word, &[1, 3, 5], &[1, 2, 5])
+}
+
+/// Convolutions that keep their input's size, most with 2x2 pooling behind them, half of them with sums so small that they are
+/// shifted to the left.
+fn plain_graph(seed: u64, word: Word, kernels: &[usize], channels: &[usize]) -> Graph {
+    const WEIGHT_FRAC: i32 = 4;
+    let r = &mut StdRng::seed_from_u64(seed);
+    let mut g = Graph::new("plain", word);
+    let input = Shape {
+        c: pick(r, channels),
+        h: r.random_range(2..=20),
+        w: r.random_range(2..=20),
+    };
+    let mut at = g.input("input", input, Some(8));
+    for n in 0..r.random_range(1..=2) {
+        let (i, frac) = (g.tensors[at].shape, g.tensors[at].frac.expect("all have"));
+        let k = pick(r, kernels);
+        let (oc, taps) = (r.random_range(4..=40), i.c * k * k);
+        let left = r.random();
+        let weights = match left {
+            // About one tap of a channel counts.
+            true => (0..oc * taps)
+                .map(|_| match r.random_ratio(1, taps as u32) {
+                    true => r.random_range(-2..=2),
+                    false => 0,
+                })
+                .collect(),
+            false => random::words(r, oc * taps, word),
+        };
+        let shift = match left {
+            true => pick(r, &[-1, -1, -1, -1, 0, -2, -4, -8]),
+            false => word.bits() as i32 - 1 + taps.ilog2() as i32 / 2 + r.random_range(-2..=1),
+        };
+        let side = k / 2;
+        let conv = Conv {
+            oc,
+            groups: 1,
+            window: Window {
+                pad: Padding {
+                    top: side,
+                    left: side,
+                    bottom: side,
+                    right: side,
+                },
+                ..Window::plain(k, k)
+            },
+            weights: Values::Words(weights, WEIGHT_FRAC),
+            bias: Values::Sums((0..oc).map(|_| r.random_range(-99..=99)).collect()),
+            activation: match r.random_ratio(1, 3) {
+                true => Activation::Relu,
+                false => Activation::None,
+            },
+        };
+        let to = Some(frac + WEIGHT_FRAC - shift);
+        at = g.push(&format!("conv{n}"), conv, &[at], to).expect("fits");
+        let [h, w] = [g.tensors[at].shape.h, g.tensors[at].shape.w];
+        if h >= 2 && w >= 2 && r.random_ratio(7, 8) {
+            let window = Window {
+                stride: [2, 2],
+                ..Window::plain(2, 2)
+            };
+            at = g
+                .push(&format!("pool{n}"), MaxPool { window }, &[at], to)
+                .expect("fits");
+        }
+    }
+    g.output(at);
+    g
+}
+
+/// What ran in the RTL, by the commands.
+#[derive(Debug, Default)]
+pub struct Coverage {
+    seen: BTreeSet<&'static str>,
+    /// Images at most in one run.
+    pub images: usize,
+    /// Cases that ran.
+    pub cases: usize,
+}
+
+/// What every configuration must have run: every mode, fusion and sign of shift.
+const WANTED: [&str; 10] = [
+    "winograd",
+    "direct",
+    "vector",
+    "pool",
+    "winograd with pooling",
+    "direct with pooling",
+    "pooling without ReLU",
+    "shift to the left by 1",
+    "shift to the left by 2 to 8",
+    "shift to the right",
+];
+
+impl Coverage {
+    fn add(&mut self, program: &CompiledProgram, images: usize) {
+        self.images = self.images.max(images);
+        let bytes = program.image.bytes();
+        let stream = program.meta.stream(images).expect("it ran");
+        let commands = bytes[stream.commands_offset..]
+            .chunks_exact(COMMAND_BYTES)
+            .take(stream.commands);
+        for command in commands.map(Command::from_bytes) {
+            let Body::Compute(c) = command.body else {
+                continue;
+            };
+            self.seen.insert(match c.mode {
+                mode::WINOGRAD => "winograd",
+                mode::DIRECT => "direct",
+                mode::VECTOR => "vector",
+                _ => "pool",
+            });
+            if c.pool == 1 {
+                self.seen.insert(match c.mode {
+                    mode::WINOGRAD => "winograd with pooling",
+                    _ => "direct with pooling",
+                });
+                if c.relu == 0 {
+                    self.seen.insert("pooling without ReLU");
+                }
+            }
+            match c.shift {
+                -1 => self.seen.insert("shift to the left by 1"),
+                -8..=-2 => self.seen.insert("shift to the left by 2 to 8"),
+                1.. => self.seen.insert("shift to the right"),
+                _ => false,
+            };
+        }
+    }
+
+    /// What should have run and did not.
+    pub fn missing(&self) -> Vec<&'static str> {
+        let all = WANTED.into_iter();
+        all.filter(|w| !self.seen.contains(w)).collect()
+    }
+}
+
+/// The first difference between what two engines did.
+pub fn difference(a: &Outcome, b: &Outcome) -> Option<String> {
+    for (n, (a, b)) in a.images.iter().zip(&b.images).enumerate() {
+        for (i, (x, y)) in a.iter().zip(b).enumerate() {
+            if let Some(k) = (0..x.len()).find(|&k| x[k] != y[k]) {
+                let wrong = (0..x.len()).filter(|&k| x[k] != y[k]).count();
+                return Some(format!(
+                    "image {n}, layer {i}, element {k}: {} and {}; {wrong} of {} differ",
+                    x[k],
+                    y[k],
+                    x.len()
+                ));
+            }
+        }
+    }
+    (a != b).then(|| {
+        format!(
+            "records {:?} and {:?}, counters {:?} and {:?}, status {:#x} and {:#x}",
+            a.records, b.records, a.counters, b.counters, a.status, b.status
+        )
+    })
+}
+
+/// A random network, memory and options on every engine; a program that the compiler refuses is no case.
+pub fn case(
+    base: &Board,
+    seed: u64,
+    draw: Draw,
+    build: Build,
+    covered: &mut Coverage,
+) -> Result<(), String> {
+    // Every configuration has cases of its own.
+    let a = &base.accelerator;
+    let shape = [a.tiles, a.lanes, a.word.bytes(), a.weight_ports];
+    let seed = shape.iter().fold(seed, |s, &n| {
+        s.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(n as u64)
+    });
+    let mut r = StdRng::seed_from_u64(seed);
+    let mut board = base.clone();
+    let m = &mut board.memory;
+    m.latency = r.random_range(1..100);
+    m.bytes_per_cycle = pick(&mut r, &[8, 24, 64]);
+    m.outstanding = r.random_range(1..=16);
+    if r.random() {
+        m.latency_jitter = r.random_range(0..40);
+        m.stall_per_256 = r.random_range(0..200);
+        m.seed = r.random();
+    }
+    let graph = draw(seed, board.accelerator.word);
+    let options = Options {
+        winograd: r.random_ratio(7, 8),
+        fuse: r.random_ratio(7, 8),
+        batch: pick(&mut r, &[2, 3, 4]),
+        keep: r.random(),
+    };
+    let program = match compile(&graph, &board, &options) {
+        Ok(p) => p,
+        Err(CompileError::Capacity { .. } | CompileError::Accumulator { .. }) => return Ok(()),
+        // Orders of elements that no addresses express.
+        Err(e @ CompileError::Unsupported { .. })
+            if e.to_string().contains("neither of channels") =>
+        {
+            return Ok(());
+        }
+        Err(e) => return Err(e.to_string()),
+    };
+    for stream in &program.meta.streams {
+        let images: Vec<Inputs> = (0..stream.images)
+            .map(|_| random::inputs(&mut r, &graph))
+            .collect();
+        if stream_case(&board, &graph, &program, &images, SHORT, build)
+            .map_err(|e| format!("{} image(s): {e}\n{graph}", stream.images))?
+        {
+            covered.cases += 1;
+            covered.add(&program, stream.images);
+        }
+    }
+    Ok(())
+}
+
+/// Runs one stream on every engine; false when it takes more than `most` cycles: then the RTL was left out.
+pub fn stream_case(
+    board: &Board,
+    graph: &Graph,
+    program: &CompiledProgram,
+    images: &[Inputs],
+    most: u64,
+    build: Build,
+) -> Result<bool, String> {
+    let (meta, image) = (&program.meta, &program.image.bytes());
+    let mut machine = Machine::new(board);
+    let mut window = engines::window(meta, image, images, 0x5a);
+    let cycle = engines::run_in(&mut machine, meta, &mut window, images.len(), LIMIT)
+        .map_err(|e| format!("cycle: {e}"))?;
+    let expected = images
+        .iter()
+        .map(|i| {
+            let inputs: Vec<&[i16]> = i.iter().map(|i| &i[..]).collect();
+            cnna_net::run::run(graph, &inputs).map_err(|e| e.to_string())
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    engines::compare(graph, meta, &window, &expected)
+        .map_err(|e| format!("cycle and reference: {e}"))?;
+    if cycle.counters.cycles > most {
+        return Ok(false);
+    }
+    let mut rtl = build(board)?;
+    // Time enough to end late, not enough to hang for long.
+    let limit = 2 * cycle.counters.cycles + 10_000;
+    // Twice: nothing may depend on what a run leaves behind.
+    for pass in 0..2 {
+        let got = run(&mut rtl, meta, image, images, limit).map_err(|e| format!("rtl: {e}"))?;
+        if let Some(d) = difference(&cycle, &got) {
+            let modes: Vec<_> = meta.layers.iter().map(|l| l.mode.name()).collect();
+            return Err(format!("cycle and rtl (run {pass}) {modes:?}: {d}"));
+        }
+    }
+    Ok(true)
+}
