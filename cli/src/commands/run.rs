@@ -67,7 +67,7 @@ pub struct Run {
 #[derive(Serialize)]
 struct Report<'a> {
     #[serde(flatten)]
-    summary: &'a Summary,
+    summary: &'a Summary<'a>,
     /// With --top.
     #[serde(skip_serializing_if = "Option::is_none")]
     answers: Option<&'a [Answer]>,

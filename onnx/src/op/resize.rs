@@ -1,6 +1,7 @@
 //! Resize and Upsample: nearest by a list of rows and columns, linear by two of each.
 
 use super::{Outcome, Write, one};
+use crate::NodeProto;
 use crate::read::reader::{Call, Reader, Value, dimension};
 use crate::read::view::View;
 use crate::write::{WriteError, Writer};
