@@ -41,8 +41,8 @@ const WORTH_DB: f64 = 1.0;
 pub struct Options {
     /// Width of weights and activations.
     pub word: Word,
-    /// How ranges become formats. Without one all are tried, and the one with the best output on the calibration images is
-    /// taken: which is best depends on the word's width and the network's outliers, and measuring takes seconds.
+    /// How ranges become formats. Without one 16-bit words cover every peak with room to spare; for 8-bit words all are tried,
+    /// and the one with the best output on the calibration images is taken: which is best depends on the network's outliers.
     pub method: Option<Method>,
 }
 
@@ -90,6 +90,7 @@ pub fn quantise(
     settle::fuse(&mut float);
     let given: Vec<Option<i32>> = float.tensors.iter().map(|t| t.frac).collect();
     let float = unquantised(&float);
+    let bounds = formats::bounds(&float);
     let model = FloatModel::new(&float)?;
     let mut ranges = vec![Range::default(); float.tensors.len()];
     let mut means = correct::Means::new(&float);
@@ -117,7 +118,7 @@ pub fn quantise(
     }
     step(images, images);
     let with = |float: &Graph, method: Method| -> Result<Graph, PtqError> {
-        let own = ranges.iter().map(|r| r.frac(method, options.word));
+        let own = ranges.iter().zip(&bounds).map(|(r, b)| r.frac(method, options.word, *b));
         let wanted = given.iter().zip(own).map(|(g, own)| g.unwrap_or(own)).collect();
         let mut graph = float.clone();
         for (t, frac) in formats::assign(float, wanted, options.word).into_iter().enumerate() {
@@ -127,7 +128,12 @@ pub fn quantise(
         Ok(graph)
     };
     let mut best: Option<(f64, Method, Graph)> = None;
-    for method in options.method.map_or(Method::ALL.to_vec(), |m| vec![m]) {
+    let tried = match (options.method, options.word) {
+        (Some(m), _) => vec![m],
+        (None, Word::W16) => vec![Method::Max],
+        (None, Word::W8) => Method::ALL.to_vec(),
+    };
+    for method in tried {
         let graph = with(&float, method)?;
         // The same formats give the same integers.
         if best.as_ref().is_some_and(|(_, _, g)| g.tensors == graph.tensors) {
