@@ -17,7 +17,12 @@ pub struct PictureArguments {
     #[arg(long, value_name = "MOST", default_value = "1", value_parser = ["1", "255"])]
     pixels: String,
     /// Subtracted from pixels: one value, or one a channel, as in 0.485,0.456,0.406.
-    #[arg(long, value_delimiter = ',', value_name = "VALUES", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "VALUES",
+        allow_hyphen_values = true
+    )]
     mean: Vec<f32>,
     /// Divides what is left: one value, or one a channel.
     #[arg(long, value_delimiter = ',', value_name = "VALUES")]
@@ -49,7 +54,9 @@ impl PictureArguments {
 /// True for an input that the data room reads: a picture, a folder, a data set.
 pub fn is_pictures(input: &str) -> bool {
     let path = Path::new(input);
-    cnna_data::is_picture(path) || path.is_dir() || cnna_data::DATASETS.iter().any(|(n, _)| *n == input)
+    cnna_data::is_picture(path)
+        || path.is_dir()
+        || cnna_data::DATASETS.iter().any(|(n, _)| *n == input)
 }
 
 /// Pictures as words of a program's only input, each read when it is run.
@@ -64,9 +71,17 @@ pub struct Pictures {
 
 impl Pictures {
     /// Opens them. Errors: a program of several inputs; as [`Samples::open`].
-    pub fn open(paths: &[String], meta: &ProgramMeta, preprocess: &Preprocess, most: Option<usize>) -> Result<Self> {
+    pub fn open(
+        paths: &[String],
+        meta: &ProgramMeta,
+        preprocess: &Preprocess,
+        most: Option<usize>,
+    ) -> Result<Self> {
         let [port] = &meta.inputs[..] else {
-            bail!("the program has {} inputs: pictures are for one, give NAME=FILE.npy for each", meta.inputs.len());
+            bail!(
+                "the program has {} inputs: pictures are for one, give NAME=FILE.npy for each",
+                meta.inputs.len()
+            );
         };
         let paths: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
         let samples = Samples::open(&paths, port.tensor.layout.shape, &port.array, preprocess)?;
@@ -90,7 +105,10 @@ impl Images for Pictures {
         let mut words = Vec::new();
         for i in self.at..self.at + n {
             let image = self.samples.image(i).map_err(|e| match e {
-                DataError::File { path, reason } => HostError::Tensor { path, message: reason },
+                DataError::File { path, reason } => HostError::Tensor {
+                    path,
+                    message: reason,
+                },
                 other => HostError::Tensor {
                     path: self.samples.name(i).into(),
                     message: other.to_string(),
@@ -147,9 +165,17 @@ pub struct Classifier {
 impl Classifier {
     /// For a program whose one output has a value a class. Errors: another output, labels of another number, folders that
     /// name no class.
-    pub fn new(top: usize, labels: Vec<String>, meta: &ProgramMeta, pictures: Option<&Pictures>) -> Result<Self> {
+    pub fn new(
+        top: usize,
+        labels: Vec<String>,
+        meta: &ProgramMeta,
+        pictures: Option<&Pictures>,
+    ) -> Result<Self> {
         let [port] = &meta.outputs[..] else {
-            bail!("--top is for programs with one output, this has {}", meta.outputs.len());
+            bail!(
+                "--top is for programs with one output, this has {}",
+                meta.outputs.len()
+            );
         };
         let port: &PortInfo = port;
         let classes = port.array.len();
@@ -168,10 +194,14 @@ impl Classifier {
         let mut names = Vec::new();
         if let Some(p) = pictures {
             // Where no folder's name says which class it is, and there are as many folders, their order does.
-            let mut folders: Vec<&str> = (0..p.samples.len()).filter_map(|i| p.samples.class(i)).collect();
+            let mut folders: Vec<&str> = (0..p.samples.len())
+                .filter_map(|i| p.samples.class(i))
+                .collect();
             folders.sort_unstable();
             folders.dedup();
-            let named = folders.iter().all(|f| class_of(f, &labels).is_some_and(|c| c < classes));
+            let named = folders
+                .iter()
+                .all(|f| class_of(f, &labels).is_some_and(|c| c < classes));
             ensure!(
                 named || folders.len() == classes,
                 "the folders name no classes: call each by its number or its line of --labels, or have {classes} of them"
@@ -206,7 +236,11 @@ impl Classifier {
             value: dequantise(at(c), self.frac),
         };
         let i = self.answers.len();
-        let (image, class) = self.names.get(i).cloned().unwrap_or((format!("image {i}"), None));
+        let (image, class) = self
+            .names
+            .get(i)
+            .cloned()
+            .unwrap_or((format!("image {i}"), None));
         self.answers.push(Answer {
             image,
             right: class.map(|c| order.first() == Some(&c)),
@@ -218,12 +252,18 @@ impl Classifier {
     pub fn text(&self) -> String {
         let mut text = String::new();
         for a in &self.answers {
-            let top = a.top.iter().map(|g| format!("{} ({:.3})", g.label, g.value));
+            let top = a
+                .top
+                .iter()
+                .map(|g| format!("{} ({:.3})", g.label, g.value));
             text += &format!("{}: {}\n", a.image, top.collect::<Vec<_>>().join(", "));
         }
         let (right, of) = self.accuracy();
         if of > 0 {
-            text += &format!("{right} of {of} right: {:.2} %\n", 100.0 * right as f64 / of as f64);
+            text += &format!(
+                "{right} of {of} right: {:.2} %\n",
+                100.0 * right as f64 / of as f64
+            );
         }
         text
     }

@@ -9,10 +9,17 @@ const MAX_BYTES: u64 = 1 << 24;
 /// A file's lines, the first for class 0. Errors: unreadable, no text, longer than 16 MiB.
 pub fn read_labels(path: &Path) -> Result<Vec<String>, DataError> {
     use std::io::Read as _;
-    let bad = |reason: String| DataError::file(path, format!("{reason}: expected a text file with a class a line"));
+    let bad = |reason: String| {
+        DataError::file(
+            path,
+            format!("{reason}: expected a text file with a class a line"),
+        )
+    };
     let file = std::fs::File::open(path).map_err(|e| bad(e.to_string()))?;
     let mut text = String::new();
-    file.take(MAX_BYTES + 1).read_to_string(&mut text).map_err(|e| bad(e.to_string()))?;
+    file.take(MAX_BYTES + 1)
+        .read_to_string(&mut text)
+        .map_err(|e| bad(e.to_string()))?;
     if text.len() as u64 > MAX_BYTES {
         return Err(bad(format!("it is longer than {MAX_BYTES} bytes")));
     }
@@ -23,10 +30,19 @@ pub fn read_labels(path: &Path) -> Result<Vec<String>, DataError> {
 /// is or begins with.
 pub fn class_of(folder: &str, labels: &[String]) -> Option<usize> {
     let same = |l: &String| {
-        l.eq_ignore_ascii_case(folder) || l.split(',').next().is_some_and(|f| f.eq_ignore_ascii_case(folder))
+        l.eq_ignore_ascii_case(folder)
+            || l.split(',')
+                .next()
+                .is_some_and(|f| f.eq_ignore_ascii_case(folder))
     };
-    let digits = folder.len() - folder.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-    labels.iter().position(same).or_else(|| folder[..digits].parse().ok())
+    let digits = folder.len()
+        - folder
+            .trim_start_matches(|c: char| c.is_ascii_digit())
+            .len();
+    labels
+        .iter()
+        .position(same)
+        .or_else(|| folder[..digits].parse().ok())
 }
 
 #[cfg(test)]
@@ -51,6 +67,9 @@ mod tests {
         assert_eq!(read_labels(&path).expect("text"), ["cat", "dog"]);
         std::fs::write(&path, [0xff, 0xfe]).expect("a file");
         let e = read_labels(&path).expect_err("no text").to_string();
-        assert!(e.contains("labels.txt") && e.contains("a class a line"), "{e}");
+        assert!(
+            e.contains("labels.txt") && e.contains("a class a line"),
+            "{e}"
+        );
     }
 }

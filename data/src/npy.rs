@@ -39,7 +39,9 @@ impl Array {
         let file = std::fs::File::open(path).map_err(|e| bad(e.to_string()))?;
         let meta = file.metadata().map_err(|e| bad(e.to_string()))?;
         if !meta.is_file() {
-            return Err(bad("not a regular file: write the array with numpy.save".into()));
+            return Err(bad(
+                "not a regular file: write the array with numpy.save".into()
+            ));
         }
         let npy = NpyFile::new(BufReader::with_capacity(1 << 20, file))
             .map_err(|e| bad(format!("not an npy file ({e}): write it with numpy.save")))?;
@@ -47,13 +49,20 @@ impl Array {
         let want: Vec<u64> = array.dims.iter().map(|&d| d as u64).collect();
         let (count, image) = match dims.len() == want.len() {
             true => (1, &dims[..]),
-            false => (dims.first().copied().unwrap_or(0), dims.get(1..).unwrap_or_default()),
+            false => (
+                dims.first().copied().unwrap_or(0),
+                dims.get(1..).unwrap_or_default(),
+            ),
         };
         if image != want || count == 0 {
-            return Err(bad(format!("its shape is {dims:?}, the network takes [N, {want:?}]: reshape or transpose it")));
+            return Err(bad(format!(
+                "its shape is {dims:?}, the network takes [N, {want:?}]: reshape or transpose it"
+            )));
         }
         if npy.order() == Order::Fortran {
-            return Err(bad("it is in Fortran order: save numpy.ascontiguousarray(x)".into()));
+            return Err(bad(
+                "it is in Fortran order: save numpy.ascontiguousarray(x)".into(),
+            ));
         }
         let kind = match npy.dtype() {
             DType::Plain(t) => (t.type_char(), t.size_field()),
@@ -62,7 +71,10 @@ impl Array {
         // The header alone decides how much memory is taken: believe it only as far as the file goes.
         let needed = dims.iter().fold(kind.1, |n, &d| n.saturating_mul(d));
         if needed > meta.len() {
-            return Err(bad(format!("cut short: shape {dims:?} does not fit in {} bytes", meta.len())));
+            return Err(bad(format!(
+                "cut short: shape {dims:?} does not fit in {} bytes",
+                meta.len()
+            )));
         }
         let unreadable = |e: std::io::Error| bad(format!("unreadable: {e}"));
         macro_rules! reals {
@@ -88,7 +100,10 @@ impl Array {
             }
         };
         if let Some(i) = values.iter().position(|v| !v.is_finite()) {
-            return Err(bad(format!("element {i} is {}: inputs must be finite numbers", values[i])));
+            return Err(bad(format!(
+                "element {i} is {}: inputs must be finite numbers",
+                values[i]
+            )));
         }
         Ok(Array {
             len: array.len(),

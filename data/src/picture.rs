@@ -38,13 +38,20 @@ pub struct Preprocess {
 
 /// True for a file name that ends as a picture's.
 pub fn is_picture(path: &Path) -> bool {
-    let end = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
-    ["png", "jpg", "jpeg"].iter().any(|e| end.eq_ignore_ascii_case(e))
+    let end = path
+        .extension()
+        .and_then(|e| e.to_str())
+        .unwrap_or_default();
+    ["png", "jpg", "jpeg"]
+        .iter()
+        .any(|e| end.eq_ignore_ascii_case(e))
 }
 
 /// Decodes a picture. Errors: neither PNG nor JPEG, damaged, or larger than 32768 pixels a side.
 pub(crate) fn decode(path: &Path) -> Result<DynamicImage, DataError> {
-    let bad = |e: &dyn std::fmt::Display| DataError::file(path, format!("not a readable PNG or JPEG picture: {e}"));
+    let bad = |e: &dyn std::fmt::Display| {
+        DataError::file(path, format!("not a readable PNG or JPEG picture: {e}"))
+    };
     let mut reader = image::ImageReader::open(path)
         .and_then(|r| r.with_guessed_format())
         .map_err(|e| bad(&e))?;
@@ -68,10 +75,15 @@ impl Preprocess {
                     ),
                 });
             }
-            if values.iter().any(|v| !v.is_finite() || (option == "std" && *v == 0.0)) {
+            if values
+                .iter()
+                .any(|v| !v.is_finite() || (option == "std" && *v == 0.0))
+            {
                 return Err(DataError::Option {
                     option,
-                    reason: format!("{values:?}: its values must be numbers, and those of std not 0"),
+                    reason: format!(
+                        "{values:?}: its values must be numbers, and those of std not 0"
+                    ),
                 });
             }
         }
@@ -90,21 +102,29 @@ impl Preprocess {
     ///
     /// The shorter side is resized (bilinear over the area that a pixel covers) and the centre cut out, then resized again
     /// where a `crop` of another size was asked for. `path` is for errors only.
-    pub(crate) fn apply(&self, picture: &DynamicImage, shape: Shape, path: &Path) -> Result<Vec<f32>, DataError> {
+    pub(crate) fn apply(
+        &self,
+        picture: &DynamicImage,
+        shape: Shape,
+        path: &Path,
+    ) -> Result<Vec<f32>, DataError> {
         let (h, w) = (shape.h as u32, shape.w as u32);
         let [cut_h, cut_w] = self.crop.map_or([h, w], |c| [c, c]);
         let (ph, pw) = (picture.height().max(1), picture.width().max(1));
         // Rows and columns of the whole picture, resized: as asked, or just enough for the cut.
         let (rh, rw) = match self.resize {
             Some(short) => {
-                let long = |side: u32, other: u32| (u64::from(short) * u64::from(side) / u64::from(other)) as u32;
+                let long = |side: u32, other: u32| {
+                    (u64::from(short) * u64::from(side) / u64::from(other)) as u32
+                };
                 match ph <= pw {
                     true => (short, long(pw, ph)),
                     false => (long(ph, pw), short),
                 }
             }
             None => {
-                let scale = (f64::from(cut_h) / f64::from(ph)).max(f64::from(cut_w) / f64::from(pw));
+                let scale =
+                    (f64::from(cut_h) / f64::from(ph)).max(f64::from(cut_w) / f64::from(pw));
                 let side = |n: u32, cut: u32| ((f64::from(n) * scale).round() as u32).max(cut);
                 (side(ph, cut_h), side(pw, cut_w))
             }
@@ -132,7 +152,9 @@ impl Preprocess {
             c => {
                 return Err(DataError::file(
                     path,
-                    format!("a picture has 1, 3 or 4 channels, the network's input has {c}: give an npy array"),
+                    format!(
+                        "a picture has 1, 3 or 4 channels, the network's input has {c}: give an npy array"
+                    ),
                 ));
             }
         };
@@ -168,7 +190,8 @@ mod tests {
 
     fn apply(p: &Preprocess, picture: &DynamicImage, shape: Shape) -> Vec<f32> {
         p.check(shape.c).expect("legal options");
-        p.apply(picture, shape, Path::new("x.png")).expect("a picture that fits")
+        p.apply(picture, shape, Path::new("x.png"))
+            .expect("a picture that fits")
     }
 
     #[test]
@@ -178,7 +201,12 @@ mod tests {
             ..Preprocess::default()
         };
         let got = apply(&bytes, &ramp(2, 2), SHAPE);
-        assert_eq!(got, [0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 1.0, 1.0, 255.0, 255.0, 255.0, 255.0]);
+        assert_eq!(
+            got,
+            [
+                0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 1.0, 1.0, 255.0, 255.0, 255.0, 255.0
+            ]
+        );
         let scaled = Preprocess {
             mean: vec![0.0, 0.0, 0.5],
             std: vec![0.25],
@@ -200,14 +228,20 @@ mod tests {
             crop: Some(2),
             ..bytes.clone()
         };
-        assert_eq!(apply(&cropped, &ramp(6, 4), SHAPE)[..4], [2.0, 3.0, 2.0, 3.0]);
+        assert_eq!(
+            apply(&cropped, &ramp(6, 4), SHAPE)[..4],
+            [2.0, 3.0, 2.0, 3.0]
+        );
         // A crop of 4 becomes the network's 2 x 2.
         let larger = Preprocess {
             crop: Some(4),
             ..bytes
         };
         let uniform: DynamicImage = GrayImage::from_pixel(4, 4, image::Luma([9])).into();
-        assert_eq!(apply(&larger, &uniform, Shape { c: 1, h: 2, w: 2 }), [9.0; 4]);
+        assert_eq!(
+            apply(&larger, &uniform, Shape { c: 1, h: 2, w: 2 }),
+            [9.0; 4]
+        );
     }
 
     #[test]
@@ -227,10 +261,18 @@ mod tests {
             resize: Some(1),
             ..Preprocess::default()
         };
-        let e = small.apply(&ramp(6, 4), SHAPE, Path::new("x.png")).expect_err("too small").to_string();
-        assert!(e.starts_with("x.png: resized to 1x1") && e.contains("--resize"), "{e}");
+        let e = small
+            .apply(&ramp(6, 4), SHAPE, Path::new("x.png"))
+            .expect_err("too small")
+            .to_string();
+        assert!(
+            e.starts_with("x.png: resized to 1x1") && e.contains("--resize"),
+            "{e}"
+        );
         let two = Shape { c: 2, h: 2, w: 2 };
-        let e = Preprocess::default().apply(&ramp(2, 2), two, Path::new("x.png")).expect_err("2 channels");
+        let e = Preprocess::default()
+            .apply(&ramp(2, 2), two, Path::new("x.png"))
+            .expect_err("2 channels");
         assert!(e.to_string().contains("npy"), "{e}");
     }
 }

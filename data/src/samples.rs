@@ -51,17 +51,26 @@ impl Samples {
         for path in paths {
             samples.add(path)?;
         }
-        if samples.items.iter().any(|i| !matches!(i.source, Source::Array(..))) {
+        if samples
+            .items
+            .iter()
+            .any(|i| !matches!(i.source, Source::Array(..)))
+        {
             preprocess.check(shape.c)?;
         }
         match (samples.items.is_empty(), paths.first()) {
-            (true, Some(p)) => Err(DataError::file(p, "no image in it: expected PNG or JPEG pictures, class folders, npy or idx files")),
+            (true, Some(p)) => Err(DataError::file(
+                p,
+                "no image in it: expected PNG or JPEG pictures, class folders, npy or idx files",
+            )),
             _ => Ok(samples),
         }
     }
 
     fn add(&mut self, path: &Path) -> Result<(), DataError> {
-        let known = path.to_str().filter(|p| crate::DATASETS.iter().any(|(n, _)| n == p));
+        let known = path
+            .to_str()
+            .filter(|p| crate::DATASETS.iter().any(|(n, _)| n == p));
         if known.is_some() || has_idx(path) {
             let set = Dataset::load(&path.to_string_lossy())?;
             let split = Arc::new(set.test);
@@ -77,12 +86,18 @@ impl Samples {
             return self.add_file(path, None);
         }
         let entries = sorted(path)?;
-        for p in entries.iter().filter(|p| !p.is_dir() && (is_picture(p) || is_npy(p))) {
+        for p in entries
+            .iter()
+            .filter(|p| !p.is_dir() && (is_picture(p) || is_npy(p)))
+        {
             self.add_file(p, None)?;
         }
         for folder in entries.iter().filter(|p| p.is_dir()) {
             let class = folder.file_name().map(|n| n.to_string_lossy().into_owned());
-            for p in sorted(folder)?.iter().filter(|p| is_picture(p) || is_npy(p)) {
+            for p in sorted(folder)?
+                .iter()
+                .filter(|p| is_picture(p) || is_npy(p))
+            {
                 self.add_file(p, class.as_deref())?;
             }
         }
@@ -150,25 +165,36 @@ impl Samples {
             Source::Set(split, p, i) => {
                 let s = split.shape;
                 let grey = GrayImage::from_raw(s.w as u32, s.h as u32, split.image(*i).to_vec())
-                    .ok_or_else(|| DataError::file(p, format!("its images are {s}, expected one channel")))?;
-                self.preprocess.apply(&DynamicImage::from(grey), self.shape, p)
+                    .ok_or_else(|| {
+                        DataError::file(p, format!("its images are {s}, expected one channel"))
+                    })?;
+                self.preprocess
+                    .apply(&DynamicImage::from(grey), self.shape, p)
             }
         }
     }
 }
 
 fn is_npy(path: &Path) -> bool {
-    path.extension().is_some_and(|e| e.eq_ignore_ascii_case("npy"))
+    path.extension()
+        .is_some_and(|e| e.eq_ignore_ascii_case("npy"))
 }
 
 fn has_idx(folder: &Path) -> bool {
-    ["", ".gz"].iter().any(|end| folder.join(format!("t10k-images-idx3-ubyte{end}")).is_file())
+    ["", ".gz"].iter().any(|end| {
+        folder
+            .join(format!("t10k-images-idx3-ubyte{end}"))
+            .is_file()
+    })
 }
 
 fn sorted(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     let unreadable = |e: std::io::Error| DataError::file(folder, e.to_string());
     let mut entries = std::fs::read_dir(folder)
-        .and_then(|d| d.map(|e| e.map(|e| e.path())).collect::<Result<Vec<_>, _>>())
+        .and_then(|d| {
+            d.map(|e| e.map(|e| e.path()))
+                .collect::<Result<Vec<_>, _>>()
+        })
         .map_err(unreadable)?;
     entries.sort();
     Ok(entries)

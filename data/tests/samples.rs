@@ -19,7 +19,9 @@ fn open(paths: &[PathBuf], array: &ArrayLayout) -> Result<Samples, String> {
 }
 
 fn picture(path: &Path, value: u8) {
-    GrayImage::from_pixel(3, 2, image::Luma([value])).save(path).expect("a temporary folder can be written");
+    GrayImage::from_pixel(3, 2, image::Luma([value]))
+        .save(path)
+        .expect("a temporary folder can be written");
 }
 
 fn npy(path: &Path, descr: &str, shape: &str, data: &[u8]) {
@@ -57,29 +59,60 @@ fn arrays_of_every_number_type_come_in_the_tensors_order() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let path = dir.path().join("x.npy");
     let plain = ArrayLayout::plain(GREY);
-    npy(&path, "|u1", "(2, 1, 2, 3)", &[0, 1, 2, 3, 4, 255, 9, 9, 9, 9, 9, 9]);
+    npy(
+        &path,
+        "|u1",
+        "(2, 1, 2, 3)",
+        &[0, 1, 2, 3, 4, 255, 9, 9, 9, 9, 9, 9],
+    );
     let s = open(&[path.clone()], &plain).expect("bytes");
     assert_eq!((s.len(), s.class(0)), (2, None));
-    assert_eq!(s.image(0).expect("in memory"), [0.0, 1.0, 2.0, 3.0, 4.0, 255.0]);
+    assert_eq!(
+        s.image(0).expect("in memory"),
+        [0.0, 1.0, 2.0, 3.0, 4.0, 255.0]
+    );
     // One image without a batch, its columns before its rows.
     let turned = ArrayLayout {
         dims: vec![3, 2],
         axes: vec![(3, 1), (2, 3)],
         first: 0,
     };
-    let data: Vec<u8> = [0i16, 3, 1, 4, 2, -5].iter().flat_map(|v| v.to_le_bytes()).collect();
+    let data: Vec<u8> = [0i16, 3, 1, 4, 2, -5]
+        .iter()
+        .flat_map(|v| v.to_le_bytes())
+        .collect();
     npy(&path, "<i2", "(3, 2)", &data);
     let s = open(&[path.clone()], &turned).expect("words");
-    assert_eq!(s.image(0).expect("in memory"), [0.0, 1.0, 2.0, 3.0, 4.0, -5.0]);
-    npy(&path, "<f4", "(1, 1, 2, 3)", &f32::NAN.to_le_bytes().repeat(6));
+    assert_eq!(
+        s.image(0).expect("in memory"),
+        [0.0, 1.0, 2.0, 3.0, 4.0, -5.0]
+    );
+    npy(
+        &path,
+        "<f4",
+        "(1, 1, 2, 3)",
+        &f32::NAN.to_le_bytes().repeat(6),
+    );
     let e = open(&[path.clone()], &plain).expect_err("NaN");
     assert!(e.contains("x.npy: element 0 is NaN"), "{e}");
     npy(&path, "<f4", "(900000000, 1, 2, 3)", &[0; 24]);
-    assert!(open(&[path.clone()], &plain).expect_err("short").contains("cut short"));
+    assert!(
+        open(&[path.clone()], &plain)
+            .expect_err("short")
+            .contains("cut short")
+    );
     npy(&path, "<f4", "(3, 2, 1)", &[0; 24]);
-    assert!(open(&[path.clone()], &plain).expect_err("turned").contains("its shape is [3, 2, 1]"));
+    assert!(
+        open(&[path.clone()], &plain)
+            .expect_err("turned")
+            .contains("its shape is [3, 2, 1]")
+    );
     std::fs::write(&path, "text").expect("a file");
-    assert!(open(&[path], &plain).expect_err("text").contains("not an npy file"));
+    assert!(
+        open(&[path], &plain)
+            .expect_err("text")
+            .contains("not an npy file")
+    );
 }
 
 #[test]
@@ -105,12 +138,16 @@ fn a_folder_of_idx_files_gives_its_test_images() {
             let mut bytes = vec![0, 0, 8, sizes.len() as u8];
             sizes.iter().for_each(|s| bytes.extend(s.to_be_bytes()));
             bytes.extend(data);
-            std::fs::write(dir.path().join(format!("{prefix}-{stem}-ubyte")), bytes).expect("a file");
+            std::fs::write(dir.path().join(format!("{prefix}-{stem}-ubyte")), bytes)
+                .expect("a file");
         };
         write("images-idx3", &[n, 2, 3], (0..n as u8 * 6).collect());
         write("labels-idx1", &[n], (0..n as u8).map(|l| l % 2).collect());
     }
     let s = open(&[dir.path().into()], &ArrayLayout::plain(GREY)).expect("two images");
     assert_eq!((s.len(), s.class(1)), (2, Some("1")));
-    assert_eq!(s.image(1).expect("in memory"), [6.0, 7.0, 8.0, 9.0, 10.0, 11.0]);
+    assert_eq!(
+        s.image(1).expect("in memory"),
+        [6.0, 7.0, 8.0, 9.0, 10.0, 11.0]
+    );
 }

@@ -29,7 +29,15 @@ pub fn run_on(
     let meta = &program.meta;
     let graph = host_graph(program)?;
     let mut run = |device: &mut dyn Device| {
-        drive(device, name, program, graph.as_ref(), images, results, session)
+        drive(
+            device,
+            name,
+            program,
+            graph.as_ref(),
+            images,
+            results,
+            session,
+        )
     };
     match Simulated::named(name) {
         Some(engine) => engine.with_device(&meta.board, meta.window_bytes, session, |device| {
@@ -53,7 +61,15 @@ pub fn run_recorded(
         meta.window_bytes,
         || Ok(Box::new(Machine::recorded(&meta.board, recording.clone()))),
         |device| {
-            drive(device, "cycle", program, graph.as_ref(), images, results, session)
+            drive(
+                device,
+                "cycle",
+                program,
+                graph.as_ref(),
+                images,
+                results,
+                session,
+            )
         },
     )?;
     let mut recorded = recording.lock().map_err(|_| FlowError::Recording)?;

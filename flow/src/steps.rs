@@ -25,9 +25,14 @@ impl HostSteps for Steps<'_> {
             .get(step.node)
             .filter(|n| n.inputs.len() == inputs.len())
             .ok_or_else(|| bad("the network has no such node: compile the model again".into()))?;
-        let lens = node.inputs.iter().map(|&t| self.graph.tensors[t].shape.len());
+        let lens = node
+            .inputs
+            .iter()
+            .map(|&t| self.graph.tensors[t].shape.len());
         if !lens.eq(inputs.iter().map(Vec::len)) {
-            return Err(bad("its tensors are of other sizes: compile the model again".into()));
+            return Err(bad(
+                "its tensors are of other sizes: compile the model again".into(),
+            ));
         }
         // An input that comes twice is the same tensor.
         let words = |t| {

@@ -7,8 +7,8 @@ use crate::pace::Pace;
 use crate::report::RunReport;
 use crate::tensor::Images;
 use cnna_machine::counters::{Counters, RECORD_BYTES};
-use cnna_machine::layout::put_word;
 use cnna_machine::isa::{COMMAND_WORDS, Head, Queue};
+use cnna_machine::layout::put_word;
 use cnna_machine::program::{Program, ProgramMeta, TensorInfo};
 use cnna_machine::regs::{self, DeviceError};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -106,7 +106,11 @@ impl<'a> Driver<'a> {
         let meta = &program.meta;
         if let (Some(_), None) = (meta.host.first(), self.options.host) {
             return Err(HostError::HostSteps {
-                steps: meta.host.iter().map(|h| format!("{} ({})", h.name, h.operator)).collect(),
+                steps: meta
+                    .host
+                    .iter()
+                    .map(|h| format!("{} ({})", h.name, h.operator))
+                    .collect(),
             });
         }
         let (device, wanted) = (self.config_hash(), meta.accelerator().hash());

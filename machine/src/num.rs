@@ -17,8 +17,8 @@ pub const ACC_BITS: u32 = 48;
 pub const WINOGRAD_BITS: u32 = 2;
 /// Legal requantisation shifts: negative is to the left.
 pub const SHIFT_RANGE: std::ops::RangeInclusive<i32> = -16..=47;
-/// Legal auto-scale exponents of a layer's weights.
-pub const SCALE_EXP_RANGE: std::ops::RangeInclusive<i32> = -24..=15;
+/// Auto-scale exponents of a layer's weights: all that finite reals of 32 bits have.
+pub const SCALE_EXP_RANGE: std::ops::RangeInclusive<i32> = -160..=128;
 
 /// Word width of weights and activations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -101,18 +101,25 @@ pub fn auto_scale(weights: &[f32], word: Word) -> Result<i32, usize> {
     if let Some(i) = weights.iter().position(|w| !w.is_finite()) {
         return Err(i);
     }
-    if weights.iter().all(|&w| w == 0.0) {
+    let (low, high) = weights
+        .iter()
+        .fold((0f32, 0f32), |(l, h), &w| (l.min(w), h.max(w)));
+    let largest = f64::from(high.max(-low));
+    if largest == 0.0 {
         return Ok(0);
     }
+    // Rounding is monotone: all fit when the extremes do.
     let fits = |e: i32| {
-        weights.iter().all(|&w| {
+        [low, high].into_iter().all(|w| {
             let q = (f64::from(w) * 2f64.powi(word.weight_frac() - e)).round_ties_even();
             q >= word.min() as f64 && q <= word.max() as f64
         })
     };
-    // The smallest fit is monotone in e: begin at the floor of the range.
-    let e = SCALE_EXP_RANGE.clone().find(|&e| fits(e));
-    Ok(e.unwrap_or(*SCALE_EXP_RANGE.end()))
+    // From the binary order of the largest on, at most two steps below the one that fits.
+    let range = SCALE_EXP_RANGE;
+    let first = (largest.log2().floor() as i32 - 2).clamp(*range.start(), *range.end());
+    let e = (first..=*range.end()).find(|&e| fits(e));
+    Ok(e.unwrap_or(*range.end()))
 }
 
 /// Result of a requantisation: the word, and whether saturation changed it.

@@ -276,7 +276,23 @@ fn linear(
         return Ok(());
     };
     if let Values::Reals(v) = weights {
-        let frac = word.weight_frac() - scale(v, word)?;
+        let finest = word.weight_frac() - scale(v, word)?;
+        // A bias that would not fit the accumulator, or a shift beyond the machine's, makes the weights coarser, as long as
+        // the largest inputs times their rounding stay below the output's last bit.
+        let largest = bias
+            .reals()
+            .map_or(0.0, |b| b.iter().fold(0f32, |m, v| m.max(v.abs())));
+        let room = match largest {
+            0.0 => i32::MAX,
+            b => ACC_BITS as i32 - 3 - f64::from(b).log2().ceil() as i32 - input,
+        };
+        let reach = *SHIFT_RANGE.end() + output - input;
+        let taps = (v.len() / bias.len().max(1)).max(1).ilog2() as i32 + 1;
+        let needed = output - input + word.bits() as i32 - 1 + taps;
+        let frac = match finest.min(room).min(reach) {
+            coarse if coarse >= needed => coarse,
+            _ => finest,
+        };
         *weights = words(v, frac, word)?;
     }
     let frac = weights.words().map_or(0, |(_, f)| f);

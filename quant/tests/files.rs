@@ -71,7 +71,9 @@ fn models_that_are_not_a_float_chain_are_refused_by_node_with_another_way() {
     let e = spoil(&|g| {
         let function = Activation::Table(Function::Tanh);
         let last = g.nodes[8].output;
-        let t = g.push("t", Activate { function }, &[last], None).expect("it fits");
+        let t = g
+            .push("t", Activate { function }, &[last], None)
+            .expect("it fits");
         g.outputs[0].tensor = t;
     });
     assert!(
@@ -80,17 +82,25 @@ fn models_that_are_not_a_float_chain_are_refused_by_node_with_another_way() {
     );
     let e = spoil(&|g| {
         let last = g.nodes[8].output;
-        let t = g.push("s", Add::of(2), &[last, last], None).expect("it fits");
+        let t = g
+            .push("s", Add::of(2), &[last, last], None)
+            .expect("it fits");
         g.outputs[0].tensor = t;
     });
-    assert!(e.contains("node `s`: it does not read the node before it"), "{e}");
+    assert!(
+        e.contains("node `s`: it does not read the node before it"),
+        "{e}"
+    );
     let e = spoil(&|g| {
         let Op::Conv(c) = &mut g.nodes[6].op else {
             panic!("f1 is a convolution")
         };
         c.bias = cnna_net::Values::Reals(vec![f32::INFINITY; 20]);
     });
-    assert!(e.contains("node `f1`") && e.contains("holds inf at element 0"), "{e}");
+    assert!(
+        e.contains("node `f1`") && e.contains("holds inf at element 0"),
+        "{e}"
+    );
     std::fs::write(&path, b"no model").expect("a file");
     assert!(
         read_float(&path)

@@ -5,7 +5,8 @@ use cnna_machine::num::Word;
 use cnna_net::op::{Add, Concat, Conv, MaxPool};
 use cnna_net::{Activation, Graph, Op, Shape, TensorId, Values, Window};
 use cnna_quant::ptq::{
-    Calibration, FloatModel, Method, Options, PtqError, load_or_quantise, output_db, quantise, unquantised,
+    Calibration, FloatModel, Method, Options, PtqError, load_or_quantise, output_db, quantise,
+    unquantised,
 };
 use std::path::{Path, PathBuf};
 
@@ -21,10 +22,22 @@ fn noise(n: usize, seed: u32) -> Vec<f32> {
     (0..n).map(|_| next()).collect()
 }
 
-fn conv(oc: usize, ic: usize, kernel: usize, scale: f32, seed: u32, activation: Activation) -> Conv {
+fn conv(
+    oc: usize,
+    ic: usize,
+    kernel: usize,
+    scale: f32,
+    seed: u32,
+    activation: Activation,
+) -> Conv {
     let mut window = Window::plain(kernel, kernel);
     let border = kernel / 2;
-    (window.pad.top, window.pad.left, window.pad.bottom, window.pad.right) = (border, border, border, border);
+    (
+        window.pad.top,
+        window.pad.left,
+        window.pad.bottom,
+        window.pad.right,
+    ) = (border, border, border, border);
     let scaled = |v: Vec<f32>| v.into_iter().map(|w| w * scale).collect();
     Conv {
         oc,
@@ -43,10 +56,25 @@ fn network() -> Graph {
     let push = |g: &mut Graph, name: &str, op: Op, inputs: &[TensorId]| {
         g.push(name, op, inputs, None).expect("it fits")
     };
-    let a = push(&mut g, "a", conv(8, 3, 3, 0.5, 1, Activation::Relu).into(), &[x]);
-    let b = push(&mut g, "b", conv(8, 8, 3, 0.2, 2, Activation::None).into(), &[a]);
+    let a = push(
+        &mut g,
+        "a",
+        conv(8, 3, 3, 0.5, 1, Activation::Relu).into(),
+        &[x],
+    );
+    let b = push(
+        &mut g,
+        "b",
+        conv(8, 8, 3, 0.2, 2, Activation::None).into(),
+        &[a],
+    );
     let s = push(&mut g, "s", Add::of(2).into(), &[a, b]);
-    let c = push(&mut g, "c", conv(4, 8, 1, 20.0, 3, Activation::Relu).into(), &[s]);
+    let c = push(
+        &mut g,
+        "c",
+        conv(4, 8, 1, 20.0, 3, Activation::Relu).into(),
+        &[s],
+    );
     let cat = push(&mut g, "cat", Concat { axis: 0 }.into(), &[s, c]);
     let mut window = Window::plain(2, 2);
     window.stride = [2, 2];
@@ -63,7 +91,8 @@ fn images(dir: &Path, n: usize, scale: f32) -> PathBuf {
     let path = dir.join("x.npy");
     let values = noise(n * INPUT.len(), 7);
     let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-    let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({n}, 3, 8, 8), }}");
+    let mut header =
+        format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({n}, 3, 8, 8), }}");
     while (10 + header.len() + 1) % 64 != 0 {
         header.push(' ');
     }
@@ -77,7 +106,10 @@ fn images(dir: &Path, n: usize, scale: f32) -> PathBuf {
 
 fn samples(graph: &Graph, path: &Path) -> Vec<Samples> {
     let array = &graph.inputs[0].array;
-    vec![Samples::open(&[path.into()], INPUT, array, &Preprocess::default()).expect("images that fit")]
+    vec![
+        Samples::open(&[path.into()], INPUT, array, &Preprocess::default())
+            .expect("images that fit"),
+    ]
 }
 
 fn options(word: Word, method: Option<Method>) -> Options {
@@ -90,8 +122,14 @@ fn sixteen_bits_are_near_float_in_every_tensor_and_eight_are_not() {
     let g = network();
     let s = samples(&g, &images(dir.path(), 6, 1.0));
     let mut steps = Vec::new();
-    let wide = quantise(&g, &s, &options(Word::W16, None), |done, all| steps.push((done, all))).expect("finite");
-    assert_eq!((steps.first(), steps.last()), (Some(&(0, 6)), Some(&(6, 6))));
+    let wide = quantise(&g, &s, &options(Word::W16, None), |done, all| {
+        steps.push((done, all))
+    })
+    .expect("finite");
+    assert_eq!(
+        (steps.first(), steps.last()),
+        (Some(&(0, 6)), Some(&(6, 6)))
+    );
     assert_eq!((wide.images, wide.table.images), (6, 4));
     for r in &wide.table.rows {
         assert!(r.snr_db.is_none_or(|d| d > 60.0), "{r:?}");
@@ -120,7 +158,10 @@ fn the_method_taken_is_the_best_of_those_that_can_be_asked_for() {
         let (d, own) = db(Some(m));
         assert_eq!(own, m);
         // Covering every peak wins by being less than 1 dB worse; bias correction is judged after the method.
-        assert!(d <= best + 2.0, "{m:?}: {d} dB, {taken:?} was taken with {best}");
+        assert!(
+            d <= best + 2.0,
+            "{m:?}: {d} dB, {taken:?} was taken with {best}"
+        );
     }
 }
 
@@ -131,7 +172,9 @@ fn float_values_of_an_integer_graph_are_those_that_its_words_stand_for() {
     let s = samples(&g, &images(dir.path(), 2, 1.0));
     let q = quantise(&g, &s, &Options::default(), |_, _| ()).expect("finite");
     let float = FloatModel::new(&unquantised(&q.graph)).expect("a model");
-    let inputs: Vec<Vec<Vec<f32>>> = (0..2).map(|i| vec![s[0].image(i).expect("an array")]).collect();
+    let inputs: Vec<Vec<Vec<f32>>> = (0..2)
+        .map(|i| vec![s[0].image(i).expect("an array")])
+        .collect();
     // Weights are rounded in both: what is left is the rounding of activations.
     let db = output_db(&q.graph, &float, &inputs).expect("formats");
     assert!(db > q.table.output_db.expect("an error") - 3.0, "{db}");
@@ -144,7 +187,11 @@ fn raw_bytes_and_tiny_values_have_formats_of_their_own() {
     for scale in [255.0, 1e-3] {
         let s = samples(&g, &images(dir.path(), 4, scale));
         let q = quantise(&g, &s, &Options::default(), |_, _| ()).expect("finite");
-        assert!(q.table.output_db.is_none_or(|d| d > 55.0), "{scale}: {:?}", q.table.output_db);
+        assert!(
+            q.table.output_db.is_none_or(|d| d > 55.0),
+            "{scale}: {:?}",
+            q.table.output_db
+        );
     }
 }
 
@@ -154,8 +201,13 @@ fn what_cannot_be_quantised_is_one_sentence() {
     let mut g = network();
     let path = images(dir.path(), 2, 1.0);
     let s = samples(&g, &path);
-    let e = quantise(&g, &[], &Options::default(), |_, _| ()).expect_err("no images").to_string();
-    assert!(e.contains("1 inputs (x)") && e.contains("--calib INPUT=x.npy"), "{e}");
+    let e = quantise(&g, &[], &Options::default(), |_, _| ())
+        .expect_err("no images")
+        .to_string();
+    assert!(
+        e.contains("1 inputs (x)") && e.contains("--calib INPUT=x.npy"),
+        "{e}"
+    );
     let Op::Conv(c) = &mut g.nodes[1].op else {
         panic!("b is a convolution")
     };
@@ -163,14 +215,21 @@ fn what_cannot_be_quantised_is_one_sentence() {
     let mut bad = good.reals().expect("reals").to_vec();
     bad[5] = f32::NAN;
     c.weights = Values::Reals(bad);
-    let e = quantise(&g, &s, &Options::default(), |_, _| ()).expect_err("NaN").to_string();
-    assert!(e.contains("node `b`") && e.contains("element 5") && e.contains("NaN"), "{e}");
+    let e = quantise(&g, &s, &Options::default(), |_, _| ())
+        .expect_err("NaN")
+        .to_string();
+    assert!(
+        e.contains("node `b`") && e.contains("element 5") && e.contains("NaN"),
+        "{e}"
+    );
     let Op::Conv(c) = &mut g.nodes[1].op else {
         panic!("b is a convolution")
     };
     c.weights = good;
     c.bias = Values::Reals(vec![3e38; 8]);
-    let e = quantise(&g, &s, &Options::default(), |_, _| ()).expect_err("overflow").to_string();
+    let e = quantise(&g, &s, &Options::default(), |_, _| ())
+        .expect_err("overflow")
+        .to_string();
     assert!(e.contains("tensor `") && e.contains("x.npy[0]"), "{e}");
 }
 
@@ -180,9 +239,14 @@ fn a_file_is_taken_as_it_is_when_quantised_and_needs_images_when_float() {
     let (float, whole) = (dir.path().join("float.onnx"), dir.path().join("q.onnx"));
     cnna_onnx::write(&float, &cnna_onnx::export(&network()).expect("a model")).expect("a file");
     let none = Calibration::default();
-    let load = |path: &Path, c: &Calibration| load_or_quantise(path, c, &Options::default(), |_, _| ());
+    let load =
+        |path: &Path, c: &Calibration| load_or_quantise(path, c, &Options::default(), |_, _| ());
     let e = load(&float, &none).expect_err("no images");
-    assert!(matches!(e, PtqError::NoImages { .. }) && e.to_string().contains("float.onnx` is a float model"), "{e}");
+    assert!(
+        matches!(e, PtqError::NoImages { .. })
+            && e.to_string().contains("float.onnx` is a float model"),
+        "{e}"
+    );
     let some = Calibration {
         paths: vec![(None, images(dir.path(), 3, 1.0))],
         most: 2,

@@ -148,7 +148,9 @@ impl Compile {
         if zoo::is_zoo(model) {
             return Ok(zoo::network(model, self.seed, word)?);
         }
-        let front = self.calibration.load(Path::new(model), &self.pictures, word)?;
+        let front = self
+            .calibration
+            .load(Path::new(model), &self.pictures, word)?;
         if front.graph.word != word {
             bail!(
                 "{model}: it has {}-bit words, the board's machine {}-bit ones: use --set word={}, or quantise with the other width",
@@ -158,8 +160,14 @@ impl Compile {
             );
         }
         if let Some(q) = &front.quantised {
-            let db = q.table.output_db.map_or("exact".into(), |d| format!("{d:.1} dB"));
-            files::note(&format!("quantised with {} image(s): output {db} against float", q.images));
+            let db = q
+                .table
+                .output_db
+                .map_or("exact".into(), |d| format!("{d:.1} dB"));
+            cnna_host::files::note(&format!(
+                "quantised with {} image(s): output {db} against float",
+                q.images
+            ));
         }
         say_notes(&front);
         Ok(front.graph)

@@ -121,7 +121,8 @@ impl Quantize {
         self.json.check_places(&inputs, &[&self.output])?;
         let word = Word::try_from(self.word).map_err(anyhow::Error::msg)?;
         let front = self.calibration.load(&self.model, &self.pictures, word)?;
-        let model = cnna_onnx::export(&front.graph).with_context(|| self.model.display().to_string())?;
+        let model =
+            cnna_onnx::export(&front.graph).with_context(|| self.model.display().to_string())?;
         cnna_onnx::write(&self.output, &model)?;
         let q = front.quantised.as_ref();
         let report = Report {
@@ -137,7 +138,10 @@ impl Quantize {
         let mut text = q.map_or(String::new(), |q| q.table.text());
         text += &format!("{}: {}-bit words", self.output.display(), report.word);
         if let Some(q) = q {
-            let db = q.table.output_db.map_or("exact".into(), |d| format!("{d:.1} dB"));
+            let db = q
+                .table
+                .output_db
+                .map_or("exact".into(), |d| format!("{d:.1} dB"));
             text += &format!(
                 ", {} calibration image(s), ranges by {}, output {db} against float on {} of them",
                 q.images,

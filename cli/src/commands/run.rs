@@ -106,14 +106,21 @@ impl Run {
         let mut outputs: Vec<&Path> = output_files.iter().map(PathBuf::as_path).collect();
         outputs.extend(self.trace.as_deref());
         self.json.check_places(&inputs, &outputs)?;
-        let labels = self.labels.as_deref().map(cnna_data::read_labels).transpose()?;
+        let labels = self
+            .labels
+            .as_deref()
+            .map(cnna_data::read_labels)
+            .transpose()?;
         let classifier = |pictures| {
             let labels = labels.clone().unwrap_or_default();
-            self.top.map(|n| Classifier::new(n, labels, meta, pictures)).transpose()
+            self.top
+                .map(|n| Classifier::new(n, labels, meta, pictures))
+                .transpose()
         };
         let (mut images, mut classes): (Box<dyn Images>, _) = match pictured {
             true => {
-                let pictures = Pictures::open(&self.input, meta, &self.pictures.preprocess(), self.images)?;
+                let pictures =
+                    Pictures::open(&self.input, meta, &self.pictures.preprocess(), self.images)?;
                 let classes = classifier(Some(&pictures))?;
                 (Box::new(pictures), classes)
             }
@@ -131,7 +138,12 @@ impl Run {
         };
         let mut results = match output_files.is_empty() {
             true => None,
-            false => Some(AllResults::create(&output_files, meta, images.count(), self.raw)?),
+            false => Some(AllResults::create(
+                &output_files,
+                meta,
+                images.count(),
+                self.raw,
+            )?),
         };
         let sink = &mut |words: &[i16]| {
             classes.iter_mut().for_each(|c| c.push(words));

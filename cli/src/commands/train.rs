@@ -26,7 +26,12 @@ pub struct Train {
     #[arg(long, default_value = "vgg-small")]
     arch: String,
     /// Begin from this float ONNX file instead of random weights; say --epochs and --qat-epochs.
-    #[arg(long, value_name = "FILE", requires = "epochs", requires = "qat_epochs")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "epochs",
+        requires = "qat_epochs"
+    )]
     init: Option<PathBuf>,
     /// Passes over the data in float [default: 6].
     #[arg(long)]

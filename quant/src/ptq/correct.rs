@@ -34,7 +34,12 @@ impl Means {
     /// Adds one image's tensors.
     pub fn add(&mut self, tensors: &[Vec<f32>]) {
         self.images += 1;
-        for (sums, values) in self.sums.iter_mut().zip(tensors).filter(|(s, _)| !s.is_empty()) {
+        for (sums, values) in self
+            .sums
+            .iter_mut()
+            .zip(tensors)
+            .filter(|(s, _)| !s.is_empty())
+        {
             let each = values.len() / sums.len();
             for (sum, part) in sums.iter_mut().zip(values.chunks_exact(each.max(1))) {
                 *sum += part.iter().map(|&v| f64::from(v)).sum::<f64>() / each as f64;
@@ -46,7 +51,9 @@ impl Means {
 /// Adds to each bias of `float` the mean that its rounded weights in `quantised` lose.
 pub fn correct(float: &mut Graph, quantised: &Graph, means: &Means) {
     for (n, q) in float.nodes.iter_mut().zip(&quantised.nodes) {
-        let (Op::Conv(c), Op::Conv(rounded)) = (&mut n.op, &q.op) else { continue };
+        let (Op::Conv(c), Op::Conv(rounded)) = (&mut n.op, &q.op) else {
+            continue;
+        };
         let sums = &means.sums[n.inputs[0]];
         if sums.is_empty() || means.images == 0 {
             continue;

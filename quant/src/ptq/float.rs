@@ -40,8 +40,15 @@ impl FloatModel {
             reason: e.to_string(),
         };
         let model = Model::load(bytes).map_err(|e| engine(&e))?;
-        let id = |t: usize| model.node_id(&graph.tensors[t].name).map_err(|e| engine(&e));
-        let inputs = graph.inputs.iter().map(|p| Ok((id(p.tensor)?, graph.tensors[p.tensor].shape)));
+        let id = |t: usize| {
+            model
+                .node_id(&graph.tensors[t].name)
+                .map_err(|e| engine(&e))
+        };
+        let inputs = graph
+            .inputs
+            .iter()
+            .map(|p| Ok((id(p.tensor)?, graph.tensors[p.tensor].shape)));
         Ok(FloatModel {
             inputs: inputs.collect::<Result<_, PtqError>>()?,
             tensors: (0..graph.tensors.len()).map(id).collect::<Result<_, _>>()?,
@@ -56,7 +63,8 @@ impl FloatModel {
         };
         let mut given = Vec::with_capacity(inputs.len());
         for ((id, s), values) in self.inputs.iter().zip(inputs) {
-            let value = Value::from_shape([1, s.c, s.h, s.w], values.clone()).map_err(|e| engine(&e))?;
+            let value =
+                Value::from_shape([1, s.c, s.h, s.w], values.clone()).map_err(|e| engine(&e))?;
             given.push((*id, value.into()));
         }
         // The engine returns computed values only.
@@ -88,7 +96,11 @@ impl FloatModel {
 pub fn unquantised(graph: &Graph) -> Graph {
     let mut float = graph.clone();
     for n in &mut float.nodes {
-        let input = n.inputs.first().and_then(|&t| graph.tensors[t].frac).unwrap_or(0);
+        let input = n
+            .inputs
+            .first()
+            .and_then(|&t| graph.tensors[t].frac)
+            .unwrap_or(0);
         let mut weights = 0;
         for v in n.op.constants_mut() {
             // Weights come before the bias, whose scale is theirs and the input's.

@@ -105,15 +105,17 @@ pub fn assign(graph: &Graph, mut wanted: Vec<i32>, word: Word) -> Vec<i32> {
             }
         }
     }
-    (0..graph.tensors.len()).map(|t: TensorId| sets.frac(t)).collect()
+    (0..graph.tensors.len())
+        .map(|t: TensorId| sets.frac(t))
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use cnna_net::Shape;
-    use cnna_net::op::{Add, Concat, MaxPool, Softmax};
     use cnna_net::Window;
+    use cnna_net::op::{Add, Concat, MaxPool, Softmax};
 
     const MAP: Shape = Shape { c: 4, h: 2, w: 2 };
 
@@ -148,7 +150,15 @@ mod tests {
     fn a_shared_operand_is_not_made_coarse_for_one_of_its_readers() {
         let (mut g, a, b) = graph();
         let c = push(&mut g, "c", Concat { axis: 0 }, &[a, b]);
-        let s = push(&mut g, "s", Softmax { axes: [true, false, false], log: false }, &[a]);
+        let s = push(
+            &mut g,
+            "s",
+            Softmax {
+                axes: [true, false, false],
+                log: false,
+            },
+            &[a],
+        );
         g.output(c);
         g.output(s);
         assert_eq!(assign(&g, vec![14, 3, 3, 15], Word::W16), [14, 3, 3, 15]);

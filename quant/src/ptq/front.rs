@@ -32,7 +32,12 @@ impl Calibration {
                 Some(n) => *n == p.name,
                 None => graph.inputs.len() == 1,
             };
-            let paths: Vec<PathBuf> = self.paths.iter().filter(mine).map(|(_, p)| p.clone()).collect();
+            let paths: Vec<PathBuf> = self
+                .paths
+                .iter()
+                .filter(mine)
+                .map(|(_, p)| p.clone())
+                .collect();
             if paths.is_empty() {
                 return Err(super::inputs_error(graph, all.len()));
             }
@@ -150,7 +155,10 @@ fn saturate(graph: &mut Graph, scales: &[Scale]) {
     let mut nodes = Vec::with_capacity(graph.nodes.len());
     for mut n in std::mem::take(&mut graph.nodes) {
         let after = n.output;
-        let fuses = matches!(n.op, Op::Conv(_) | Op::ConvTranspose(_) | Op::Add(_) | Op::Activate(_));
+        let fuses = matches!(
+            n.op,
+            Op::Conv(_) | Op::ConvTranspose(_) | Op::Add(_) | Op::Activate(_)
+        );
         let clip = clips.get(&after).filter(|_| fuses).map(|s| {
             let [lo, hi] = limits(s).map(|q| (q - s.zero_point) as f32 * s.scale);
             let name = format!("{}/saturated", n.name);
@@ -176,7 +184,11 @@ fn reach(s: &Scale) -> f64 {
     let [min, max] = limits(s);
     let far = (min - s.zero_point).abs().max((max - s.zero_point).abs());
     // The most negative integer of a symmetric scale is one step beyond its range: no bit is spent on it.
-    let far = if s.zero_point == 0 && min < 0 { max } else { far };
+    let far = if s.zero_point == 0 && min < 0 {
+        max
+    } else {
+        far
+    };
     f64::from(s.scale).abs() * far as f64
 }
 
@@ -187,8 +199,17 @@ fn against_file(path: &Path, graph: &Graph, samples: &[Samples]) -> Result<f64, 
     };
     let model = Model::load_file(path).map_err(|e| engine(&e))?;
     let id = |p: &Port| model.node_id(&p.name).map_err(|e| engine(&e));
-    let outputs = graph.outputs.iter().map(id).collect::<Result<Vec<_>, _>>()?;
-    let images = samples.iter().map(Samples::len).min().unwrap_or(0).min(super::MEASURED);
+    let outputs = graph
+        .outputs
+        .iter()
+        .map(id)
+        .collect::<Result<Vec<_>, _>>()?;
+    let images = samples
+        .iter()
+        .map(Samples::len)
+        .min()
+        .unwrap_or(0)
+        .min(super::MEASURED);
     let (mut signal, mut noise) = (0.0, 0.0);
     for i in 0..images {
         let (mut words, mut given) = (Vec::new(), Vec::new());
@@ -198,8 +219,15 @@ fn against_file(path: &Path, graph: &Graph, samples: &[Samples]) -> Result<f64, 
             let word = |&x: &f32| to_word(x.into(), frac, graph.word).unwrap_or_default();
             words.push(values.iter().map(word).collect::<Vec<i16>>());
             let array: Vec<f32> = p.array.offsets().map(|at| values[at]).collect();
-            let dims: Vec<usize> = std::iter::once(1).chain(p.array.dims.iter().copied()).collect();
-            given.push((id(p)?, Value::from_shape(dims, array).map_err(|e| engine(&e))?.into()));
+            let dims: Vec<usize> = std::iter::once(1)
+                .chain(p.array.dims.iter().copied())
+                .collect();
+            given.push((
+                id(p)?,
+                Value::from_shape(dims, array)
+                    .map_err(|e| engine(&e))?
+                    .into(),
+            ));
         }
         let words: Vec<&[i16]> = words.iter().map(|w| &w[..]).collect();
         let ours = run::run(graph, &words)?;

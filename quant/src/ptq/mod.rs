@@ -95,11 +95,16 @@ pub fn quantise(
     let mut ranges = vec![Range::default(); float.tensors.len()];
     let mut means = correct::Means::new(&float);
     // Evenly spread, so that class folders have their share.
-    let measured_at: Vec<usize> = (0..images.min(MEASURED)).map(|k| k * images / images.min(MEASURED)).collect();
+    let measured_at: Vec<usize> = (0..images.min(MEASURED))
+        .map(|k| k * images / images.min(MEASURED))
+        .collect();
     let mut measured = Vec::new();
     for i in 0..images {
         step(i, images);
-        let inputs = samples.iter().map(|s| s.image(i)).collect::<Result<Vec<_>, _>>()?;
+        let inputs = samples
+            .iter()
+            .map(|s| s.image(i))
+            .collect::<Result<Vec<_>, _>>()?;
         let tensors = model.run(&inputs)?;
         for (t, values) in tensors.iter().enumerate() {
             if let Some(v) = values.iter().find(|v| !v.is_finite()) {
@@ -118,10 +123,20 @@ pub fn quantise(
     }
     step(images, images);
     let with = |float: &Graph, method: Method| -> Result<Graph, PtqError> {
-        let own = ranges.iter().zip(&bounds).map(|(r, b)| r.frac(method, options.word, *b));
-        let wanted = given.iter().zip(own).map(|(g, own)| g.unwrap_or(own)).collect();
+        let own = ranges
+            .iter()
+            .zip(&bounds)
+            .map(|(r, b)| r.frac(method, options.word, *b));
+        let wanted = given
+            .iter()
+            .zip(own)
+            .map(|(g, own)| g.unwrap_or(own))
+            .collect();
         let mut graph = float.clone();
-        for (t, frac) in formats::assign(float, wanted, options.word).into_iter().enumerate() {
+        for (t, frac) in formats::assign(float, wanted, options.word)
+            .into_iter()
+            .enumerate()
+        {
             graph.tensors[t].frac = Some(frac);
         }
         settle::settle(&mut graph)?;
@@ -136,7 +151,10 @@ pub fn quantise(
     for method in tried {
         let graph = with(&float, method)?;
         // The same formats give the same integers.
-        if best.as_ref().is_some_and(|(_, _, g)| g.tensors == graph.tensors) {
+        if best
+            .as_ref()
+            .is_some_and(|(_, _, g)| g.tensors == graph.tensors)
+        {
             continue;
         }
         let db = output_db(&graph, &model, &measured)?;
@@ -172,7 +190,9 @@ fn check_finite(graph: &Graph) -> Result<(), PtqError> {
             return Err(PtqError::Graph(GraphError::Node {
                 node: n.name.clone(),
                 operator: n.op.name(),
-                reason: format!("element {i} of its constants is {value}: the model is damaged or its training diverged"),
+                reason: format!(
+                    "element {i} of its constants is {value}: the model is damaged or its training diverged"
+                ),
             }));
         }
     }

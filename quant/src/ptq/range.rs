@@ -92,7 +92,8 @@ impl Range {
                 let finer = (covering..=covering + FINER).filter(|f| FRACS.contains(f));
                 let best = finer.map(|f| (f, self.error(f, word)));
                 // Equal errors (a tensor of zeros): the first, which saturates least.
-                best.reduce(|a, b| if b.1 < a.1 { b } else { a }).map_or(covering, |(f, _)| f)
+                best.reduce(|a, b| if b.1 < a.1 { b } else { a })
+                    .map_or(covering, |(f, _)| f)
             }
         }
     }
@@ -104,7 +105,8 @@ impl Range {
             above += b.count;
             if above as f64 > all as f64 * (1.0 - KEPT) {
                 // Values of this bucket are below the power of two behind it.
-                return (word.bits() as i32 - 1 - (e as i32 - OFFSET + 1)).clamp(*FRACS.start(), *FRACS.end());
+                return (word.bits() as i32 - 1 - (e as i32 - OFFSET + 1))
+                    .clamp(*FRACS.start(), *FRACS.end());
             }
         }
         covering(0.0, word)
@@ -183,7 +185,9 @@ mod tests {
 
     #[test]
     fn the_estimated_error_is_the_measured_one() {
-        let values: Vec<f32> = (0..40_000).map(|i| ((i * 7919) % 40_000) as f32 / 20_000.0).collect();
+        let values: Vec<f32> = (0..40_000)
+            .map(|i| ((i * 7919) % 40_000) as f32 / 20_000.0)
+            .collect();
         let r = of(&values);
         for frac in 5..9 {
             let step = 2f64.powi(-frac);

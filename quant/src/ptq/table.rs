@@ -55,7 +55,11 @@ impl Power {
 
 /// Runs `images` in integers and compares every tensor with `float`'s; its tensors come first in the graph's. Errors: as the
 /// reference run.
-fn powers(graph: &Graph, float: &FloatModel, images: &[Vec<Vec<f32>>]) -> Result<Vec<Power>, PtqError> {
+fn powers(
+    graph: &Graph,
+    float: &FloatModel,
+    images: &[Vec<Vec<f32>>],
+) -> Result<Vec<Power>, PtqError> {
     let mut powers = vec![Power::default(); graph.tensors.len()];
     for inputs in images {
         let reals = float.run(inputs)?;
@@ -74,7 +78,11 @@ fn powers(graph: &Graph, float: &FloatModel, images: &[Vec<Vec<f32>>]) -> Result
         for (t, p) in powers.iter_mut().enumerate() {
             let frac = graph.tensors[t].frac.unwrap_or_default();
             p.saturated += run.tensors[t].saturated;
-            for (&w, &r) in run.tensors[t].values.iter().zip(reals.get(t).into_iter().flatten()) {
+            for (&w, &r) in run.tensors[t]
+                .values
+                .iter()
+                .zip(reals.get(t).into_iter().flatten())
+            {
                 p.signal += f64::from(r).powi(2);
                 p.noise += (f64::from(r) - dequantise(w, frac)).powi(2);
             }
@@ -89,7 +97,11 @@ fn worst_output(graph: &Graph, powers: &[Power]) -> Option<f64> {
 }
 
 /// The worst output's signal-to-noise ratio in dB; infinite where there is no error.
-pub fn output_db(graph: &Graph, float: &FloatModel, images: &[Vec<Vec<f32>>]) -> Result<f64, PtqError> {
+pub fn output_db(
+    graph: &Graph,
+    float: &FloatModel,
+    images: &[Vec<Vec<f32>>],
+) -> Result<f64, PtqError> {
     Ok(worst_output(graph, &powers(graph, float, images)?).unwrap_or(f64::INFINITY))
 }
 
@@ -115,7 +127,9 @@ impl Table {
         // Rescaled copies, which the float network has not, have no row.
         let nodes = graph.nodes.iter().filter(|n| n.output < peaks.len());
         Ok(Table {
-            rows: inputs.chain(nodes.map(|n| row(n.output, Some(n.op.name())))).collect(),
+            rows: inputs
+                .chain(nodes.map(|n| row(n.output, Some(n.op.name()))))
+                .collect(),
             output_db: worst_output(graph, &powers),
             images: images.len(),
         })
@@ -123,8 +137,17 @@ impl Table {
 
     /// For the screen.
     pub fn text(&self) -> String {
-        let width = self.rows.iter().map(|r| r.tensor.chars().count().min(40)).max().unwrap_or(0).max(6);
-        let mut s = format!("{:width$}  {:<13} {:>5} {:>10} {:>8} {:>10}\n", "tensor", "operator", "frac", "peak", "SNR dB", "saturated");
+        let width = self
+            .rows
+            .iter()
+            .map(|r| r.tensor.chars().count().min(40))
+            .max()
+            .unwrap_or(0)
+            .max(6);
+        let mut s = format!(
+            "{:width$}  {:<13} {:>5} {:>10} {:>8} {:>10}\n",
+            "tensor", "operator", "frac", "peak", "SNR dB", "saturated"
+        );
         for r in &self.rows {
             let skip = r.tensor.chars().count().saturating_sub(40);
             let name: String = r.tensor.chars().skip(skip).collect();
@@ -154,7 +177,9 @@ impl Table {
         Some(format!(
             "the output's signal-to-noise ratio is {db:.1} dB, less than {LEAST_DB} dB{}: give calibration images like those to come, check the \
              pixels' scale (0..1 or 0..255, --mean, --std), or use 16-bit words",
-            worst.map_or(String::new(), |(d, t)| format!(", the first tensor below it is `{t}` with {d:.1} dB"))
+            worst.map_or(String::new(), |(d, t)| format!(
+                ", the first tensor below it is `{t}` with {d:.1} dB"
+            ))
         ))
     }
 }

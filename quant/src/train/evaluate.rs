@@ -75,7 +75,11 @@ pub fn integer_logits(graph: &Graph, split: &Split) -> Result<Vec<Vec<i16>>, Qua
         });
     };
     let tensor = &graph.tensors[input.tensor];
-    check(tensor.shape, graph.tensors[output.tensor].shape.len(), split)?;
+    check(
+        tensor.shape,
+        graph.tensors[output.tensor].shape.len(),
+        split,
+    )?;
     let frac = tensor.frac.unwrap_or_default();
     let run = |i: usize| {
         let image = quantise_images(split.image(i), frac, graph.word);
@@ -257,7 +261,10 @@ fn output_frac(graph: &Graph) -> i32 {
 /// True when some layer's weights are not in the plain format Q2.14 or Q2.6.
 fn is_auto_scaled(graph: &Graph) -> bool {
     graph.nodes.iter().any(|n| match &n.op {
-        Op::Conv(c) => c.weights.words().is_some_and(|(_, f)| f != graph.word.weight_frac()),
+        Op::Conv(c) => c
+            .weights
+            .words()
+            .is_some_and(|(_, f)| f != graph.word.weight_frac()),
         _ => false,
     })
 }

@@ -49,8 +49,7 @@ pub struct NotTrainable {
     pub reason: String,
 }
 
-const SUPPORTED: &str =
-    "training takes chains of Conv, Gemm, Relu, Clip, MaxPool and Flatten: `cnna quantize` takes any readable model";
+const SUPPORTED: &str = "training takes chains of Conv, Gemm, Relu, Clip, MaxPool and Flatten: `cnna quantize` takes any readable model";
 
 /// The reals of a float network's constant.
 pub(crate) fn reals(v: &Values) -> &[f32] {
@@ -112,7 +111,11 @@ impl FloatNet {
         graph.inputs[0].name = super::export::INPUT.into();
         graph.outputs[0].name = super::export::OUTPUT.into();
         graph.tensors[input].name = super::export::INPUT.into();
-        for n in graph.nodes.iter().filter(|n| n.name != super::export::INPUT) {
+        for n in graph
+            .nodes
+            .iter()
+            .filter(|n| n.name != super::export::INPUT)
+        {
             graph.tensors[n.output].name.clone_from(&n.name);
         }
         Ok(FloatNet { graph })
@@ -149,7 +152,10 @@ impl FloatNet {
 
     /// True when layer `i + 1` pools the output of layer `i`.
     pub fn is_pooled(&self, i: usize) -> bool {
-        matches!(self.graph.nodes.get(i + 1).map(|n| &n.op), Some(Op::MaxPool(_)))
+        matches!(
+            self.graph.nodes.get(i + 1).map(|n| &n.op),
+            Some(Op::MaxPool(_))
+        )
     }
 
     /// The layers with weights.
