@@ -171,7 +171,10 @@ impl<'g> Writer<'g> {
         }
         // The operator's node keeps the name: it is what reports call the layer.
         let inner = self.unique(&format!("{}/linear", n.name));
-        self.builder.node(NodeProto { output: vec![inner.clone()], ..node });
+        self.builder.node(NodeProto {
+            output: vec![inner.clone()],
+            ..node
+        });
         match crate::op::activate::function(self, n, activation, &inner) {
             Some(mut function) => {
                 function.name = format!("{}/activation", n.name);
