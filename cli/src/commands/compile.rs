@@ -6,7 +6,6 @@ use crate::pictures::PictureArguments;
 use crate::progress;
 use anyhow::{Context, Result, bail};
 use cnna_compile::Options;
-use cnna_host::files;
 use cnna_machine::num::Word;
 use cnna_machine::program::Stream;
 use cnna_net::{Graph, zoo};
