@@ -157,9 +157,9 @@ fn the_method_taken_is_the_best_of_those_that_can_be_asked_for() {
     for m in Method::ALL {
         let (d, own) = db(Some(m));
         assert_eq!(own, m);
-        // Bias correction is judged after the method, so a hair may lie between.
+        // Covering every peak wins by being less than 1 dB worse; bias correction is judged after the method.
         assert!(
-            d <= best + 1.0,
+            d <= best + 2.0,
             "{m:?}: {d} dB, {taken:?} was taken with {best}"
         );
     }

@@ -50,7 +50,7 @@ pub struct CalibrationArguments {
     /// with several inputs INPUT=x.npy for each.
     #[arg(long, value_name = "PATH", num_args = 1..)]
     pub calib: Vec<String>,
-    /// How ranges become formats [default: all are tried, the best output is taken].
+    /// How ranges become formats [default: max at 16 bits; at 8 bits the one with the best output].
     #[arg(long, value_parser = ["max", "percentile", "mse"])]
     method: Option<String>,
     /// At most so many images, evenly spread.

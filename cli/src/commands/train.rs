@@ -3,7 +3,9 @@
 #[cfg(feature = "train")]
 use anyhow::Context as _;
 use anyhow::Result;
-use std::path::{Path, PathBuf};
+#[cfg(feature = "train")]
+use std::path::Path;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Arguments of `cnna train`.

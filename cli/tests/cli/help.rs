@@ -2,8 +2,8 @@
 
 use crate::workplace::Workplace;
 
-const COMMANDS: [&str; 9] = [
-    "train", "compile", "rtl", "run", "check", "inspect", "report", "boards", "serve",
+const COMMANDS: [&str; 10] = [
+    "train", "quantize", "compile", "rtl", "run", "check", "inspect", "report", "boards", "serve",
 ];
 
 #[test]

@@ -61,6 +61,7 @@ operators! {
     arg_max: ["ArgMax"] writes ArgMax;
     lrn: ["LRN"] writes Lrn;
     quantize: ["QuantizeLinear", "DequantizeLinear"];
+    quant: ["Quant"];
 }
 
 /// Operators of ONNX Runtime's own set that equal ONNX's of that name.
@@ -69,7 +70,9 @@ const MICROSOFT: &[&str] = &["QuantizeLinear", "DequantizeLinear", "Gelu"];
 /// The reader of an operator; `None` for one that is not read.
 pub(crate) fn entry(domain: &str, name: &str) -> Option<Read> {
     let ours = match domain {
-        "" | "ai.onnx" => true,
+        "" | "ai.onnx" => name != "Quant",
+        // QONNX's own, and Brevitas's older name of it.
+        "qonnx.custom_op.general" | "onnx.brevitas" => name == "Quant",
         "com.microsoft" => MICROSOFT.contains(&name),
         _ => false,
     };

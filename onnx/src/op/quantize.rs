@@ -162,7 +162,7 @@ fn format(element: ElementType, step: Step) -> Option<i32> {
 }
 
 /// The view with a format: the tensor's own where it has none yet.
-fn formatted(r: &mut Reader, n: &Call, view: &View, frac: i32, element: ElementType) -> Result<View, String> {
+pub(super) fn formatted(r: &mut Reader, n: &Call, view: &View, frac: i32, element: ElementType) -> Result<View, String> {
     let t = view.tensor;
     let name = format!("{}/rescale", n.label);
     let one_of = |r: &mut Reader, function: Activation| -> Result<TensorId, String> {

@@ -1,6 +1,7 @@
 //! Resize and Upsample: nearest by a list of rows and columns, linear by two of each.
 
 use super::{Outcome, Write, one};
+use crate::NodeProto;
 use crate::read::reader::{Call, Reader, Value, dimension};
 use crate::read::view::View;
 use crate::write::{WriteError, Writer};
@@ -186,9 +187,17 @@ fn axes(mode: &'static str, from: [usize; 2], to: [usize; 2]) -> [Axis<'static>;
     [0, 1].map(|a: usize| Axis { mode, size: from[a], out: to[a], scale: to[a] as f64 / from[a] as f64 })
 }
 
-fn sized(w: &mut Writer, n: &Node, to: [usize; 2]) -> String {
-    let c = w.shape(n.output).c as i64;
-    w.integers(n, "sizes", &[c, to[0] as i64, to[1] as i64])
+/// The node without its mode. Whole factors are written as such, which engines without `axes` read, too; else the sizes, which
+/// leave no doubt about rounding, of all but the batch.
+fn to_size(w: &mut Writer, n: &Node, to: [usize; 2]) -> NodeProto {
+    let (input, from, shape) = (w.value(n.inputs[0]), w.shape(n.inputs[0]), w.shape(n.output));
+    if to[0] % from.h == 0 && to[1] % from.w == 0 {
+        let factors = [1.0, 1.0, (to[0] / from.h) as f32, (to[1] / from.w) as f32];
+        let factors = w.reals(n, "scales", &[4], &factors);
+        return w.node("Resize", n, &[&input, "", &factors]);
+    }
+    let sizes = w.integers(n, "sizes", &[shape.c as i64, to[0] as i64, to[1] as i64]);
+    w.node("Resize", n, &[&input, "", "", &sizes]).with("axes", [1, 2, 3])
 }
 
 impl Write for Resize {
@@ -200,11 +209,8 @@ impl Write for Resize {
             for rounding in ROUNDINGS {
                 let [y, x] = axes(mode, [shape.h, shape.w], to);
                 if y.nearest(rounding).ok().as_ref() == Some(&self.rows) && x.nearest(rounding).ok().as_ref() == Some(&self.columns) {
-                    let sizes = sized(w, n, to);
-                    let node = w
-                        .node("Resize", n, &[&input, "", "", &sizes])
+                    let node = to_size(w, n, to)
                         .with("mode", "nearest")
-                        .with("axes", [1, 2, 3])
                         .with("coordinate_transformation_mode", mode)
                         .with("nearest_mode", rounding);
                     w.finish(n, node);
@@ -236,11 +242,8 @@ impl Write for Bilinear {
             close(&self.rows, y.linear()) && close(&self.columns, x.linear())
         });
         let mode = mode.ok_or_else(|| w.cannot(n, "its rows and columns follow no coordinates that ONNX knows"))?;
-        let sizes = sized(w, n, to);
-        let node = w
-            .node("Resize", n, &[&w.value(n.inputs[0]), "", "", &sizes])
+        let node = to_size(w, n, to)
             .with("mode", "linear")
-            .with("axes", [1, 2, 3])
             .with("coordinate_transformation_mode", mode);
         w.finish(n, node);
         Ok(())

@@ -169,7 +169,12 @@ impl<'g> Writer<'g> {
             self.finish(n, node);
             return Ok(());
         }
-        let inner = self.step(n, "linear", node);
+        // The operator's node keeps the name: it is what reports call the layer.
+        let inner = self.unique(&format!("{}/linear", n.name));
+        self.builder.node(NodeProto {
+            output: vec![inner.clone()],
+            ..node
+        });
         match crate::op::activate::function(self, n, activation, &inner) {
             Some(mut function) => {
                 function.name = format!("{}/activation", n.name);

@@ -4,7 +4,7 @@
 use super::range::covering;
 use cnna_machine::num::Word;
 use cnna_net::op::Activate;
-use cnna_net::{Activation, Graph, Op, TensorId};
+use cnna_net::{Activation, Graph, Op, TensorId, activation::Function};
 
 /// Bits that an operand of a sum may lose so that it need not be rescaled on its way. The sum's own rounding is as coarse as
 /// its coarsest operand, so what a finer one loses there hardly shows.
@@ -36,6 +36,31 @@ impl Sets {
         self.parent[b] = a;
         self.frac[a] = self.frac[a].min(self.frac[b]);
     }
+}
+
+/// Magnitudes that no value of each tensor can exceed, from clips and functions; infinite where there is none.
+pub fn bounds(graph: &Graph) -> Vec<f64> {
+    let mut bounds = vec![f64::INFINITY; graph.tensors.len()];
+    let of = |a: &Activation| match a {
+        Activation::Clip { lo, hi } => f64::from(lo.abs().max(hi.abs())),
+        Activation::Table(Function::Sigmoid | Function::Tanh | Function::HardSigmoid { .. }) => 1.0,
+        _ => f64::INFINITY,
+    };
+    for n in &graph.nodes {
+        bounds[n.output] = match &n.op {
+            Op::Conv(c) => of(&c.activation),
+            Op::ConvTranspose(c) => of(&c.activation),
+            Op::Add(a) => of(&a.activation),
+            Op::Activate(a) => of(&a.function),
+            Op::Pad(_) => f64::INFINITY,
+            op if op.keeps_format() || matches!(op, Op::AveragePool(_)) => {
+                n.inputs.iter().map(|&t| bounds[t]).fold(0.0, f64::max)
+            }
+            Op::Softmax(s) if !s.log => 1.0,
+            _ => f64::INFINITY,
+        };
+    }
+    bounds
 }
 
 /// The formats of all tensors; `wanted` is what each would have alone.
@@ -89,8 +114,8 @@ pub fn assign(graph: &Graph, mut wanted: Vec<i32>, word: Word) -> Vec<i32> {
 mod tests {
     use super::*;
     use cnna_net::Shape;
+    use cnna_net::Window;
     use cnna_net::op::{Add, Concat, MaxPool, Softmax};
-    use cnna_net::{Window, activation::Function};
 
     const MAP: Shape = Shape { c: 4, h: 2, w: 2 };
 

@@ -5,9 +5,11 @@ use super::range::covering;
 use super::{Options, PtqError, Quantised, quantise};
 use cnna_data::{Preprocess, Samples};
 use cnna_machine::num::{dequantise, quantise as to_word};
-use cnna_net::{Graph, Port, run, settle};
+use cnna_net::op::Activate;
+use cnna_net::{Activation, Graph, Node, Op, Port, run, settle};
 use cnna_onnx::{ElementType, Import, Scale};
 use rten::{Model, Value};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 /// Calibration images as a user names them.
@@ -68,10 +70,10 @@ pub fn load_or_quantise(
 ) -> Result<Front, PtqError> {
     let import = cnna_onnx::read_import(path)?;
     if !import.scales.is_empty() {
-        return rescaled(path, import, calibration, options);
+        return rescaled(path, import, calibration, options, step);
     }
     let mut graph = import.graph;
-    if graph.tensors.iter().any(|t| t.frac.is_some()) {
+    if graph.tensors.iter().any(|t| t.frac.is_some()) && calibration.paths.is_empty() {
         settle::settle(&mut graph)?;
         return Ok(Front {
             graph,
@@ -100,41 +102,86 @@ fn rescaled(
     import: Import,
     calibration: &Calibration,
     options: &Options,
+    step: impl FnMut(usize, usize),
 ) -> Result<Front, PtqError> {
     let Import { mut graph, scales } = import;
     graph.word = options.word;
     for s in &scales {
         graph.tensors[s.tensor].frac = Some(covering(reach(s), options.word));
     }
-    settle::settle(&mut graph)?;
-    let mut note = format!(
+    saturate(&mut graph, &scales);
+    let mut notes = vec![format!(
         "{} of its scales are no powers of two: their tensors have {}-bit words that cover the same ranges, its weights are the reals that its integers stand for",
         scales.len(),
         options.word.bits()
-    );
-    if !calibration.paths.is_empty() {
-        match against_file(path, &graph, &calibration.samples(&graph)?) {
-            Ok(db) => {
-                note += &format!("; its own integers and these differ by {db:.1} dB of the output")
-            }
-            Err(e) => note += &format!("; its own integers could not be run for comparison ({e})"),
-        }
+    )];
+    if calibration.paths.is_empty() {
+        settle::settle(&mut graph)?;
+        return Ok(Front {
+            graph,
+            notes,
+            quantised: None,
+        });
     }
+    // Images also give formats to what the file leaves without a scale.
+    let samples = calibration.samples(&graph)?;
+    let q = quantise(&graph, &samples, options, step)?;
+    notes.push(match against_file(path, &q.graph, &samples) {
+        Ok(db) => format!("its own integers and these differ by {db:.1} dB of the output"),
+        Err(e) => format!("its own integers could not be run for comparison: {e}"),
+    });
+    notes.extend(q.table.warning());
     Ok(Front {
-        graph,
-        notes: vec![note],
-        quantised: None,
+        graph: q.graph.clone(),
+        notes,
+        quantised: Some(q),
     })
 }
 
-/// Largest magnitude that a scale's integers stand for.
-fn reach(s: &Scale) -> f64 {
-    let [min, max] = match s.element {
+/// What a scale's integers saturate to.
+fn limits(s: &Scale) -> [i64; 2] {
+    match s.element {
         ElementType::I8 => [i8::MIN.into(), i8::MAX.into()],
         ElementType::U8 => [u8::MIN.into(), u8::MAX.into()],
         ElementType::I16 => [i64::from(i16::MIN), i16::MAX.into()],
         _ => [u16::MIN.into(), u16::MAX.into()],
-    };
+    }
+}
+
+/// Tools leave a Relu or Clip out where their integers saturate there: the saturation is part of the network. Where it costs
+/// nothing, behind a convolution or a sum, it becomes a clip.
+fn saturate(graph: &mut Graph, scales: &[Scale]) {
+    let clips: HashMap<usize, &Scale> = scales.iter().map(|s| (s.tensor, s)).collect();
+    let mut nodes = Vec::with_capacity(graph.nodes.len());
+    for mut n in std::mem::take(&mut graph.nodes) {
+        let after = n.output;
+        let fuses = matches!(
+            n.op,
+            Op::Conv(_) | Op::ConvTranspose(_) | Op::Add(_) | Op::Activate(_)
+        );
+        let clip = clips.get(&after).filter(|_| fuses).map(|s| {
+            let [lo, hi] = limits(s).map(|q| (q - s.zero_point) as f32 * s.scale);
+            let name = format!("{}/saturated", n.name);
+            n.output = graph.tensor(&name, graph.tensors[after].shape, None);
+            Node {
+                name,
+                op: Activate {
+                    function: Activation::Clip { lo, hi },
+                }
+                .into(),
+                inputs: vec![n.output],
+                output: after,
+            }
+        });
+        nodes.push(n);
+        nodes.extend(clip);
+    }
+    graph.nodes = nodes;
+}
+
+/// Largest magnitude that a scale's integers stand for.
+fn reach(s: &Scale) -> f64 {
+    let [min, max] = limits(s);
     let far = (min - s.zero_point).abs().max((max - s.zero_point).abs());
     // The most negative integer of a symmetric scale is one step beyond its range: no bit is spent on it.
     let far = if s.zero_point == 0 && min < 0 {

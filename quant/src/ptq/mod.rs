@@ -32,13 +32,17 @@ use range::Range;
 /// network's image.
 const MEASURED: usize = 4;
 
+/// What a method must be better by than the one before it: ranges that cover every peak also leave room for images to come,
+/// which those measured do not show.
+const WORTH_DB: f64 = 1.0;
+
 /// How to quantise.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
     /// Width of weights and activations.
     pub word: Word,
-    /// How ranges become formats. Without one all are tried, and the one with the best output on the calibration images is
-    /// taken: which is best depends on the word's width and the network's outliers, and measuring takes seconds.
+    /// How ranges become formats. Without one 16-bit words cover every peak with room to spare; for 8-bit words all are tried,
+    /// and the one with the best output on the calibration images is taken: which is best depends on the network's outliers.
     pub method: Option<Method>,
 }
 
@@ -66,7 +70,8 @@ pub struct Quantised {
     pub images: usize,
 }
 
-/// Quantises a float graph from `samples`, one set an input of the graph; `step` is told how many images are done.
+/// Quantises a float graph from `samples`, one set an input of the graph; `step` is told how many images are done. Tensors
+/// that have a format keep it.
 ///
 /// Errors: no images or too few sets; images that do not fit; values that are not finite; what the machine cannot hold.
 pub fn quantise(
@@ -80,9 +85,12 @@ pub fn quantise(
         return Err(inputs_error(graph, samples.len()));
     }
     check_finite(graph)?;
-    let mut float = unquantised(graph);
+    let mut float = graph.clone();
     float.word = options.word;
     settle::fuse(&mut float);
+    let given: Vec<Option<i32>> = float.tensors.iter().map(|t| t.frac).collect();
+    let float = unquantised(&float);
+    let bounds = formats::bounds(&float);
     let model = FloatModel::new(&float)?;
     let mut ranges = vec![Range::default(); float.tensors.len()];
     let mut means = correct::Means::new(&float);
@@ -115,9 +123,14 @@ pub fn quantise(
     }
     step(images, images);
     let with = |float: &Graph, method: Method| -> Result<Graph, PtqError> {
-        let wanted = ranges
+        let own = ranges
             .iter()
-            .map(|r| r.frac(method, options.word))
+            .zip(&bounds)
+            .map(|(r, b)| r.frac(method, options.word, *b));
+        let wanted = given
+            .iter()
+            .zip(own)
+            .map(|(g, own)| g.unwrap_or(own))
             .collect();
         let mut graph = float.clone();
         for (t, frac) in formats::assign(float, wanted, options.word)
@@ -130,7 +143,12 @@ pub fn quantise(
         Ok(graph)
     };
     let mut best: Option<(f64, Method, Graph)> = None;
-    for method in options.method.map_or(Method::ALL.to_vec(), |m| vec![m]) {
+    let tried = match (options.method, options.word) {
+        (Some(m), _) => vec![m],
+        (None, Word::W16) => vec![Method::Max],
+        (None, Word::W8) => Method::ALL.to_vec(),
+    };
+    for method in tried {
         let graph = with(&float, method)?;
         // The same formats give the same integers.
         if best
@@ -140,7 +158,7 @@ pub fn quantise(
             continue;
         }
         let db = output_db(&graph, &model, &measured)?;
-        if best.as_ref().is_none_or(|(b, _, _)| db > *b) {
+        if best.as_ref().is_none_or(|(b, _, _)| db > *b + WORTH_DB) {
             best = Some((db, method, graph));
         }
     }

@@ -106,6 +106,18 @@ impl FloatNet {
         if output.tensor != last || graph.nodes.is_empty() {
             return Err(bad("(graph)", "its output is not its last node's"));
         }
+        // One way of naming, wherever the graph comes from: the same network gives the same file.
+        let input = graph.inputs[0].tensor;
+        graph.inputs[0].name = super::export::INPUT.into();
+        graph.outputs[0].name = super::export::OUTPUT.into();
+        graph.tensors[input].name = super::export::INPUT.into();
+        for n in graph
+            .nodes
+            .iter()
+            .filter(|n| n.name != super::export::INPUT)
+        {
+            graph.tensors[n.output].name.clone_from(&n.name);
+        }
         Ok(FloatNet { graph })
     }
 

@@ -1,0 +1,130 @@
+//! QONNX's Quant, which Brevitas writes: rounding to integers of any width and back in one node. A weight becomes the reals
+//! that its integers stand for; an activation saturates, and its scale is a format or is noted for the quantiser.
+
+use super::quantize::{formatted, frac_of};
+use super::{Outcome, one};
+use crate::ElementType;
+use crate::read::Scale;
+use crate::read::array::{Array, strides};
+use crate::read::reader::{Call, Reader, Value};
+use cnna_net::Activation;
+use std::rc::Rc;
+
+/// Widest integers: beyond them a float holds no more.
+const MOST_BITS: f32 = 24.0;
+
+/// What the node rounds to.
+struct Integers {
+    lo: f64,
+    hi: f64,
+    signed: bool,
+    bits: u32,
+}
+
+fn integers(n: &Call) -> Result<Integers, String> {
+    let bits = n.constant(3)?.scalar()?;
+    if !(2.0..=MOST_BITS).contains(&bits) || bits.fract() != 0.0 {
+        return Err(format!("its width of {bits} bits is not read: use 2 to {MOST_BITS}"));
+    }
+    let bits = bits as u32;
+    let (signed, narrow) = (n.int("signed", 1)? != 0, n.int("narrow", 0)? != 0);
+    let whole = 2f64.powi(bits as i32);
+    let (lo, hi) = match signed {
+        true => (-whole / 2.0, whole / 2.0 - 1.0),
+        false => (0.0, whole - 1.0),
+    };
+    Ok(Integers {
+        lo: if narrow && signed { lo + 1.0 } else { lo },
+        hi: if narrow && !signed { hi - 1.0 } else { hi },
+        signed,
+        bits,
+    })
+}
+
+pub(crate) fn read(r: &mut Reader, n: &Call) -> Outcome {
+    let to = integers(n)?;
+    let mode = n.string("rounding_mode", "ROUND")?;
+    let (scale, zero) = (n.constant(1)?.clone(), n.constant(2)?.clone());
+    if scale.finite()?.iter().any(|s| *s <= 0.0) {
+        return Err("its scales must be positive".into());
+    }
+    if let Value::Constant(a) = n.input(0)? {
+        return one(Value::Constant(Rc::new(constant(a, &scale, &zero, &to, mode)?)));
+    }
+    if !mode.eq_ignore_ascii_case("ROUND") {
+        return Err(format!("its rounding_mode {mode} is not the machine's for activations: use ROUND"));
+    }
+    let (scale, zero) = match (&scale.finite()?[..], &zero.finite()?[..]) {
+        ([s, rest @ ..], [z, zeros @ ..]) if rest.iter().all(|o| o == s) && zeros.iter().all(|o| o == z) => (*s, *z),
+        _ => return Err("its scale differs by channel: activations have one scale a tensor".into()),
+    };
+    let view = r.view(n.input(0)?, n.label)?;
+    let element = match (to.signed, to.bits <= 8) {
+        (true, true) => ElementType::I8,
+        (true, false) => ElementType::I16,
+        (false, true) => ElementType::U8,
+        (false, false) => ElementType::U16,
+    };
+    // All of an 8- or 16-bit word: its format, exactly.
+    let whole = to.signed && zero == 0.0 && [8, 16].contains(&to.bits) && n.int("narrow", 0)? == 0;
+    if let (true, Some(frac)) = (whole, frac_of(scale)) {
+        let view = formatted(r, n, &view, frac, element)?;
+        r.forget(view.tensor);
+        return one(Value::View(view));
+    }
+    let bound = |q: f64| ((q - f64::from(zero)) * f64::from(scale)) as f32;
+    let (lo, hi) = (bound(to.lo), bound(to.hi));
+    let view = r.activate(n.label, Activation::Clip { lo, hi }, &view)?;
+    let reach = lo.abs().max(hi.abs());
+    let most = match element {
+        ElementType::I8 => 127.0,
+        ElementType::U8 => 255.0,
+        ElementType::I16 => 32767.0,
+        _ => 65535.0,
+    };
+    // The clip has the zero point in it: what is left of the scale is how far it reaches.
+    let (element, most) = match lo < 0.0 {
+        true if to.bits <= 8 => (ElementType::I8, 127.0),
+        true => (ElementType::I16, 32767.0),
+        false => (element, most),
+    };
+    r.scales.push(Scale { tensor: view.tensor, scale: reach / most, zero_point: 0, element });
+    r.forget(view.tensor);
+    one(Value::View(view))
+}
+
+/// The reals that a weight's integers stand for; scale and zero point are repeated along its dimensions.
+fn constant(a: &Array, scale: &Array, zero: &Array, to: &Integers, mode: &str) -> Result<Array, String> {
+    let round: fn(f64) -> f64 = match mode.to_ascii_uppercase().as_str() {
+        "ROUND" => f64::round_ties_even,
+        "FLOOR" => f64::floor,
+        "CEIL" => f64::ceil,
+        "ROUND_TO_ZERO" => f64::trunc,
+        _ => return Err(format!("its rounding_mode {mode} is not read: use ROUND, FLOOR, CEIL or ROUND_TO_ZERO")),
+    };
+    let (at_scale, at_zero) = (repeated(scale, &a.dims)?, repeated(zero, &a.dims)?);
+    let (scales, zeros) = (scale.finite()?, zero.finite()?);
+    let real = |(i, &x): (usize, &f32)| {
+        let (s, z) = (f64::from(scales[at_scale(i)]), f64::from(zeros[at_zero(i)]));
+        let q = round(f64::from(x) / s + z).clamp(to.lo, to.hi);
+        ((q - z) * s) as f32
+    };
+    let all = a.finite()?.iter().enumerate().map(real).collect();
+    Ok(Array::reals(&a.name, a.dims.clone(), all))
+}
+
+/// For each element of an array of `dims` the element of `small` that stands there. Errors: it does not repeat.
+fn repeated(small: &Array, dims: &[usize]) -> Result<impl Fn(usize) -> usize + use<>, String> {
+    let skipped = dims.len().checked_sub(small.dims.len());
+    let fits = skipped.is_some_and(|k| small.dims.iter().zip(&dims[k..]).all(|(s, d)| s == d || *s == 1));
+    let (Some(skipped), true) = (skipped, fits) else {
+        return Err(format!("`{}` of shape {:?} does not repeat along {dims:?}", small.name, small.dims));
+    };
+    let own = strides(&small.dims);
+    let of_dims = strides(dims);
+    let loops: Vec<[usize; 3]> = (0..small.dims.len())
+        .filter(|&a| small.dims[a] > 1)
+        .map(|a| [of_dims[skipped + a], small.dims[a], own[a]])
+        .collect();
+    Ok(move |i: usize| loops.iter().map(|[stride, size, own]| i / stride % size * own).sum())
+}
