@@ -27,6 +27,7 @@ fn short() -> Options<'static> {
         timeout: Duration::from_millis(200),
         stop: None,
         watch: None,
+        host: None,
     }
 }
 
@@ -69,6 +70,7 @@ fn a_slow_simulator_that_shows_no_counters_is_no_timeout() {
             timeout: Duration::from_millis(1500),
             stop: None,
             watch: Some(&watch),
+            host: None,
         };
         run_once(device, path, options).unwrap();
         assert!(seen.get() > 0, "the cycles are shown");
@@ -89,6 +91,7 @@ fn slow_progress_is_no_timeout() {
                 timeout: Duration::from_millis(300),
                 stop: Some(&stop),
                 watch: None,
+                host: None,
             };
             let error = run_once(device, path, options).unwrap_err();
             assert!(matches!(error, HostError::Interrupted), "{error}");
@@ -132,6 +135,7 @@ fn an_interrupted_run_leaves_an_idle_device_and_the_next_run_works() {
                     timeout: Duration::from_secs(60),
                     stop: Some(&stop),
                     watch: None,
+                    host: None,
                 };
                 let error = run_once(device, path, options).unwrap_err();
                 assert!(matches!(error, HostError::Interrupted), "{error}");
@@ -186,6 +190,7 @@ fn a_server_that_stops_in_the_middle_is_noticed_at_once() {
             timeout: Duration::from_secs(60),
             stop: None,
             watch: None,
+            host: None,
         };
         run_once(&mut device, &program, options).unwrap_err()
     });

@@ -4,9 +4,8 @@ use cnna_host::serve::Server;
 use cnna_host::{HostError, SharedFile};
 use cnna_machine::config::Board;
 use cnna_machine::engine::{Engine, EngineError};
-use cnna_machine::layer::{Layer, Network, Op, Shape, Window};
-use cnna_machine::layout::TensorLayout;
-use cnna_machine::program::{self, LayerInfo, ProgramMeta, Stream, TensorInfo};
+use cnna_machine::layout::{ArrayLayout, Shape, TensorLayout};
+use cnna_machine::program::{self, LayerInfo, Mode, PortInfo, ProgramMeta, Stream, TensorInfo};
 use cnna_machine::regs::{self, Reg};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -155,8 +154,8 @@ impl Engine for Fake {
             let bytes: Vec<u8> = record.iter().flat_map(|v| v.to_le_bytes()).collect();
             window[layer.record..][..bytes.len()].copy_from_slice(&bytes);
             for n in 0..images {
-                let input = &window[meta.offset(&meta.input, n)..];
-                let words = meta.input.layout.unpack(input);
+                let input = &meta.inputs[0].tensor;
+                let words = input.layout.unpack(&window[meta.offset(input, n)..]);
                 let output = &mut window[meta.offset(&layer.output, n)..];
                 layer.output.layout.pack(&words, output);
             }
@@ -183,19 +182,27 @@ pub fn meta() -> ProgramMeta {
         layout: TensorLayout::new(SHAPE, &board.accelerator),
         frac,
     };
+    let port = |name: &str, offset| PortInfo {
+        name: name.into(),
+        array: ArrayLayout::plain(SHAPE),
+        tensor: tensor(offset, 8),
+    };
     let layer = |i: usize| LayerInfo {
         name: format!("pool{i}"),
-        network_layer: i,
-        mode: "pool".into(),
+        nodes: vec![i],
+        mode: Mode::Pool,
         macs: 1000,
         input: SHAPE,
         output: tensor(8192 + i * 4096, 8),
+        lasting: true,
+        segment: 0,
         record: 2048 + i * 64,
     };
     let stream = |images, commands_offset| Stream {
         images,
         commands_offset,
         commands: 7,
+        breaks: vec![],
         estimated_cycles: 0,
     };
     ProgramMeta {
@@ -203,31 +210,26 @@ pub fn meta() -> ProgramMeta {
         window_bytes: 48 * 1024,
         image_pitch: 12 * 1024,
         streams: vec![stream(1, 64), stream(BATCH, 128)],
-        input: tensor(4096, 8),
+        inputs: vec![port("x", 4096)],
+        outputs: vec![port("y", 8192 + 4096)],
         layers: vec![layer(0), layer(1)],
+        host: vec![],
         board: board.clone(),
     }
 }
 
-/// Writes the program file and returns its path.
+/// Writes the program file and returns its path. The runtime never reads the network.
 pub fn write_program(folder: &Path, meta: &ProgramMeta) -> PathBuf {
-    let layer = |i: usize| Layer {
-        name: format!("pool{i}"),
-        op: Op::MaxPool(Window::plain(1, 1)),
-        input: SHAPE,
-        output: SHAPE,
-        output_frac: 8,
-    };
-    let network = Network {
-        name: meta.name.clone(),
-        word: meta.accelerator().word,
-        input: SHAPE,
-        input_frac: 8,
-        layers: vec![layer(0), layer(1)],
-    };
     let image: Vec<u8> = (0..600).map(|i| i as u8).collect();
     let path = folder.join("identity.cnna");
-    program::write(&path, meta, &image, &network).unwrap();
+    program::write_to(
+        std::fs::File::create(&path).unwrap(),
+        meta,
+        &mut std::iter::once(image.into()),
+        b"{}",
+        &mut std::iter::empty(),
+    )
+    .unwrap();
     path
 }
 
