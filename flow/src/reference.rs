@@ -60,7 +60,7 @@ pub fn run(
 }
 
 /// The network of a program. Errors: damaged, or not the one that the program was made of.
-pub(crate) fn graph(program: &Program<'_>) -> Result<Graph, FlowError> {
+pub fn graph(program: &Program<'_>) -> Result<Graph, FlowError> {
     let [structure, constants] = program.network;
     let graph = file::decode(structure, constants)?;
     let meta = &program.meta;

@@ -14,6 +14,7 @@
 //! ```
 
 pub mod activation;
+pub mod dot;
 pub mod error;
 pub mod file;
 pub mod graph;

@@ -16,10 +16,14 @@ use std::process::ExitCode;
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   cnna inspect model.cnna
-  cnna inspect model.cnna --json -")]
+  cnna inspect model.cnna --json -
+  cnna inspect model.cnna --dot | dot -Tsvg > model.svg      # the network, each node with the mode that runs it")]
 pub struct Inspect {
     /// A program file written by `cnna compile`.
     program: PathBuf,
+    /// Print the network for Graphviz instead.
+    #[arg(long, conflicts_with = "json")]
+    dot: bool,
     #[command(flatten)]
     json: JsonArguments,
 }
@@ -48,6 +52,10 @@ impl Inspect {
         let bytes = files::map_program(&self.program)?;
         let program = Program::parse(&self.program, &bytes)?;
         let meta = &program.meta;
+        if self.dot {
+            files::print(drawing(&program)?.trim_end())?;
+            return Ok(ExitCode::SUCCESS);
+        }
         let name = || self.program.display().to_string();
         let streams = meta.streams.iter().map(|s| stream::traffic(&program, s));
         let streams: Vec<Traffic> = streams.collect::<Result<_, _>>().with_context(name)?;
@@ -60,6 +68,22 @@ impl Inspect {
         self.json.report(text(&report).trim_end(), &report, &[])?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// The network, each node with how it runs.
+fn drawing(program: &Program<'_>) -> Result<String> {
+    let graph = cnna_flow::reference::graph(program)?;
+    let meta = &program.meta;
+    Ok(cnna_net::dot::dot(&graph, |node| {
+        if meta.host.iter().any(|h| h.node == node) {
+            return Some(("host".into(), "lightpink"));
+        }
+        let layer = meta.layers.iter().find(|l| l.nodes.contains(&node));
+        Some(match layer {
+            Some(l) => (l.mode.name().into(), "lightblue"),
+            None => ("address".into(), "white"),
+        })
+    }))
 }
 
 /// Commands of each queue, and of each layer.
