@@ -44,6 +44,7 @@ operators! {
     mul: ["Mul", "Div"] writes Mul;
     min_max: ["Max", "Min"];
     max_pool: ["MaxPool"] writes MaxPool;
+    global_max_pool: ["GlobalMaxPool"];
     average_pool: ["AveragePool", "GlobalAveragePool", "ReduceMean"] writes AveragePool;
     concat: ["Concat"] writes Concat;
     split: ["Split"];
