@@ -128,3 +128,31 @@ fn repeated(small: &Array, dims: &[usize]) -> Result<impl Fn(usize) -> usize + u
         .collect();
     Ok(move |i: usize| loops.iter().map(|[stride, size, own]| i / stride % size * own).sum())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_weight_becomes_the_reals_of_its_integers_channel_by_channel() {
+        let a = Array::reals("w", vec![2, 3], vec![0.3, -9.0, 0.25, 0.3, 9.0, -0.75]);
+        let scale = Array::reals("s", vec![2, 1], vec![0.5, 0.1]);
+        let zero = Array::reals("z", vec![], vec![0.0]);
+        let to = Integers {
+            lo: -7.0,
+            hi: 7.0,
+            signed: true,
+            bits: 4,
+        };
+        let got = constant(&a, &scale, &zero, &to, "ROUND").expect("it repeats");
+        // Half to even, saturated, each row by its own scale.
+        let want = [0.5, -3.5, 0.0, 0.3, 0.7, -0.7];
+        for (g, w) in got.to_reals().iter().zip(want) {
+            assert!((g - w).abs() < 1e-6, "{:?}", got.to_reals());
+        }
+        let wrong = Array::reals("s", vec![3, 1], vec![1.0; 3]);
+        let e = constant(&a, &wrong, &zero, &to, "ROUND").expect_err("3 scales for 2 rows");
+        assert!(e.contains("`s` of shape [3, 1]"), "{e}");
+        assert!(constant(&a, &scale, &zero, &to, "DICE").is_err());
+    }
+}
