@@ -38,9 +38,45 @@ pub(super) fn sees(w: &Window, size: [usize; 2]) -> Result<(), String> {
 
 impl Write for MaxPool {
     fn write(&self, w: &mut Writer, n: &Node) -> Result<(), WriteError> {
+        if w.basic() && self.window.dilation != [1, 1] {
+            return write_taps(w, n, &self.window);
+        }
         let node = w.node("MaxPool", n, &[&w.value(n.inputs[0])]);
         let node = super::conv::window(node, &self.window);
         w.finish(n, node);
         Ok(())
     }
 }
+
+/// Less than every value.
+const LEAST: f32 = f32::MIN;
+
+/// A dilated maximum as the maximum of its taps' slices, for engines without dilation.
+fn write_taps(w: &mut Writer, n: &Node, window: &Window) -> Result<(), WriteError> {
+        let out = w.shape(n.output);
+        let p = window.pad;
+        let pads = [0, 0, p.top, p.left, 0, 0, p.bottom, p.right].map(|v| v as i64);
+        let pads = w.integers(n, "pads", &pads);
+        let least = w.reals(n, "least", &[], &[LEAST]);
+        let node = w.node("Pad", n, &[&w.value(n.inputs[0]), &pads, &least]);
+        let padded = w.step(n, "padded", node);
+        let axes = w.integers(n, "axes", &[2, 3]);
+        let steps = w.integers(n, "steps", &window.stride.map(|v| v as i64));
+        let mut taps = Vec::new();
+        for ky in 0..window.kernel[0] {
+            for kx in 0..window.kernel[1] {
+                let from = [ky * window.dilation[0], kx * window.dilation[1]];
+                let count = [out.h, out.w];
+                let end = |a: usize| (from[a] + (count[a] - 1) * window.stride[a] + 1) as i64;
+                let tap = format!("tap{}", taps.len());
+                let starts = w.integers(n, &format!("{tap}_starts"), &from.map(|v| v as i64));
+                let ends = w.integers(n, &format!("{tap}_ends"), &[end(0), end(1)]);
+                let node = w.node("Slice", n, &[&padded, &starts, &ends, &axes, &steps]);
+                taps.push(w.step(n, &tap, node));
+            }
+        }
+        let taps: Vec<&str> = taps.iter().map(String::as_str).collect();
+        let node = w.node("Max", n, &taps);
+        w.finish(n, node);
+        Ok(())
+    }

@@ -13,6 +13,8 @@ pub struct Options {
     pub float: bool,
     /// Every tensor is an output, after the graph's own, named as the tensor.
     pub every_tensor: bool,
+    /// Spell out operators that small engines lack: LRN, dilated maxima.
+    pub basic: bool,
 }
 
 /// Why a graph is not written.
@@ -96,6 +98,11 @@ impl<'g> Writer<'g> {
             values: HashMap::new(),
             names,
         }
+    }
+
+    /// True when operators that small engines lack are to be spelt out.
+    pub fn basic(&self) -> bool {
+        self.options.basic
     }
 
     /// Shape of a tensor.

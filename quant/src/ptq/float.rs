@@ -34,6 +34,7 @@ impl FloatModel {
         let options = Options {
             float: true,
             every_tensor: true,
+            basic: true,
         };
         let bytes = cnna_onnx::export_with(&graph, options)?.encode();
         let engine = |e: &dyn std::fmt::Display| PtqError::Engine {
