@@ -47,6 +47,7 @@ impl Write for Lrn {
         let node = w
             .node("AveragePool", n, &[&rows])
             .with("kernel_shape", [self.size as i64, 1])
+            .with("strides", [1, 1])
             .with("pads", [below, 0, above, 0])
             .with("count_include_pad", 1);
         let means = w.step(n, "means", node);

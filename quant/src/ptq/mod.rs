@@ -165,10 +165,13 @@ pub fn quantise(
     let (db, method, mut quantised) = best.expect("at least one method was tried");
     let mut corrected_float = float.clone();
     correct::correct(&mut corrected_float, &quantised, &means);
-    let corrected_graph = with(&corrected_float, method)?;
-    let corrected = output_db(&corrected_graph, &model, &measured)? > db;
-    if corrected {
-        quantised = corrected_graph;
+    // Where a mean is far beyond its tensor's format the correction may not fit, and would be of no use.
+    let mut corrected = false;
+    if let Ok(graph) = with(&corrected_float, method) {
+        corrected = output_db(&graph, &model, &measured)? > db;
+        if corrected {
+            quantised = graph;
+        }
     }
     let peaks: Vec<f32> = ranges.iter().map(Range::peak).collect();
     let table = Table::measure(&quantised, &model, &measured, &peaks)?;
