@@ -94,11 +94,6 @@ impl Pictures {
             clipped: 0,
         })
     }
-
-    /// Where they come from.
-    pub fn samples(&self) -> &Samples {
-        &self.samples
-    }
 }
 
 impl Images for Pictures {
