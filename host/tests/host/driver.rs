@@ -162,7 +162,10 @@ fn the_host_computes_its_steps_while_the_machine_pauses_for_every_image() {
         let driver = Driver::new(&mut *device, with(Some(&Short))).unwrap();
         let text = driver.load(&program).unwrap().run(&image(0));
         let text = text.unwrap_err().to_string();
-        assert!(text.contains("middle") && text.contains("29 words"), "{text}");
+        assert!(
+            text.contains("middle") && text.contains("29 words"),
+            "{text}"
+        );
 
         let driver = Driver::new(&mut *device, with(Some(&Adds))).unwrap();
         let mut loaded = driver.load(&program).unwrap();
