@@ -262,6 +262,7 @@ pub fn case(
         winograd: r.random_ratio(7, 8),
         fuse: r.random_ratio(7, 8),
         batch: pick(&mut r, &[2, 3, 4]),
+        host: false,
         keep: r.random(),
     };
     let program = match compile(&graph, &board, &options) {

@@ -12,7 +12,7 @@ const ALONE: Options = Options {
     winograd: true,
     fuse: true,
     batch: 1,
-    host: true,
+    host: false,
     keep: false,
 };
 

@@ -186,6 +186,7 @@ fn case(seed: u64, draw: Draw) -> Checked {
         winograd: r.random_ratio(3, 4),
         fuse: r.random_ratio(3, 4),
         batch: pick(&mut r, &[2, 3, 4]),
+        host: false,
         keep: r.random_ratio(1, 2),
     };
     check(&graph, &board, &options, &images).map_err(|e| {
@@ -280,7 +281,7 @@ fn every_operator_equals_the_reference() {
             };
             let most = board.accelerator.vector_images();
             let images: Vec<Inputs> = (0..most).map(|_| random::inputs(&mut r, &graph)).collect();
-            match check(&graph, &board, &Options::default(), &images) {
+            match check(&graph, &board, &alone, &images) {
                 Ok(_) => compared += 1,
                 Err(e) if e.contains("refused") => {}
                 Err(e) => panic!("{name}, seed {seed}: {e}\n{:?}\n{graph}", board.accelerator),
