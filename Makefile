@@ -11,7 +11,7 @@ SEED  ?= 1
 BOARD ?= ultra96
 ONLY  ?=
 
-.PHONY: demo test fit lint setup build bench bench-fit bench-stops bench-vgg16 mutations
+.PHONY: demo test fit lint setup build bench bench-fit bench-stops bench-vgg16 networks mutations
 
 setup:
 	@./scripts/setup
@@ -57,6 +57,10 @@ bench-vgg16: build
 	target/release/cnna compile zoo:vgg16 --seed 1 --board $(BOARD) -o build/bench/vgg16.cnna
 	target/release/cnna check build/bench/vgg16.cnna --images 1
 	target/release/cnna check build/bench/vgg16.cnna --images 4 --engines reference,cycle
+
+# Whole networks: the zoo, ONNX's light topologies, and three small ones in RTL; minutes. ONLY=zoo, light or rtl runs a part.
+networks: build
+	scripts/networks $(ONLY)
 
 # Every bar of speed of the README's table: measured, printed, failed when missed; minutes. ONLY=growth runs a part.
 bench: build

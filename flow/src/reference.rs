@@ -6,9 +6,9 @@ use crate::progress::Session;
 use cnna_host::HostError;
 use cnna_host::report::{LayerReport, RunReport};
 use cnna_host::tensor::Images;
-use cnna_machine::program::{Program, ProgramMeta};
+use cnna_machine::program::{PortInfo, Program, ProgramMeta};
 use cnna_net::run::{self, Run};
-use cnna_net::{Graph, file};
+use cnna_net::{Graph, GraphError, Port, file};
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -64,17 +64,12 @@ pub fn graph(program: &Program<'_>) -> Result<Graph, FlowError> {
     let [structure, constants] = program.network;
     let graph = file::decode(structure, constants)?;
     let meta = &program.meta;
-    let lens = |shapes: Vec<usize>| shapes;
-    let of_graph = |ports: &[cnna_net::Port]| {
-        lens(
-            ports
-                .iter()
-                .map(|p| graph.tensors[p.tensor].shape.len())
-                .collect(),
-        )
+    let of_graph = |ports: &[Port]| -> Vec<usize> {
+        let tensors = ports.iter().map(|p| &graph.tensors[p.tensor]);
+        tensors.map(|t| t.shape.len()).collect()
     };
-    let of_meta = |ports: &[cnna_machine::program::PortInfo]| {
-        lens(ports.iter().map(|p| p.tensor.layout.shape.len()).collect())
+    let of_meta = |ports: &[PortInfo]| -> Vec<usize> {
+        ports.iter().map(|p| p.tensor.layout.shape.len()).collect()
     };
     let same = of_graph(&graph.inputs) == of_meta(&meta.inputs)
         && of_graph(&graph.outputs) == of_meta(&meta.outputs)
@@ -84,7 +79,7 @@ pub fn graph(program: &Program<'_>) -> Result<Graph, FlowError> {
             .all(|l| !l.nodes.is_empty() && l.nodes.iter().all(|&n| n < graph.nodes.len()));
     match same {
         true => Ok(graph),
-        false => Err(cnna_net::GraphError::Bytes(
+        false => Err(GraphError::Bytes(
             "it is not the one that the program was made of: compile the model again".into(),
         )
         .into()),

@@ -3,15 +3,13 @@
 //! Cycles come from the cycle simulator, which equals the RTL on every test and on VGG16 whole (`make bench-vgg16`). Times are
 //! this machine's. Names after `--` run only the groups whose names contain one of them.
 
-use cnna_compile::{CompiledProgram, Options, compile, import, zoo};
-use cnna_machine::Counters;
+use cnna_compile::{CompiledProgram, Options, compile};
 use cnna_machine::engine::Engine;
-use cnna_machine::layer::Network;
-use cnna_machine::{Board, golden};
+use cnna_machine::{Board, Counters};
+use cnna_net::{Graph, Node, Op, random, zoo};
 use cnna_rtlsim::Rtl;
 use cnna_sim::Machine;
-use cnna_tests::engines::{Outcome, run, start, window};
-use cnna_tests::random::random_words;
+use cnna_tests::engines::{Inputs, Outcome, run, start, window};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use std::path::{Path, PathBuf};
@@ -58,22 +56,21 @@ fn board(name: &str, set: &[(&str, &str)]) -> Board {
     Board::load(name, &set).expect("a built-in board and its keys")
 }
 
-fn network(name: &str) -> Network {
+fn network(name: &str) -> Graph {
     zoo::network(name, 1, board("ultra96", &[]).accelerator.word).expect("in the zoo")
 }
 
-fn images(net: &Network, count: usize) -> Vec<Vec<i16>> {
+fn images(net: &Graph, count: usize) -> Vec<Inputs> {
     let mut r = StdRng::seed_from_u64(1);
-    let mut image = || random_words(&mut r, net.input.len(), net.word);
-    (0..count).map(|_| image()).collect()
+    (0..count).map(|_| random::inputs(&mut r, net)).collect()
 }
 
-fn compiled<'a>(net: &'a Network, board: &Board, options: &Options) -> CompiledProgram<'a> {
+fn compiled<'a>(net: &'a Graph, board: &Board, options: &Options) -> CompiledProgram<'a> {
     compile(net, board, options).expect("the board has room")
 }
 
 /// Runs `count` images at once on the simulator; the outcome, and how long it took.
-fn simulate(net: &Network, program: &CompiledProgram<'_>, count: usize) -> (Outcome, Duration) {
+fn simulate(net: &Graph, program: &CompiledProgram<'_>, count: usize) -> (Outcome, Duration) {
     let mut machine = Machine::new(&program.meta.board);
     let inputs = images(net, count);
     let image = program.image.bytes();
@@ -113,8 +110,8 @@ fn vgg16(sheet: &mut Sheet) {
     sheet.put("  the same: MAC/DSP/cycle", rate, Bar::AtLeast(2.0));
     for fc in ["fc6", "fc7"] {
         let (cycles, _) = of_layers(&program, &done, fc);
-        let layer = net.layers.iter().find(|l| l.name == fc).expect("VGG16's");
-        let bytes = 2.0 * layer.macs() as f64;
+        let node = net.nodes.iter().find(|n| n.name == fc).expect("VGG16's");
+        let bytes = 2.0 * net.macs(node) as f64;
         let share = bytes / (cycles * f64::from(board_u.memory.bytes_per_cycle));
         let what = format!("  {fc}: weights' share of the memory's bytes a cycle");
         sheet.put(&what, share, Bar::AtLeast(0.9));
@@ -127,11 +124,12 @@ fn vgg16(sheet: &mut Sheet) {
     );
     let image = &images(&net, 1)[0];
     let begin = Instant::now();
-    let reference = golden::run(&net, image);
+    let image: Vec<&[i16]> = image.iter().map(Vec::as_slice).collect();
+    let reference = cnna_net::run::run(&net, &image).expect("it is quantised");
     let seconds = begin.elapsed().as_secs_f64();
     sheet.put("  reference model: seconds", seconds, Bar::AtMost(5.0));
-    let last = reference.last().map(|r| &r.values);
-    assert_eq!(last, done.images[0].last(), "the engines agree");
+    let scores = &reference.tensors[net.outputs[0].tensor].values;
+    assert_eq!(Some(scores), done.images[0].last(), "the engines agree");
 
     let batch = program.meta.streams.last().expect("at least one").images;
     let (done, _) = simulate(&net, &program, batch);
@@ -165,17 +163,22 @@ fn compiling(sheet: &mut Sheet) {
     let seconds = begin.elapsed().as_secs_f64();
     assert!(child.wait().expect("ended").success());
     let net = network("zoo:vgg16");
-    let weights = 2e-6 * net.layers.iter().map(weight_count).sum::<usize>() as f64;
+    let weights = 2e-6 * net.nodes.iter().map(|n| weight_count(&n.op)).sum::<usize>() as f64;
     sheet.put("cnna compile zoo:vgg16: seconds", seconds, Bar::AtMost(5.0));
     let what = "  peak memory as multiple of the weights";
     sheet.put(what, peak / weights, Bar::AtMost(2.0));
 }
 
-fn weight_count(l: &cnna_machine::layer::Layer) -> usize {
-    match &l.op {
-        cnna_machine::layer::Op::Conv(c) => c.weights.len(),
-        cnna_machine::layer::Op::MaxPool(_) => 0,
+fn weight_count(op: &Op) -> usize {
+    match op {
+        Op::Conv(c) => c.weights.len(),
+        _ => 0,
     }
+}
+
+/// Multiply-accumulates of one image.
+fn macs(net: &Graph) -> f64 {
+    net.nodes.iter().map(|n| net.macs(n) as f64).sum()
 }
 
 /// The largest resident size so far, while the process lives.
@@ -201,7 +204,7 @@ fn single_layers(sheet: &mut Sheet) {
         let program = compiled(&net, &near, &options);
         let (done, _) = simulate(&net, &program, 1);
         let cycles = done.counters.cycles as f64;
-        let rate = net.layers[0].macs() as f64 / (cycles * 352.0);
+        let rate = macs(&net) / (cycles * 352.0);
         let mode = &program.meta.layers[0].mode;
         let what = format!("{name}, {mode}, DRAM to DRAM, latency 20: MAC/DSP/cycle");
         sheet.put(&what, rate, Bar::AtLeast(least));
@@ -216,9 +219,15 @@ fn growth(sheet: &mut Sheet) {
     // Its maps end at 7, 14 and 28 pixels: 49 of 64, 196 of 224 and all places of pairs of 2x2 tiles give results.
     let convolutions = |side: usize| {
         let mut net = network(&format!("zoo:vgg16@{side}/1"));
-        let convs = net.layers.iter().position(|l| l.is_fc());
-        net.layers
+        let is_fc = |n: &Node| matches!(&n.op, Op::Conv(c) if c.is_fc(net.shapes(n)[0]));
+        let convs = net.nodes.iter().position(is_fc);
+        net.nodes
             .truncate(convs.expect("VGG16 ends with fully connected layers"));
+        let last = net.nodes.last().expect("VGG16 begins otherwise").output;
+        // Each node's tensor comes behind those before it.
+        net.tensors.truncate(last + 1);
+        net.outputs.clear();
+        net.output(last);
         net
     };
     let what = "  the same: VGG16's convolutions, ending at 7x7, 14x14, 28x28";
@@ -226,13 +235,12 @@ fn growth(sheet: &mut Sheet) {
 }
 
 /// Most by least cycles per multiply-accumulate of the networks for inputs of 112, 224 and 448 pixels.
-fn spread(of: impl Fn(usize) -> Network) -> f64 {
+fn spread(of: impl Fn(usize) -> Graph) -> f64 {
     let per_mac = |side: usize| {
         let net = of(side);
         let program = compiled(&net, &board("ultra96", &[]), &Options::default());
         let (done, _) = simulate(&net, &program, 1);
-        let macs: u64 = net.layers.iter().map(|l| l.macs()).sum();
-        done.counters.cycles as f64 / macs as f64
+        done.counters.cycles as f64 / macs(&net)
     };
     let all = [112, 224, 448].map(per_mac);
     let most = all.iter().copied().fold(0.0, f64::max);
@@ -242,7 +250,7 @@ fn spread(of: impl Fn(usize) -> Network) -> f64 {
 /// The simulator against the RTL on the demo's network, both with values, in CPU time.
 fn simulator_speed(sheet: &mut Sheet) {
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/fashion.onnx");
-    let net = import::read(&model).expect("the shipped model");
+    let net = cnna_onnx::read_quantised(&model).expect("the shipped model");
     let board = board("ultra96", &[]);
     let program = compiled(&net, &board, &Options::default());
     let mut window = window(&program.meta, &program.image.bytes(), &images(&net, 1), 0);

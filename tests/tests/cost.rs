@@ -1,10 +1,10 @@
 //! The compiler's analytic cost against the cycle simulator.
 
-use cnna_compile::{Options, compile, zoo};
+use cnna_compile::{Options, compile};
 use cnna_machine::Board;
-use cnna_sim::machine::Machine;
-use cnna_tests::engines::run;
-use cnna_tests::random::random_words;
+use cnna_net::{random, zoo};
+use cnna_sim::Machine;
+use cnna_tests::engines::{Inputs, run};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -12,6 +12,8 @@ const ALONE: Options = Options {
     winograd: true,
     fuse: true,
     batch: 1,
+    host: false,
+    keep: false,
 };
 
 /// Estimated and simulated cycles of a run of the program's largest stream.
@@ -21,8 +23,8 @@ fn cycles(name: &str, board: &str, options: &Options) -> (f64, f64) {
     let program = compile(&net, &board, options).expect("fits");
     let mut r = StdRng::seed_from_u64(1);
     let stream = program.meta.streams.last().expect("has one");
-    let images: Vec<Vec<i16>> = (0..stream.images)
-        .map(|_| random_words(&mut r, net.input.len(), net.word))
+    let images: Vec<Inputs> = (0..stream.images)
+        .map(|_| random::inputs(&mut r, &net))
         .collect();
     let mut machine = Machine::new(&board);
     let done = run(

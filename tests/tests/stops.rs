@@ -74,6 +74,7 @@ fn some_case(r: &mut StdRng, tiles: u32, lanes: u32, word: u32, ports: u32) -> C
             &random::Limits::default(),
         );
         let options = Options {
+            host: false,
             keep: true,
             ..Options::default()
         };

@@ -87,7 +87,7 @@ fn images_that_do_not_fit_and_places_that_cannot_be_written() {
     x[70] = f32::NAN;
     w.save("nan.npy", &[2, 8, 8], x);
     w.save("shape.npy", &[1, 8, 8, 2], vec![0.0f32; 128]);
-    w.save("type.npy", &[2, 8, 8], vec![0u16; 128]);
+    w.save("type.npy", &[2, 8, 8], vec![0u32; 128]);
     let run = |rest: &str, parts: &[&str]| w.fails(&format!("run tiny.cnna {rest}"), parts);
     for device in ["reference", "cycle"] {
         let on = |input: &str| format!("--device {device} --input {input} -o y.npy");

@@ -2,8 +2,7 @@
 //! panics, aborts or hangs.
 
 use crate::workplace::Workplace;
-use cnna_machine::layer::Network;
-use cnna_machine::program::{self, Program, ProgramMeta};
+use cnna_machine::program::{Program, ProgramMeta};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::process::Stdio;
@@ -15,7 +14,7 @@ fn count() -> u64 {
     wanted.map_or(40, |n| n.parse().expect("CNNA_MUTATIONS is a number"))
 }
 
-/// Replaces a number of a TOML text by another of the kinds that hurt.
+/// Replaces a number of a TOML or JSON text by another of the kinds that hurt.
 fn change_number(text: &str, rng: &mut StdRng) -> String {
     let digits = |c: char| c.is_ascii_digit() || c == '-';
     let mut numbers = Vec::new();
@@ -27,7 +26,7 @@ fn change_number(text: &str, rng: &mut StdRng) -> String {
             .unwrap_or(text.len() - from);
         let before = text[..from].chars().next_back().unwrap_or(' ');
         // Not within names.
-        if before == ' ' || before == '[' {
+        if " [:,".contains(before) {
             numbers.push(from..from + len);
         }
         at = from + len;
@@ -69,7 +68,8 @@ fn ends_well(w: &Workplace, arguments: &str) -> Result<(), String> {
     let output = child.wait_with_output().unwrap();
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     match output.status.code() {
-        Some(0 | 1) if text.is_empty() => Ok(()),
+        // Another format of the input makes it lie beyond.
+        Some(0 | 1) if text.lines().all(|l| l.starts_with("warning: ")) => Ok(()),
         Some(2)
             if text.starts_with("error: ") && text.len() < 2500 && text.lines().count() == 1 =>
         {
@@ -85,15 +85,15 @@ fn programs_that_contradict_themselves_end_in_a_result_or_one_error() {
     let path = w.path("tiny.cnna");
     let bytes = std::fs::read(&path).unwrap();
     let program = Program::parse(&path, &bytes).unwrap();
-    let network = program.network().unwrap();
     let meta_text = toml::to_string(&program.meta).unwrap();
-    let network_text = toml::to_string(&network).unwrap();
+    let [structure, constants] = program.network;
+    let structure = std::str::from_utf8(structure).unwrap();
     let mut wrong = Vec::new();
     let mut tried = [0; 3];
     for seed in 0..3 * count() {
         let mut rng = StdRng::seed_from_u64(seed);
         let part = (seed % 3) as usize;
-        let (mut meta, mut net) = (program.meta.clone(), network.clone());
+        let (mut meta, mut net) = (program.meta.clone(), structure.to_string());
         let mut image = program.image.to_vec();
         match part {
             0 => match toml::from_str::<ProgramMeta>(&change_number(&meta_text, &mut rng)) {
@@ -105,13 +105,10 @@ fn programs_that_contradict_themselves_end_in_a_result_or_one_error() {
                 let at = stream.commands_offset + rng.random_range(0..stream.commands * 64);
                 image[at] ^= 1 << rng.random_range(0..8);
             }
-            _ => match toml::from_str::<Network>(&change_number(&network_text, &mut rng)) {
-                Ok(n) => net.layers = restored(n, &network),
-                Err(_) => continue,
-            },
+            _ => net = change_number(structure, &mut rng),
         }
         tried[part] += 1;
-        program::write(&w.path("m.cnna"), &meta, &image, &net).unwrap();
+        w.write_program("m.cnna", &meta, &image, net.as_bytes(), constants);
         for command in [
             "check m.cnna --engines reference,cycle --timeout 1",
             "run m.cnna --device reference --input x.npy -o y.npy",
@@ -130,17 +127,4 @@ fn programs_that_contradict_themselves_end_in_a_result_or_one_error() {
         wrong.len(),
         wrong.join("\n")
     );
-}
-
-/// The weights lie beside the structure: they stay as they were.
-fn restored(changed: Network, whole: &Network) -> Vec<cnna_machine::layer::Layer> {
-    use cnna_machine::layer::Op;
-    let mut layers = changed.layers;
-    for (l, old) in layers.iter_mut().zip(&whole.layers) {
-        if let (Op::Conv(c), Op::Conv(o)) = (&mut l.op, &old.op) {
-            c.weights.clone_from(&o.weights);
-            c.bias.clone_from(&o.bias);
-        }
-    }
-    layers
 }

@@ -4,9 +4,9 @@ use crate::browser::{View, measure};
 use crate::workplace::Workplace;
 use cnna_compile::{Options, compile};
 use cnna_machine::Board;
-use cnna_machine::layer::{Activation, Conv, Layer, Network, Op, Shape, Window};
 use cnna_machine::num::Word;
-use cnna_machine::program;
+use cnna_net::op::Conv;
+use cnna_net::{Activation, Graph, Shape, Values, Window};
 use serde_json::Value;
 
 const VIEWS: [View; 2] = [
@@ -42,13 +42,7 @@ fn a_hundred_layers_with_hostile_names_stay_legible() {
     let board = Board::load("ultra96", &[]).unwrap();
     let network = deep(120);
     let compiled = compile(&network, &board, &Options::default()).unwrap();
-    program::write(
-        &w.path("deep.cnna"),
-        &compiled.meta,
-        &compiled.image.bytes(),
-        &network,
-    )
-    .unwrap();
+    cnna_flow::program::write(&w.path("deep.cnna"), &compiled, &network).unwrap();
     w.succeeds("report deep.cnna -o r.html --json r.json");
     let json = w.json("r.json");
     assert_eq!(json["layers"].as_array().unwrap().len(), 120);
@@ -328,46 +322,29 @@ fn roofline(page: &Value, json: &Value) {
 const HOSTILE: &str = "<script>document.title='x'</script>&amp;\"'</style>";
 
 /// 1x1 convolutions whose channels grow and shrink, with names that a careless page would run or break at.
-fn deep(layers: usize) -> Network {
-    let input = Shape { c: 4, h: 8, w: 8 };
-    let mut shape = input;
-    let layer = |i: usize| {
-        let output = Shape {
-            c: 4 + i * 7 % 40,
-            ..shape
-        };
-        let count = output.c * shape.c;
+fn deep(layers: usize) -> Graph {
+    let mut graph = Graph::new(HOSTILE, Word::W16);
+    let mut last = graph.input("x", Shape { c: 4, h: 8, w: 8 }, Some(8));
+    for i in 0..layers {
+        let oc = 4 + i * 7 % 40;
+        let count = oc * graph.tensors[last].shape.c;
         let name = match i % 4 {
             0 => format!("{HOSTILE}{i}"),
             1 => format!("a/very/long/name/of/a/layer/in/some/exporter/block_{i}/convolution"),
             _ => format!("conv{i}"),
         };
-        let layer = Layer {
-            name,
-            op: Op::Conv(Conv {
-                oc: output.c,
-                window: Window::plain(1, 1),
-                weights: (0..count).map(|k| (k % 7) as i16 - 3).collect(),
-                weight_frac: 2,
-                bias: vec![0; output.c],
-                shift: 2,
-                activation: Activation::Relu,
-            }),
-            input: shape,
-            output,
-            output_frac: 8,
+        let conv = Conv {
+            oc,
+            groups: 1,
+            window: Window::plain(1, 1),
+            weights: Values::Words((0..count).map(|k| (k % 7) as i16 - 3).collect(), 2),
+            bias: Values::Sums(vec![0; oc]),
+            activation: Activation::Relu,
         };
-        shape = output;
-        layer
-    };
-    let layers = (0..layers).map(layer).collect();
-    Network {
-        name: HOSTILE.into(),
-        word: Word::W16,
-        input,
-        input_frac: 8,
-        layers,
+        last = graph.push(&name, conv, &[last], Some(8)).unwrap();
     }
+    graph.output(last);
+    graph
 }
 
 fn list(v: &Value) -> &Vec<Value> {

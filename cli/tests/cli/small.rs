@@ -82,7 +82,7 @@ fn folders_in_place_of_files_are_named_as_such() {
     }
     w.fails(
         "run tiny.cnna --device cycle --input folder -o y.npy",
-        &["folder: a folder: name an npy file"],
+        &["folder: no image in it", "PNG or JPEG"],
     );
 }
 

@@ -1,5 +1,6 @@
 //! A folder of its own for each test, and the program run in it.
 
+use cnna_machine::program::{ProgramMeta, write_to};
 use npyz::{AutoSerialize, WriterBuilder};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -85,6 +86,27 @@ impl Workplace {
             .unwrap();
         npy.extend(values).unwrap();
         npy.finish().unwrap();
+    }
+
+    /// A program file of parts that may contradict one another.
+    pub fn write_program(
+        &self,
+        name: &str,
+        meta: &ProgramMeta,
+        image: &[u8],
+        structure: &[u8],
+        constants: &[u8],
+    ) {
+        let file = std::fs::File::create(self.path(name)).unwrap();
+        let (image, constants) = (image.into(), constants.into());
+        write_to(
+            file,
+            meta,
+            &mut std::iter::once(image),
+            structure,
+            &mut std::iter::once(constants),
+        )
+        .unwrap();
     }
 
     /// Shape and values of an npy file.

@@ -3,8 +3,8 @@
 use crate::fake::{BATCH, Fake, RECORDS, Start, WINDOW, image, meta, with_device, write_program};
 use cnna_host::report::Summary;
 use cnna_host::tensor::{Batch, InMemory};
-use cnna_host::{Device, Driver, HostError, Options, files};
-use cnna_machine::program::Program;
+use cnna_host::{Device, Driver, HostError, HostSteps, Options, files};
+use cnna_machine::program::{HostStep, Program, ProgramMeta};
 use cnna_machine::regs;
 use std::time::Instant;
 
@@ -95,6 +95,89 @@ fn a_run_of_another_number_of_images_is_refused() {
                 "{text}"
             );
             assert!(text.contains("1 or 3 at once"), "{text}");
+        }
+    });
+}
+
+/// The machine pauses after its first layer, and the host has the last word.
+fn meta_with_host_steps() -> ProgramMeta {
+    let mut m = meta();
+    let step = |name: &str, after, layer: usize| {
+        let input = m.layers[layer].output.clone();
+        let mut output = input.clone();
+        output.offset += 2048;
+        HostStep {
+            node: 2 * layer + 1,
+            name: name.into(),
+            operator: "Softmax".into(),
+            reason: "no unit divides".into(),
+            after,
+            inputs: vec![input],
+            output,
+        }
+    };
+    m.host = vec![step("middle", 1, 0), step("end", 2, 1)];
+    m.outputs[0].tensor = m.host[1].output.clone();
+    m.layers[1].segment = 1;
+    for s in &mut m.streams {
+        s.breaks = vec![3];
+    }
+    m
+}
+
+/// Adds 1 in the first step, 10 in the second.
+struct Adds;
+
+impl HostSteps for Adds {
+    fn run(&self, step: usize, inputs: &[Vec<i16>]) -> Result<Vec<i16>, HostError> {
+        assert_eq!(inputs.len(), 1);
+        Ok(inputs[0].iter().map(|v| v + [1, 10][step]).collect())
+    }
+}
+
+/// Gives one word too few.
+struct Short;
+
+impl HostSteps for Short {
+    fn run(&self, _: usize, inputs: &[Vec<i16>]) -> Result<Vec<i16>, HostError> {
+        Ok(inputs[0][1..].to_vec())
+    }
+}
+
+#[test]
+fn the_host_computes_its_steps_while_the_machine_pauses_for_every_image() {
+    let engine = Fake::of(meta_with_host_steps(), &[Start::After(10)]);
+    with_device(engine, |device, path| {
+        let bytes = files::map_program(path).unwrap();
+        let program = Program::parse(path, &bytes).unwrap();
+        let with = |host| Options {
+            host,
+            ..Options::default()
+        };
+        let driver = Driver::new(&mut *device, with(None)).unwrap();
+        let text = driver.load(&program).err().expect("refused").to_string();
+        assert!(text.contains("middle (Softmax)"), "{text}");
+        assert!(text.contains("end (Softmax)"), "{text}");
+
+        let driver = Driver::new(&mut *device, with(Some(&Short))).unwrap();
+        let text = driver.load(&program).unwrap().run(&image(0));
+        let text = text.unwrap_err().to_string();
+        assert!(
+            text.contains("middle") && text.contains("29 words"),
+            "{text}"
+        );
+
+        let driver = Driver::new(&mut *device, with(Some(&Adds))).unwrap();
+        let mut loaded = driver.load(&program).unwrap();
+        for images in [1, BATCH as i16] {
+            let words: Vec<i16> = (0..images).flat_map(image).collect();
+            let report = loaded.run(&words).unwrap();
+            // Both segments count.
+            assert_eq!((report.cycles, report.saturated), (2 * 360, 2 * 4));
+            for n in 0..images {
+                let want: Vec<i16> = image(n).iter().map(|v| v + 11).collect();
+                assert_eq!(loaded.output(n as usize).unwrap(), want, "image {n}");
+            }
         }
     });
 }

@@ -45,7 +45,11 @@ pub struct Fake {
 
 impl Fake {
     pub fn new(script: &[Start]) -> Self {
-        let meta = meta();
+        Fake::of(meta(), script)
+    }
+
+    /// For another program.
+    pub fn of(meta: ProgramMeta, script: &[Start]) -> Self {
         let hash = meta.accelerator().hash();
         let registers = [
             (regs::ID, regs::ID_VALUE),
@@ -107,11 +111,13 @@ impl Engine for Fake {
         let [size, offset, count] = program.map(|v| v as usize);
         assert_eq!(size, self.meta.window_bytes, "registers at the start");
         let streams = self.meta.streams.iter();
-        let images = streams
-            .filter(|s| (s.commands_offset, s.commands) == (offset, count))
-            .map(|s| s.images)
+        let (images, segment) = streams
+            .filter_map(|s| {
+                let segment = s.segments().position(|at| at == (offset, count))?;
+                Some((s.images, segment))
+            })
             .next()
-            .expect("the commands at the start are those of a stream");
+            .expect("the commands at the start are those of a stream's segment");
         self.set(regs::STATUS, regs::STATUS_BUSY);
         let after = match self.script[0] {
             Start::Hang => {
@@ -150,11 +156,14 @@ impl Engine for Fake {
             return Ok(true);
         }
         let meta = &self.meta;
-        for (layer, record) in meta.layers.iter().zip(RECORDS) {
+        // After a pause the machine reads what the host made of it.
+        let host = meta.host.iter().rfind(|h| h.after == segment);
+        let input = host.map_or(&meta.inputs[0].tensor, |h| &h.output);
+        let layers = meta.layers.iter().zip(RECORDS);
+        for (layer, record) in layers.filter(|(l, _)| l.segment == segment) {
             let bytes: Vec<u8> = record.iter().flat_map(|v| v.to_le_bytes()).collect();
             window[layer.record..][..bytes.len()].copy_from_slice(&bytes);
             for n in 0..images {
-                let input = &meta.inputs[0].tensor;
                 let words = input.layout.unpack(&window[meta.offset(input, n)..]);
                 let output = &mut window[meta.offset(&layer.output, n)..];
                 layer.output.layout.pack(&words, output);
@@ -269,7 +278,7 @@ pub fn serving<T>(
 /// A served engine, an opened device and a written program, handed to `host`.
 pub fn with_device<T>(engine: Fake, host: impl FnOnce(&mut SharedFile, &Path) -> T) -> T {
     let folder = tempfile::tempdir().unwrap();
-    let program = write_program(folder.path(), &meta());
+    let program = write_program(folder.path(), &engine.meta);
     let path = folder.path().join("device");
     let (result, served) = serving(&path, engine, || {
         host(&mut SharedFile::open(&path).unwrap(), &program)
