@@ -209,10 +209,11 @@ impl Fill {
         }
     }
 
-    /// A compute command's view of the fill: channels from `c0` on, first tap at map position (y, x).
+    /// A compute command's view of the fill: channels from `c0` on, first tap at map position (y, x), taps so many rows and
+    /// columns apart.
     ///
     /// Taps, tiles and results are the caller's to set.
-    pub fn view(&self, s: &Stage, c0: usize, y: i64, x: i64) -> Compute {
+    pub fn view(&self, dilation: [usize; 2], c0: usize, y: i64, x: i64) -> Compute {
         let [sy, sx] = self.planes.map(|p| p as i64);
         let x = x - self.columns.start as i64;
         let (plane_y, py) = (y.div_euclid(sy), y.rem_euclid(sy) as usize);
@@ -226,7 +227,7 @@ impl Fill {
             plane_y
         };
         // Between planes a position moves by one; `dilation` counts only where the phase always carries.
-        let [mut dy, dx] = s.taps.dilation;
+        let [mut dy, dx] = dilation;
         if self.images.is_some() {
             dy = 4;
         }

@@ -13,6 +13,7 @@ use crate::place::{self, Part};
 use crate::stage::{Kind, Source, Stage, Taps};
 use crate::step::{self, Form, Step};
 use crate::stream::{self, Entry};
+use crate::weights::KERNEL_SIDE;
 use crate::{check, cost, op};
 use cnna_machine::counters::RECORD_BYTES;
 use cnna_machine::layout::{Shape, TensorLayout};
@@ -583,7 +584,8 @@ impl<'b, 'a> Build<'b, 'a> {
             && a.winograd
             && !s.spread
             && !s.side
-            && (t.kernel, t.stride, t.dilation) == ([3, 3], [1, 1], [1, 1])
+            && (t.stride, t.dilation) == ([1, 1], [1, 1])
+            && t.kernel.iter().any(|&k| k >= KERNEL_SIDE)
             && l.winograd_is_exact(self.word());
         let mut all = conv::tilings(s, l, false, a);
         if winograd {

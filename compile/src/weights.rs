@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// How a weight-buffer row is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// One 3x3 kernel a lane, one input channel a row.
+    /// One 3x3 kernel a lane, one input channel and tap a row.
     Kernel,
     /// 8 steps a lane and row.
     Plain,
@@ -38,6 +38,9 @@ impl Form {
     }
 }
 
+/// Rows and columns of the kernel of a WINOGRAD step.
+pub const KERNEL_SIDE: usize = 3;
+
 /// A box of steps: taps and channels of the input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chunk {
@@ -54,9 +57,8 @@ impl Chunk {
     pub fn rows(&self, form: Form) -> usize {
         let taps = self.ky.len() * self.kx.len();
         match form {
-            Form::Kernel => self.c.len(),
             Form::Plain => (taps * self.c.len()).div_ceil(PLAIN_WORDS),
-            Form::Vector => taps * self.c.len(),
+            Form::Kernel | Form::Vector => taps * self.c.len(),
         }
     }
 }
@@ -328,23 +330,30 @@ impl Block<'_> {
                 let taps = self.linear.taps[0] * self.linear.taps[1];
                 Some(&kernels[at * taps..][..taps])
             };
-            if form == Form::Kernel {
-                for (row, c) in chunk.c.clone().enumerate() {
-                    let kernel = kernel(c).into_iter().flatten();
-                    kernel.enumerate().for_each(|(i, &w)| put(row, i, w));
-                }
-                continue;
-            }
             let mut step = 0;
             for ky in chunk.ky.clone() {
                 for kx in chunk.kx.clone() {
                     for c in chunk.c.clone() {
-                        let (row, word) = match form {
-                            Form::Vector => (step, k),
-                            _ => (step / PLAIN_WORDS, step % PLAIN_WORDS),
-                        };
-                        if let Some(kernel) = kernel(c) {
-                            put(row, word, kernel[ky * self.linear.taps[1] + kx]);
+                        let [height, width] = self.linear.taps;
+                        match (form, kernel(c)) {
+                            (_, None) => {}
+                            (Form::Vector, Some(kernel)) => put(step, k, kernel[ky * width + kx]),
+                            (Form::Plain, Some(kernel)) => put(
+                                step / PLAIN_WORDS,
+                                step % PLAIN_WORDS,
+                                kernel[ky * width + kx],
+                            ),
+                            (Form::Kernel, Some(kernel)) => {
+                                // What lies beyond the kernel is zero.
+                                let rows = ky * KERNEL_SIDE..height.min((ky + 1) * KERNEL_SIDE);
+                                for (y, row) in rows.enumerate() {
+                                    let row = &kernel[row * width..][..width];
+                                    let taps = row[kx * KERNEL_SIDE..].iter().take(KERNEL_SIDE);
+                                    for (x, &w) in taps.enumerate() {
+                                        put(step, y * KERNEL_SIDE + x, w);
+                                    }
+                                }
+                            }
                         }
                         step += 1;
                     }

@@ -361,6 +361,7 @@ fn quantised_graphs_come_back_equal_and_their_float_form_is_read() {
                 Options {
                     float: true,
                     every_tensor: true,
+                    basic: false,
                 },
             )
             .unwrap();

@@ -17,7 +17,7 @@ use crate::jobs::{Jobs, field};
 use crate::linear::Linear;
 use crate::memory::Placer;
 use crate::stage::Stage;
-use crate::weights::{Chunk, Form, Group, Weights, parts, spans};
+use crate::weights::{Chunk, Form, Group, KERNEL_SIDE, Weights, parts, spans};
 use cnna_machine::Accelerator;
 use cnna_machine::isa::{Compute, Store, mode};
 use std::ops::Range;
@@ -113,11 +113,12 @@ fn sets(groups: &[Group]) -> Vec<Range<usize>> {
     all
 }
 
-/// All steps of a window of channels as one chunk.
-fn whole_chunk(l: &Linear, window: &Range<usize>) -> Chunk {
+/// All steps of a window of channels as one chunk; in WINOGRAD mode a tap is a kernel of 3x3, any other a rectangle of them.
+fn whole_chunk(l: &Linear, window: &Range<usize>, winograd: bool) -> Chunk {
+    let taps = |n: usize| if winograd { n.div_ceil(KERNEL_SIDE) } else { n };
     Chunk {
-        ky: 0..l.taps[0],
-        kx: 0..l.taps[1],
+        ky: 0..taps(l.taps[0]),
+        kx: 0..taps(l.taps[1]),
         c: window.clone(),
     }
 }
@@ -137,7 +138,7 @@ pub fn tilings(s: &Stage, l: &Linear, winograd: bool, a: &Accelerator) -> Vec<Ti
     let widest = groups.iter().max_by_key(|g| g.window.len());
     let window = &widest.expect("a stage has an output").window;
     let form = if winograd { Form::Kernel } else { Form::Plain };
-    let rows = whole_chunk(l, window).rows(form);
+    let rows = whole_chunk(l, window, winograd).rows(form);
     // The widest block of columns whose rows fit with all channels.
     let block = (1..=units).map(|n| units.div_ceil(n)).find(|&units| {
         spans(s.ow, units * unit).all(|x| {
@@ -277,7 +278,7 @@ pub fn place<'a>(l: &Arc<Linear<'a>>, t: &Tiling, placer: &mut Placer<'_, 'a>) -
     let groups = lane_groups(l, t.lanes);
     let chunks = |g: &Group| -> Vec<Chunk> {
         let Some([c, ky]) = t.chunk else {
-            return vec![whole_chunk(l, &g.window)];
+            return vec![whole_chunk(l, &g.window, t.winograd)];
         };
         let rows = parts(l.taps[0], ky);
         let each = spans(g.window.len(), c).flat_map(|c| {
@@ -373,15 +374,15 @@ impl Tiled<'_> {
                 };
                 let loads = fill.rows(s.input_rows(o, valid), s, jobs);
                 let (item, weight_row) = self.weights.need(group, k, jobs);
+                let dilation = match t.winograd {
+                    true => [KERNEL_SIDE; 2],
+                    false => s.taps.dilation,
+                };
                 // Taps of the same plane lie `dilation` apart, those of neighbouring planes 1.
                 let y = s.origin(0, o) + (chunk.ky.start * s.taps.dilation[0]) as i64;
                 let (bias_item, bias_row) = self.weights.bias(group, jobs);
                 let last = k + 1 == chunks.len();
-                // A Winograd step has its whole kernel.
-                let [ky_count, kx_count] = match t.winograd {
-                    true => [1, 1],
-                    false => [chunk.ky.len(), chunk.kx.len()],
-                };
+                let (ky_count, kx_count) = (chunk.ky.len(), chunk.kx.len());
                 let cmd = Compute {
                     mode: if t.winograd {
                         mode::WINOGRAD
@@ -406,7 +407,7 @@ impl Tiled<'_> {
                     out_row_pitch: field(lanes * pitch),
                     out_c_pitch: field(pitch),
                     out_width: field(tile.len()),
-                    ..fill.view(s, chunk.c.start, y, s.origin(1, tile.start))
+                    ..fill.view(dilation, chunk.c.start, y, s.origin(1, tile.start))
                 };
                 let done = last && i + 1 == tiles.len();
                 let stores = if done {

@@ -120,7 +120,12 @@ fn column(s: &Stage, x: Range<usize>, channels: Range<usize>, a: &Accelerator, j
             out_row_pitch: field(count * pitch),
             out_c_pitch: field(pitch),
             out_width: field(s.stored(x.len(), a)),
-            ..fill.view(s, channels.start, s.origin(0, o), s.origin(1, x.start))
+            ..fill.view(
+                s.taps.dilation,
+                channels.start,
+                s.origin(0, o),
+                s.origin(1, x.start),
+            )
         };
         let results = ResultRows {
             channels: channels.clone(),

@@ -184,7 +184,7 @@ pub fn schedule(
                             w_full: field(s.input().w),
                             w_rem: 0,
                             dilation_x: 1,
-                            ..fill.view(s, c, s.origin(0, q), chunk.kx.start as i64)
+                            ..fill.view(s.taps.dilation, c, s.origin(0, q), chunk.kx.start as i64)
                         };
                         let done = last && c + 1 == block.end;
                         let stores = match done {

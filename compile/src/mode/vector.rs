@@ -152,7 +152,7 @@ pub fn schedule(
                 out_line: field(region.start),
                 out_row_pitch: field(pitch),
                 out_width: field(outputs.len()),
-                ..fill.view(s, chunk.c.start, y, x)
+                ..fill.view(s.taps.dilation, chunk.c.start, y, x)
             };
             let stores = if last {
                 stores(s, &outputs, region.start, pitch, images)
