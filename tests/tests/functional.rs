@@ -267,6 +267,10 @@ fn fully_connected_layers_equal_the_reference_for_every_image_of_a_batch() {
 /// Each operator by itself, so that none hides behind the others.
 #[test]
 fn every_operator_equals_the_reference() {
+    let options = Options {
+        host: false,
+        ..Options::default()
+    };
     for (index, (name, _)) in OPERATORS.iter().enumerate() {
         let mut compared = 0;
         for seed in 1..=env("CNNA_CASES").unwrap_or(40) {
@@ -281,7 +285,7 @@ fn every_operator_equals_the_reference() {
             };
             let most = board.accelerator.vector_images();
             let images: Vec<Inputs> = (0..most).map(|_| random::inputs(&mut r, &graph)).collect();
-            match check(&graph, &board, &alone, &images) {
+            match check(&graph, &board, &options, &images) {
                 Ok(_) => compared += 1,
                 Err(e) if e.contains("refused") => {}
                 Err(e) => panic!("{name}, seed {seed}: {e}\n{:?}\n{graph}", board.accelerator),
