@@ -189,6 +189,8 @@ pub struct Report {
 
 /// Values of all layers that are held for comparison at once: some 64 MiB.
 const SHARE: usize = 32 << 20;
+/// What holding a tensor takes beside its values, in words.
+const TENSOR: usize = 24;
 
 /// Runs the reference and all `engines` on `images` and compares them with the reference and each other, a share of the
 /// images after the other, up to the first difference.
@@ -202,7 +204,9 @@ pub fn compare(
 ) -> Result<Report, FlowError> {
     let meta = &program.meta;
     let graph = graph(program)?;
-    let each: usize = graph.tensors.iter().map(|t| t.shape.len()).sum();
+    let tensors = graph.tensors.iter();
+    let held: usize = tensors.map(|t| t.shape.len() + TENSOR).sum();
+    let each = meta.image_len() + held;
     // Whole runs, so that shares change nothing but the memory.
     let share = (SHARE / each.max(1) / meta.batch()).max(1) * meta.batch();
     let mut total = Total::new(meta, engines);
