@@ -1,7 +1,7 @@
 //! Random networks through the reference model, the cycle simulator and the RTL in Verilator, with and without random
 //! latency and back-pressure, one image and several at once: equal values, equal cycles, equal counters.
 //!
-//! `CNNA_SEED=n` runs one case of each configuration, `CNNA_CASES=n` that many.
+//! `CNNA_SEED=n` runs one case of each configuration, `CNNA_CASES=n` that many, from the first or `CNNA_FROM=n` on.
 
 use cnna_compile::{Options, compile};
 use cnna_machine::Board;
@@ -34,7 +34,10 @@ fn cases(board: &Board) {
     };
     let seeds = match env("CNNA_SEED") {
         Some(s) => s..=s,
-        None => 1..=env("CNNA_CASES").unwrap_or(12),
+        None => {
+            let from = env("CNNA_FROM").unwrap_or(1);
+            from..=from + env("CNNA_CASES").unwrap_or(12) - 1
+        }
     };
     let mut covered = Coverage::default();
     for draw in DRAWS {

@@ -47,7 +47,7 @@ fn a_link_stays_and_what_it_names_is_replaced() {
     for _ in 0..2 {
         // First there is nothing behind the link, then the old result.
         w.succeeds(&format!("{RUN} link2"));
-        assert_eq!(w.load::<i16>("far/y.npy").0, [1, 4, 1, 1]);
+        assert_eq!(w.load::<i16>("far/y.npy").0, [1, 4]);
         for link in ["link", "link2"] {
             assert!(w.path(link).symlink_metadata().unwrap().is_symlink());
         }

@@ -33,7 +33,7 @@ fn every_command_that_takes_long_obeys_within_two_seconds_and_leaves_nothing() {
             "check tiny.cnna --engines reference --images 4000000000",
             "check tiny.cnna --engines cycle --images 4000000000",
             // Work that knows nothing of signals.
-            "compile zoo:vgg16 --board ultra96 -o v.cnna",
+            "compile zoo:vgg16@512/1 --board ultra96 -o v.cnna",
             "serve --engine cycle --board ultra96 --window 1M --path ./device",
         ] {
             let before = w.files();

@@ -259,12 +259,34 @@ pub fn capacity_error(s: &Stage, l: &Linear, a: &Accelerator) -> CompileError {
     }
     let columns = pass_columns(s, false, a).min(s.ow);
     let fill = Fill::for_columns(s, 0..columns, 0..1, a);
+    let lines = slots_needed(s, &fill, false, 1) * fill.row_pitch;
+    // Where a tile fits, it was a group's weights that did not.
+    let lanes = a.lanes.min(l.outputs).min(a.out_depth / per_unit);
+    let groups = lane_groups(l, lanes);
+    let rows = groups
+        .iter()
+        .map(|g| whole_chunk(l, &g.window, false).rows(Form::Plain));
+    let rows = rows.max().unwrap_or(0);
+    let (what, need, have, key) = match lines > a.act_depth || rows <= a.weight_depth {
+        true => (
+            "lines of the activation buffer for one tile's window",
+            lines.max(a.act_depth + 1),
+            a.act_depth,
+            "act_depth",
+        ),
+        false => (
+            "rows of the weight buffer for one group of output channels",
+            rows,
+            a.weight_depth,
+            "weight_depth",
+        ),
+    };
     CompileError::Capacity {
         layer: s.name.into(),
-        what: "lines of the activation buffer for one tile's window",
-        need: slots_needed(s, &fill, false, 1) * fill.row_pitch,
-        have: a.act_depth,
-        key: "act_depth",
+        what,
+        need,
+        have,
+        key,
     }
 }
 

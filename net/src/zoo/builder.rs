@@ -112,6 +112,14 @@ impl Builder {
         }
     }
 
+    /// Makes a tensor the network's answer: one value a class, an array without rows and columns.
+    pub fn classes(&mut self, t: TensorId) {
+        self.graph.output(t);
+        let classes = self.shape(t).c;
+        let port = self.graph.outputs.last_mut().expect("just made");
+        port.array.dims = vec![classes];
+    }
+
     /// The network's input.
     pub fn input(&self) -> TensorId {
         self.graph.inputs[0].tensor

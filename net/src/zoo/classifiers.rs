@@ -24,7 +24,7 @@ pub(super) fn vgg16(b: &mut Builder, divisor: usize) {
     x = b.fc("fc6", x, 4096 / divisor, Activation::Relu);
     x = b.fc("fc7", x, 4096 / divisor, Activation::Relu);
     x = b.fc("fc8", x, 1000 / divisor, Activation::None);
-    b.graph.output(x);
+    b.classes(x);
 }
 
 pub(super) fn lenet(b: &mut Builder) {
@@ -35,7 +35,7 @@ pub(super) fn lenet(b: &mut Builder) {
     let x = b.pool("pool2", x);
     let x = b.fc("fc1", x, 128, Activation::Relu);
     let x = b.fc("fc2", x, 10, Activation::None);
-    b.graph.output(x);
+    b.classes(x);
 }
 
 pub(super) fn tiny(b: &mut Builder) {
@@ -44,7 +44,7 @@ pub(super) fn tiny(b: &mut Builder) {
     let x = b.pool("pool1", x);
     let x = b.conv("conv2", x, conv(5, 3, 1).linear());
     let x = b.fc("fc", x, 4, Activation::None);
-    b.graph.output(x);
+    b.classes(x);
 }
 
 pub(super) fn one_conv(b: &mut Builder, [kh, kw]: [usize; 2], oc: usize) {
@@ -59,7 +59,7 @@ pub(super) fn one_conv(b: &mut Builder, [kh, kw]: [usize; 2], oc: usize) {
     };
     let x = b.input();
     let x = b.conv("conv", x, conv(oc, 1, 1).window(window));
-    b.graph.output(x);
+    b.classes(x);
 }
 
 /// Mean square that sums of a residual stage stay below: all its tensors share the format for it.
@@ -125,7 +125,7 @@ fn resnet(b: &mut Builder, divisor: usize, blocks: [usize; 4], bottleneck: bool)
 fn head(b: &mut Builder, x: TensorId, classes: usize) {
     let x = b.global_average("avgpool", x);
     let x = b.fc("fc", x, classes, Activation::None);
-    b.graph.output(x);
+    b.classes(x);
 }
 
 const RELU6: Activation = Activation::Clip { lo: 0.0, hi: 6.0 };
@@ -258,7 +258,7 @@ pub(super) fn squeezenet(b: &mut Builder, divisor: usize) {
     }
     let x = b.conv("conv10", x, conv(1000 / divisor, 1, 1).power(NORMALISED));
     let x = b.global_average("avgpool", x);
-    b.graph.output(x);
+    b.classes(x);
 }
 
 /// Source: Huang et al. 2016, arXiv:1608.06993, 121 layers. A batch normalisation behind a concatenation folds into no
