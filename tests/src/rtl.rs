@@ -259,7 +259,7 @@ pub fn case(
     }
     let graph = draw(seed, board.accelerator.word);
     let options = Options {
-        winograd: r.random_ratio(7, 8),
+        winograd: r.random_ratio(2, 3),
         fuse: r.random_ratio(7, 8),
         batch: pick(&mut r, &[2, 3, 4]),
         host: false,
