@@ -11,7 +11,7 @@ SEED  ?= 1
 BOARD ?= ultra96
 ONLY  ?=
 
-.PHONY: demo test fit lint setup build bench bench-fit bench-stops bench-vgg16 networks mutations
+.PHONY: demo test fit lint setup build bench bench-fit bench-stops bench-vgg16 networks node-tests mutations
 
 setup:
 	@./scripts/setup
@@ -61,6 +61,12 @@ bench-vgg16: build
 # Whole networks: the zoo, ONNX's light topologies, and three small ones in RTL; minutes. ONLY=zoo, light or rtl runs a part.
 networks: build
 	scripts/networks $(ONLY)
+
+# ONNX's own node tests of the operators that are read, as the last package with them ships them: right, or refused with a reason.
+node-tests: build
+	[ -d build/onnx-tests/onnx ] || python3 -m pip install -q --disable-pip-version-check --root-user-action=ignore --no-deps \
+	  --target build/onnx-tests onnx==1.17.0
+	python3 tests/python/node_tests.py target/release/cnna build/onnx-tests/onnx/backend/test/data/node
 
 # Every bar of speed of the README's table: measured, printed, failed when missed; minutes. ONLY=growth runs a part.
 bench: build

@@ -185,6 +185,22 @@ impl Activation {
         }
     }
 
+    /// Its constant, if it has one.
+    pub fn constant(&self) -> Option<&Values> {
+        match self {
+            Activation::PRelu(m) => Some(m),
+            _ => None,
+        }
+    }
+
+    /// The same, to change.
+    pub fn constant_mut(&mut self) -> Option<&mut Values> {
+        match self {
+            Activation::PRelu(m) => Some(m),
+            _ => None,
+        }
+    }
+
     /// True when a saturation counts: not below zero where the activation makes it zero anyway.
     pub fn alarms(&self, r: Requantised, out: &Target) -> bool {
         let zeroed = r.value < 0

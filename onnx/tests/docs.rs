@@ -12,11 +12,18 @@ fn page() -> String {
     for (name, what) in OPERATORS {
         let _ = writeln!(s, "| {name} | {} |", what.trim());
     }
-    let _ = write!(
-        s,
-        "\n## What is read from ONNX files (operator sets 7 to the newest)\n\n{}\n",
-        cnna_onnx::supported()
-    );
+    s += "\n## What is read from ONNX files (operator sets 7 to the newest)\n\n";
+    let mut width = 0;
+    for name in cnna_onnx::supported().split_inclusive(' ') {
+        if width + name.len() > 110 {
+            s.truncate(s.trim_end().len());
+            s.push('\n');
+            width = 0;
+        }
+        s += name;
+        width += name.len();
+    }
+    s.push('\n');
     s
 }
 

@@ -50,17 +50,11 @@ impl Operator for Activate {
     }
 
     fn constants(&self) -> Vec<&Values> {
-        match &self.function {
-            Activation::PRelu(m) => vec![m],
-            _ => Vec::new(),
-        }
+        self.function.constant().into_iter().collect()
     }
 
     fn constants_mut(&mut self) -> Vec<&mut Values> {
-        match &mut self.function {
-            Activation::PRelu(m) => vec![m],
-            _ => Vec::new(),
-        }
+        self.function.constant_mut().into_iter().collect()
     }
 
     fn keeps_format(&self) -> bool {

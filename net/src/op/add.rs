@@ -81,17 +81,11 @@ impl Operator for Add {
     }
 
     fn constants(&self) -> Vec<&Values> {
-        match &self.activation {
-            Activation::PRelu(m) => vec![m],
-            _ => Vec::new(),
-        }
+        self.activation.constant().into_iter().collect()
     }
 
     fn constants_mut(&mut self) -> Vec<&mut Values> {
-        match &mut self.activation {
-            Activation::PRelu(m) => vec![m],
-            _ => Vec::new(),
-        }
+        self.activation.constant_mut().into_iter().collect()
     }
 }
 

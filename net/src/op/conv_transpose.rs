@@ -49,26 +49,8 @@ impl Operator for ConvTranspose {
     fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         let i = one(inputs)?;
         let w = &self.window;
-        if w.kernel.contains(&0) || w.stride.contains(&0) || w.dilation.contains(&0) {
-            return Err("a kernel, stride or dilation of zero".into());
-        }
-        let g = self.groups;
-        if g == 0 || i.c % g != 0 || self.oc % g != 0 {
-            return Err(format!(
-                "{g} groups do not divide {} input and {} output channels",
-                i.c, self.oc
-            ));
-        }
-        self.activation.check(self.oc)?;
-        let wanted = i.c as u128 * (self.oc / g) as u128 * w.kernel[0] as u128 * w.kernel[1] as u128;
-        if self.weights.len() as u128 != wanted || self.bias.len() != self.oc {
-            return Err(format!(
-                "it has {} weights and {} biases, its shape needs {wanted} and {}",
-                self.weights.len(),
-                self.bias.len(),
-                self.oc
-            ));
-        }
+        let dims = [self.oc, i.c, self.groups];
+        super::linear_shape(dims, w, &self.weights, &self.bias, &self.activation)?;
         let side = |size: usize, axis: usize| {
             let [before, after] = w.border(axis);
             let steps = size.saturating_sub(1).checked_mul(w.stride[axis]);
@@ -130,19 +112,13 @@ impl Operator for ConvTranspose {
     }
 
     fn constants(&self) -> Vec<&Values> {
-        let mut all = vec![&self.weights, &self.bias];
-        if let Activation::PRelu(m) = &self.activation {
-            all.push(m);
-        }
-        all
+        let linear = [&self.weights, &self.bias];
+        linear.into_iter().chain(self.activation.constant()).collect()
     }
 
     fn constants_mut(&mut self) -> Vec<&mut Values> {
-        let mut all = vec![&mut self.weights, &mut self.bias];
-        if let Activation::PRelu(m) = &mut self.activation {
-            all.push(m);
-        }
-        all
+        let linear = [&mut self.weights, &mut self.bias];
+        linear.into_iter().chain(self.activation.constant_mut()).collect()
     }
 }
 

@@ -1,8 +1,10 @@
 //! The operators, one a file. The list below makes the enum, the dispatch, the list in error messages and docs, and the
 //! random tests; an operator whose file is missing does not compile.
 
+use crate::activation::Activation;
 use crate::run::{Operand, Target, Words};
 use crate::values::Values;
+use crate::window::Window;
 use cnna_machine::layout::Shape;
 use cnna_machine::num::{ACC_BITS, SHIFT_RANGE, dequantise, quantise};
 use rand::rngs::StdRng;
@@ -196,6 +198,34 @@ impl Op {
             Op::Bilinear(_) | Op::Softmax(_) | Op::ArgMax(_) | Op::Lrn(_)
         )
     }
+}
+
+/// What a convolution's constants must be for so many output channels, input channels and groups. Errors: what they are not.
+fn linear_shape(
+    [oc, ic, groups]: [usize; 3],
+    w: &Window,
+    weights: &Values,
+    bias: &Values,
+    activation: &Activation,
+) -> Result<(), String> {
+    if w.kernel.contains(&0) || w.stride.contains(&0) || w.dilation.contains(&0) {
+        return Err("a kernel, stride or dilation of zero".into());
+    }
+    if groups == 0 || ic % groups != 0 || oc % groups != 0 {
+        return Err(format!(
+            "{groups} groups do not divide {ic} input and {oc} output channels"
+        ));
+    }
+    activation.check(oc)?;
+    let wanted = oc as u128 * (ic / groups) as u128 * w.kernel[0] as u128 * w.kernel[1] as u128;
+    if weights.len() as u128 != wanted || bias.len() != oc {
+        return Err(format!(
+            "it has {} weights and {} biases, its shape needs {wanted} and {oc}",
+            weights.len(),
+            bias.len()
+        ));
+    }
+    Ok(())
 }
 
 /// The shift of a node that multiplies by weights and adds biases. Errors: they are no integers, or too large ones.
