@@ -197,14 +197,16 @@ impl Fill {
                 plane_pitch: field(self.plane_pitch),
             };
             let lines = count * self.c_pitch;
-            let written = match stride {
-                1 => vec![line..line + lines],
-                _ if self.pieces.len() == 1 => vec![line..line + self.plane_y_pitch],
-                _ => (0..stride)
-                    .map(|p| line + p * self.plane_pitch)
-                    .map(|l| l..l + lines)
-                    .collect(),
+            // With several pieces each plane's lines are told apart, for others lie between them.
+            let (each, planes) = match (stride, self.pieces.len()) {
+                (1, _) => (lines, 1),
+                (_, 1) => (self.plane_y_pitch, 1),
+                _ => (lines, stride),
             };
+            let written = (0..planes)
+                .map(|p| line + p * self.plane_pitch)
+                .map(|l| l..l + each)
+                .collect();
             jobs.load(load, written);
         }
     }

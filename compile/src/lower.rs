@@ -131,8 +131,8 @@ impl<'b, 'a> Build<'b, 'a> {
             parts,
         };
         let flat = op::conv::vectors(graph);
-        for t in 0..graph.tensors.len() {
-            let buffer = b.graph_buffer(t, flat[t]);
+        for (t, &flat) in flat.iter().enumerate() {
+            let buffer = b.graph_buffer(t, flat);
             b.buffers.push(buffer);
         }
         for (i, n) in graph.nodes.iter().enumerate() {
@@ -613,9 +613,9 @@ impl<'b, 'a> Build<'b, 'a> {
         // Inputs are written at time 0, the host computes before step i at time 2i + 1, step i runs at 2i + 2, outputs are
         // read at the end.
         let end = 2 * self.planned.len() + 2;
-        let mut lives: Vec<std::ops::Range<usize>> = vec![usize::MAX..0; self.buffers.len()];
+        let mut lives: Vec<Option<std::ops::Range<usize>>> = vec![None; self.buffers.len()];
         let mut touch = |b: BufferId, at: usize| {
-            let life = &mut lives[self.buffers[b].root.0];
+            let life = lives[self.buffers[b].root.0].get_or_insert(at..at + 1);
             *life = life.start.min(at)..life.end.max(at + 1);
         };
         for (i, p) in self.planned.iter().enumerate() {
@@ -633,14 +633,15 @@ impl<'b, 'a> Build<'b, 'a> {
         for p in &self.graph.outputs {
             touch(p.tensor, end);
         }
-        let used: Vec<BufferId> = (0..lives.len()).filter(|&b| !lives[b].is_empty()).collect();
-        let blocks: Vec<_> = used
+        let (used, blocks): (Vec<BufferId>, Vec<_>) = lives
             .iter()
-            .map(|&b| {
-                let life = if keep { 0..end + 1 } else { lives[b].clone() };
-                (self.buffers[b].layout.bytes(), life)
+            .enumerate()
+            .filter_map(|(b, life)| {
+                let life = if keep { 0..end + 1 } else { life.clone()? };
+                let is_used = lives[b].is_some();
+                is_used.then(|| (b, (self.buffers[b].layout.bytes(), life)))
             })
-            .collect();
+            .unzip();
         let (places, tensors) = by_lifetime(&blocks, self.accelerator);
         let mut offsets = vec![0; self.buffers.len()];
         for (&b, place) in used.iter().zip(places) {
@@ -666,6 +667,10 @@ impl<'b, 'a> Build<'b, 'a> {
                 step
             })
             .collect();
+        let lasts = |b: BufferId| {
+            let life = &lives[self.buffers[b].root.0];
+            life.as_ref().is_some_and(|l| l.end > end)
+        };
         let port = |p: &cnna_net::Port| PortInfo {
             name: p.name.clone(),
             array: p.array.clone(),
@@ -711,7 +716,7 @@ impl<'b, 'a> Build<'b, 'a> {
                     input: first.inputs.first().map_or(shape(&first.output), shape),
                     output: info(l.output),
                     segment: 0,
-                    lasting: keep || lives[self.buffers[output].root.0].end > end,
+                    lasting: keep || lasts(output),
                     record: 0,
                 }
             })

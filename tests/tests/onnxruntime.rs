@@ -159,7 +159,9 @@ fn written(folder: &Path, graph: Graph, seed: u64) -> Option<Case> {
     };
     let model = match export_with(&graph, options) {
         Ok(m) => m,
-        Err(WriteError::Node { operator, .. }) if operator == "Resize" => return None,
+        Err(WriteError::Node {
+            operator: "Resize", ..
+        }) => return None,
         Err(e) => panic!("{e}\n{graph}"),
     };
     let inputs = random::inputs(&mut StdRng::seed_from_u64(seed), &graph);
