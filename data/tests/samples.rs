@@ -65,7 +65,7 @@ fn arrays_of_every_number_type_come_in_the_tensors_order() {
         "(2, 1, 2, 3)",
         &[0, 1, 2, 3, 4, 255, 9, 9, 9, 9, 9, 9],
     );
-    let s = open(&[path.clone()], &plain).expect("bytes");
+    let s = open(std::slice::from_ref(&path), &plain).expect("bytes");
     assert_eq!((s.len(), s.class(0)), (2, None));
     assert_eq!(
         s.image(0).expect("in memory"),
@@ -82,7 +82,7 @@ fn arrays_of_every_number_type_come_in_the_tensors_order() {
         .flat_map(|v| v.to_le_bytes())
         .collect();
     npy(&path, "<i2", "(3, 2)", &data);
-    let s = open(&[path.clone()], &turned).expect("words");
+    let s = open(std::slice::from_ref(&path), &turned).expect("words");
     assert_eq!(
         s.image(0).expect("in memory"),
         [0.0, 1.0, 2.0, 3.0, 4.0, -5.0]
@@ -93,17 +93,17 @@ fn arrays_of_every_number_type_come_in_the_tensors_order() {
         "(1, 1, 2, 3)",
         &f32::NAN.to_le_bytes().repeat(6),
     );
-    let e = open(&[path.clone()], &plain).expect_err("NaN");
+    let e = open(std::slice::from_ref(&path), &plain).expect_err("NaN");
     assert!(e.contains("x.npy: element 0 is NaN"), "{e}");
     npy(&path, "<f4", "(900000000, 1, 2, 3)", &[0; 24]);
     assert!(
-        open(&[path.clone()], &plain)
+        open(std::slice::from_ref(&path), &plain)
             .expect_err("short")
             .contains("cut short")
     );
     npy(&path, "<f4", "(3, 2, 1)", &[0; 24]);
     assert!(
-        open(&[path.clone()], &plain)
+        open(std::slice::from_ref(&path), &plain)
             .expect_err("turned")
             .contains("its shape is [3, 2, 1]")
     );
