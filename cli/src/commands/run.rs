@@ -4,11 +4,13 @@ use super::JsonArguments;
 use crate::pictures::{Answer, Classifier, PictureArguments, Pictures, is_pictures};
 use crate::progress::Bar;
 use anyhow::{Result, bail};
+use cnna_data::Samples;
 use cnna_flow::{Session, devices, images, reference, trace};
 use cnna_host::report::Summary;
 use cnna_host::tensor::{self, AllResults, Images};
 use cnna_host::{files, signals};
-use cnna_machine::program::Program;
+use cnna_machine::program::{Program, ProgramMeta};
+use cnna_quant::ptq::FileModel;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -24,6 +26,7 @@ use std::time::Duration;
   cnna run model.cnna --device uio0 --input x.npy -o y.npy
   cnna run model.cnna --device cycle --input photo.jpg --top 5 --labels imagenet.txt
   cnna run model.cnna --device reference --input photos --top 1      # class folders: prints how many are right
+  cnna run model.cnna --device cycle --input photos --top 1 --float float.onnx     # and what the float network says
 
 Columns, in cycles of the layer: busy (the array takes a step), wait load (it waits for activations), wait weigh (for weights),
 wait store (for the store). MAC/*: multiply-accumulates per DSP and cycle; saturated: results that saturation changed.")]
@@ -49,6 +52,9 @@ pub struct Run {
     /// Names of the classes, one a line.
     #[arg(long, value_name = "FILE", requires = "top")]
     labels: Option<PathBuf>,
+    /// Print beside them what the float model says, the ONNX file that the program was made of.
+    #[arg(long, value_name = "MODEL", requires = "top", conflicts_with = "raw")]
+    float: Option<PathBuf>,
     #[command(flatten)]
     pictures: PictureArguments,
     /// Take int16 and int8 inputs as the format's words, and write words (int16) instead of float32.
@@ -77,6 +83,9 @@ struct Report<'a> {
     /// Images whose folder names a class.
     #[serde(skip_serializing_if = "Option::is_none")]
     labelled: Option<usize>,
+    /// Images whose best class is the float network's, with --float.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    same_as_float: Option<usize>,
 }
 
 impl Run {
@@ -103,6 +112,7 @@ impl Run {
         let mut inputs: Vec<&Path> = input_files.iter().map(PathBuf::as_path).collect();
         inputs.extend([self.program.as_path(), Path::new(&self.device)]);
         inputs.extend(self.labels.as_deref());
+        inputs.extend(self.float.as_deref());
         let mut outputs: Vec<&Path> = output_files.iter().map(PathBuf::as_path).collect();
         outputs.extend(self.trace.as_deref());
         self.json.check_places(&inputs, &outputs)?;
@@ -129,6 +139,12 @@ impl Run {
                 (Box::new(arrays), classifier(None)?)
             }
         };
+        // Opened before work that takes minutes.
+        let float = self
+            .float
+            .as_deref()
+            .map(|f| self.float_network(f, &input_files, meta));
+        let float = float.transpose()?;
         let images = &mut *images;
         let stop = signals::stop_flag()?;
         let session = Session {
@@ -159,6 +175,9 @@ impl Run {
             (name, _) => devices::run_on(name, &program, images, sink, &session)?,
         };
         results.map_or(Ok(()), AllResults::finish)?;
+        if let (Some(c), Some((model, samples))) = (&mut classes, &float) {
+            c.compare(model, samples)?;
+        }
         if images.clipped() > 0 {
             files::note(&format!(
                 "warning: {} input numbers lie beyond the input's format and were clipped: are they of the range that the network was quantised for?",
@@ -181,8 +200,29 @@ impl Run {
             answers,
             right: (of > 0).then_some(right),
             labelled: (of > 0).then_some(of),
+            same_as_float: classes.as_ref().and_then(|c| c.agreement()).map(|(n, _)| n),
         };
         self.json.report(&text, &report, &outputs)?;
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// The float network and the images that it runs. Errors: several inputs, not readable, another network.
+    fn float_network(
+        &self,
+        path: &Path,
+        images: &[PathBuf],
+        meta: &ProgramMeta,
+    ) -> Result<(FileModel, Samples)> {
+        let [port] = &meta.inputs[..] else {
+            bail!(
+                "--float is for programs with one input, this has {}",
+                meta.inputs.len()
+            );
+        };
+        let outputs = meta.outputs.iter().map(|p| &p.name[..]);
+        let model = FileModel::open(path, [(&port.name[..], &port.array)], outputs)?;
+        let shape = port.tensor.layout.shape;
+        let samples = Samples::open(images, shape, &port.array, &self.pictures.preprocess())?;
+        Ok((model, samples))
     }
 }

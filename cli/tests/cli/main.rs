@@ -4,6 +4,7 @@ mod bad_input;
 mod browser;
 mod commands;
 mod difference;
+mod float;
 mod help;
 mod mutations;
 mod outputs;
