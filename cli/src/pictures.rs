@@ -97,6 +97,17 @@ impl Pictures {
     }
 }
 
+impl Pictures {
+    /// Each image's name, and its file where it is a picture.
+    pub fn names(&self) -> Vec<(String, Option<PathBuf>)> {
+        let name = |i: usize| {
+            let file = self.samples.picture(i).map(Path::to_owned);
+            (self.samples.name(i), file)
+        };
+        (0..self.count).map(name).collect()
+    }
+}
+
 impl Images for Pictures {
     fn count(&self) -> usize {
         self.count

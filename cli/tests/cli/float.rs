@@ -30,7 +30,7 @@ fn write_model(w: &Workplace, name: &str, input: &str, sign: f32) {
         ..Default::default()
     };
     let model = cnna_onnx::export_with(&graph, options).unwrap();
-    cnna_onnx::write(&w.path(&format!("{name}.onnx")), &model).unwrap();
+    cnna_onnx::write(w.path(&format!("{name}.onnx")), &model).unwrap();
 }
 
 /// The float model, quantised to `q.onnx` with `q.json`, compiled to `q.cnna`, and three images `x.npy`.

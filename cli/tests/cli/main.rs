@@ -1,6 +1,7 @@
 //! The program as its users meet it: real processes, files, exit statuses.
 
 mod bad_input;
+mod boxes;
 mod browser;
 mod commands;
 mod difference;
