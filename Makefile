@@ -1,5 +1,6 @@
 # The two commands of the README, and what they are made of.
-#   make demo          train (TRAIN=1) or take the shipped model, compile, emit RTL, simulate, compare
+#   make demo          train (TRAIN=1) or take the shipped model, compile, emit RTL, simulate, compare; then a real network
+#   make demo-network  that second act alone: MobileNetV2 from float ONNX to classified photographs
 #   make test          everything that must hold
 #   make bench         every bar of speed
 CARGO ?= cargo
@@ -11,7 +12,7 @@ SEED  ?= 1
 BOARD ?= ultra96
 ONLY  ?=
 
-.PHONY: demo test fit lint setup build bench bench-fit bench-stops bench-vgg16 networks node-tests mutations
+.PHONY: demo demo-network test fit lint setup build bench bench-fit bench-stops bench-vgg16 networks node-tests mutations
 
 setup:
 	@./scripts/setup
@@ -28,6 +29,10 @@ ifeq ($(TRAIN),1)
 else
 	target/release/cnna demo -o $(OUT)
 endif
+	scripts/demo-network $(OUT) $(BOARD)
+
+demo-network: build
+	scripts/demo-network $(OUT) $(BOARD)
 
 test: setup
 	$(CARGO) test --release --workspace

@@ -1,6 +1,8 @@
 //! The one program: a thin clap door to every room.
 
+mod boxes;
 mod commands;
+mod detector;
 mod failure;
 mod pictures;
 mod progress;

@@ -6,6 +6,7 @@ use cnna_host::HostError;
 use cnna_host::tensor::Images;
 use cnna_machine::num::{Word, dequantise, quantise};
 use cnna_machine::program::{PortInfo, ProgramMeta};
+use cnna_quant::ptq::FileModel;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -96,6 +97,17 @@ impl Pictures {
     }
 }
 
+impl Pictures {
+    /// Each image's name, and its file where it is a picture.
+    pub fn names(&self) -> Vec<(String, Option<PathBuf>)> {
+        let name = |i: usize| {
+            let file = self.samples.picture(i).map(Path::to_owned);
+            (self.samples.name(i), file)
+        };
+        (0..self.count).map(name).collect()
+    }
+}
+
 impl Images for Pictures {
     fn count(&self) -> usize {
         self.count
@@ -148,6 +160,9 @@ pub struct Answer {
     pub top: Vec<Guess>,
     /// Whether the class that the image's folder names is the best.
     pub right: Option<bool>,
+    /// The float network's best, with --float.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub float: Vec<Guess>,
 }
 
 /// The best classes of each image.
@@ -226,15 +241,11 @@ impl Classifier {
 
     /// Adds one image's words.
     pub fn push(&mut self, words: &[i16]) {
-        let mut order: Vec<usize> = (0..self.offsets.len()).collect();
-        let at = |c: usize| words[self.offsets[c]];
-        // Of equal values the first.
-        order.sort_by_key(|&c| (std::cmp::Reverse(at(c)), c));
-        let guess = |&c: &usize| Guess {
-            class: c,
-            label: self.labels.get(c).cloned().unwrap_or_else(|| c.to_string()),
-            value: dequantise(at(c), self.frac),
-        };
+        let values = self
+            .offsets
+            .iter()
+            .map(|&at| dequantise(words[at], self.frac));
+        let top = self.best(&values.collect::<Vec<_>>());
         let i = self.answers.len();
         let (image, class) = self
             .names
@@ -243,20 +254,69 @@ impl Classifier {
             .unwrap_or((format!("image {i}"), None));
         self.answers.push(Answer {
             image,
-            right: class.map(|c| order.first() == Some(&c)),
-            top: order[..self.top].iter().map(guess).collect(),
+            right: class.map(|c| top.first().is_some_and(|g| g.class == c)),
+            top,
+            float: Vec::new(),
         });
+    }
+
+    /// The best classes of one value a class.
+    fn best(&self, values: &[f64]) -> Vec<Guess> {
+        let mut order: Vec<usize> = (0..values.len()).collect();
+        // Of equal values the first.
+        order.sort_by(|&a, &b| values[b].total_cmp(&values[a]).then(a.cmp(&b)));
+        let guess = |&c: &usize| Guess {
+            class: c,
+            label: self.labels.get(c).cloned().unwrap_or_else(|| c.to_string()),
+            value: values[c],
+        };
+        order[..self.top.min(order.len())]
+            .iter()
+            .map(guess)
+            .collect()
+    }
+
+    /// Puts the float network's answers beside those there are. Errors: as the float engine, or an output of another size.
+    pub fn compare(&mut self, float: &FileModel, samples: &Samples) -> Result<()> {
+        for i in 0..self.answers.len() {
+            let outputs = float.run(&[samples.image(i)?])?;
+            let values: Vec<f64> = outputs.iter().flatten().map(|&v| v.into()).collect();
+            ensure!(
+                values.len() == self.offsets.len(),
+                "the float model has {} values for {} classes: name the one that the program was made of",
+                values.len(),
+                self.offsets.len()
+            );
+            self.answers[i].float = self.best(&values);
+        }
+        Ok(())
     }
 
     /// For the screen.
     pub fn text(&self) -> String {
         let mut text = String::new();
-        for a in &self.answers {
-            let top = a
-                .top
+        let list = |guesses: &[Guess]| {
+            let all = guesses
                 .iter()
                 .map(|g| format!("{} ({:.3})", g.label, g.value));
-            text += &format!("{}: {}\n", a.image, top.collect::<Vec<_>>().join(", "));
+            all.collect::<Vec<_>>().join(", ")
+        };
+        let tops: Vec<String> = self.answers.iter().map(|a| list(&a.top)).collect();
+        let width = |texts: &mut dyn Iterator<Item = &String>| {
+            texts.map(|t| t.chars().count()).max().unwrap_or(0)
+        };
+        let names = width(&mut self.answers.iter().map(|a| &a.image));
+        let most = width(&mut tops.iter());
+        for (a, top) in self.answers.iter().zip(&tops) {
+            // Columns only where there are two to compare.
+            text += &match a.float.is_empty() {
+                true => format!("{}: {top}\n", a.image),
+                false => format!(
+                    "{:names$}  {top:most$}  float: {}\n",
+                    a.image,
+                    list(&a.float)
+                ),
+            };
         }
         let (right, of) = self.accuracy();
         if of > 0 {
@@ -265,7 +325,20 @@ impl Classifier {
                 100.0 * right as f64 / of as f64
             );
         }
+        if let Some((same, of)) = self.agreement() {
+            text += &format!("the float network's best class: the same on {same} of {of}\n");
+        }
         text
+    }
+
+    /// Images on which the float network's best class is the same, of how many; none without it.
+    pub fn agreement(&self) -> Option<(usize, usize)> {
+        let compared = self.answers.iter().filter(|a| !a.float.is_empty());
+        let same = compared
+            .clone()
+            .filter(|a| a.top.first().map(|g| g.class) == a.float.first().map(|g| g.class));
+        let of = compared.clone().count();
+        (of > 0).then(|| (same.count(), of))
     }
 
     /// Right answers, of how many whose class is known.

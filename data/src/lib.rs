@@ -1,6 +1,7 @@
 //! What networks are fed with, as reals in the order [channel][row][column]: pictures and folders of classes, npy arrays, idx
-//! data sets; and the names of classes.
+//! data sets; the names of classes; and boxes drawn into pictures.
 
+mod draw;
 mod error;
 mod idx;
 mod labels;
@@ -8,6 +9,7 @@ mod npy;
 mod picture;
 mod samples;
 
+pub use draw::{Boxed, draw_boxes};
 pub use error::DataError;
 pub use idx::{DATA_VARIABLE, DATASETS, Dataset, Split, pixel};
 pub use labels::{class_of, read_labels};

@@ -62,6 +62,32 @@ pub(crate) fn decode(path: &Path) -> Result<DynamicImage, DataError> {
     reader.decode().map_err(|e| bad(&e))
 }
 
+/// Rows and columns on the way from a picture to a network's input.
+pub(crate) struct Cut {
+    /// The picture.
+    whole: [u32; 2],
+    /// After resizing.
+    resized: [u32; 2],
+    /// The centre that is cut out; it becomes the input.
+    cut: [u32; 2],
+}
+
+impl Cut {
+    /// Left, top, right, bottom in the picture, from those in an input of that `shape`.
+    pub(crate) fn place(&self, corners: [f64; 4], shape: Shape) -> [f64; 4] {
+        let along = |v: f64, axis: usize, side: usize| {
+            let [whole, resized, cut] =
+                [self.whole, self.resized, self.cut].map(|s| f64::from(s[axis]));
+            // The cut starts at a whole pixel.
+            let first = ((resized - cut) / 2.0).floor();
+            (v * cut / side as f64 + first) * whole / resized
+        };
+        let [l, t, r, b] = corners;
+        let (x, y) = (|v| along(v, 1, shape.w), |v| along(v, 0, shape.h));
+        [x(l), y(t), x(r), y(b)]
+    }
+}
+
 impl Preprocess {
     /// Refuses what fits no picture. Errors: the option and its range.
     pub fn check(&self, channels: usize) -> Result<(), DataError> {
@@ -98,16 +124,8 @@ impl Preprocess {
         Ok(())
     }
 
-    /// A decoded picture as a network's input `shape`, [channel][row][column].
-    ///
-    /// The shorter side is resized (bilinear over the area that a pixel covers) and the centre cut out, then resized again
-    /// where a `crop` of another size was asked for. `path` is for errors only.
-    pub(crate) fn apply(
-        &self,
-        picture: &DynamicImage,
-        shape: Shape,
-        path: &Path,
-    ) -> Result<Vec<f32>, DataError> {
+    /// Which part of a picture a network's input `shape` shows.
+    pub(crate) fn cut(&self, picture: &DynamicImage, shape: Shape) -> Cut {
         let (h, w) = (shape.h as u32, shape.w as u32);
         let [cut_h, cut_w] = self.crop.map_or([h, w], |c| [c, c]);
         let (ph, pw) = (picture.height().max(1), picture.width().max(1));
@@ -129,6 +147,29 @@ impl Preprocess {
                 (side(ph, cut_h), side(pw, cut_w))
             }
         };
+        Cut {
+            whole: [ph, pw],
+            resized: [rh, rw],
+            cut: [cut_h, cut_w],
+        }
+    }
+
+    /// A decoded picture as a network's input `shape`, [channel][row][column].
+    ///
+    /// The shorter side is resized (bilinear over the area that a pixel covers) and the centre cut out, then resized again
+    /// where a `crop` of another size was asked for. `path` is for errors only.
+    pub(crate) fn apply(
+        &self,
+        picture: &DynamicImage,
+        shape: Shape,
+        path: &Path,
+    ) -> Result<Vec<f32>, DataError> {
+        let (h, w) = (shape.h as u32, shape.w as u32);
+        let Cut {
+            resized: [rh, rw],
+            cut: [cut_h, cut_w],
+            whole: [ph, pw],
+        } = self.cut(picture, shape);
         if rh < cut_h || rw < cut_w || rh > MAX_SIDE || rw > MAX_SIDE {
             return Err(DataError::file(
                 path,

@@ -157,6 +157,14 @@ impl Samples {
         }
     }
 
+    /// The picture that image `i` is; none in an array or a data set.
+    pub fn picture(&self, i: usize) -> Option<&Path> {
+        match &self.items[i].source {
+            Source::Picture(p) => Some(p),
+            _ => None,
+        }
+    }
+
     /// Image `i`, [channel][row][column]. Errors: a picture that is damaged or too small.
     pub fn image(&self, i: usize) -> Result<Vec<f32>, DataError> {
         match &self.items[i].source {

@@ -9,6 +9,7 @@
 
 pub mod memory;
 pub mod numbers;
+pub mod quantisation;
 pub mod stream;
 
 mod bars;
@@ -21,6 +22,7 @@ mod window;
 
 pub use numbers::Report;
 pub use page::page;
+pub use quantisation::Quantisation;
 
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]

@@ -1,8 +1,8 @@
 //! The numbers of a report: what `--json` writes and what the page shows, from the device's counters and the program.
 
-use crate::ReportError;
 use crate::memory::{self, Region};
 use crate::stream::{LayerTraffic, traffic};
+use crate::{Quantisation, ReportError};
 use cnna_host::report::{LayerReport, RunReport};
 use cnna_machine::Board;
 use cnna_machine::isa::COMMAND_BYTES;
@@ -51,6 +51,9 @@ pub struct Report {
     pub window_bytes: usize,
     /// The window's map, by offset.
     pub memory: Vec<Region>,
+    /// How near the integers are to the float network, where it was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quantisation: Option<Quantisation>,
 }
 
 /// The array's shape.
@@ -255,6 +258,7 @@ impl Report {
             layers,
             window_bytes: meta.window_bytes,
             memory: memory::map(program, &traffic)?,
+            quantisation: None,
         })
     }
 

@@ -2,7 +2,7 @@
 
 use crate::format::{bytes, data, percent_sign, short, whole};
 use crate::numbers::{Part, Report, ratio};
-use crate::{ReportError, bars, palette, roofline, table, window};
+use crate::{ReportError, bars, palette, quantisation, roofline, table, window};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 const STYLE: &str = include_str!("style.css");
@@ -24,6 +24,7 @@ pub fn page(report: &Report) -> Result<String, ReportError> {
                     (header(report))
                     (section("Roofline", roofline))
                     (section("Where the cycles go", bars::draw(report)))
+                    @if let Some(q) = &report.quantisation { (section("Signal to noise", quantisation::draw(q))) }
                     (section("Layers", table::draw(report)))
                     (section("Memory window", html! {
                         p.lead { (data(report.window_bytes, &bytes(report.window_bytes as u64))) " from the window's start" }

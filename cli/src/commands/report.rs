@@ -6,7 +6,9 @@ use anyhow::{Context, Result, bail};
 use cnna_flow::{Session, devices, images};
 use cnna_host::{files, signals, tensor};
 use cnna_machine::program::Program;
-use cnna_report::{Report, page};
+use cnna_report::{Quantisation, Report, page};
+use serde::Deserialize;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -17,8 +19,10 @@ use std::time::Duration;
   cnna report model.cnna -o report.html
   cnna report model.cnna --input x.npy --json report.json -o report.html
   cnna report model.cnna --device rtl -o report.html
+  cnna report q.cnna --quantisation q.json -o report.html     # q.json: of `cnna quantize float.onnx --json q.json`
 
-The page needs nothing but itself: a roofline, each layer's cycles, the memory window, all numbers.")]
+The page needs nothing but itself: a roofline, each layer's cycles, each tensor's
+signal-to-noise ratio, the memory window, all numbers.")]
 pub struct Page {
     /// A program file written by `cnna compile`.
     program: PathBuf,
@@ -28,6 +32,9 @@ pub struct Page {
     /// Images as for `cnna run`, of which the first runs; without it, random words.
     #[arg(long, value_name = "FILE")]
     input: Vec<String>,
+    /// What `cnna quantize --json` wrote of this network: adds each tensor's signal-to-noise ratio.
+    #[arg(long, value_name = "JSON")]
+    quantisation: Option<PathBuf>,
     /// Seed of the random image.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -55,7 +62,10 @@ impl Page {
         };
         let mut inputs: Vec<&Path> = input_files.iter().map(PathBuf::as_path).collect();
         inputs.extend([self.program.as_path(), Path::new(&self.device)]);
+        inputs.extend(self.quantisation.as_deref());
         self.json.check_places(&inputs, &[&self.output])?;
+        let table = self.quantisation.as_deref().map(|p| table(p, &program));
+        let table = table.transpose()?;
         let mut images =
             images::read_or_random(&input_files, &program.meta, Some(1), 1, self.seed)?;
         let stop = signals::stop_flag()?;
@@ -66,8 +76,9 @@ impl Page {
         };
         let (images, results) = (&mut *images, &mut |_: &[i16]| Ok(()));
         let counters = devices::run_on(&self.device, &program, images, results, &session)?;
-        let report = Report::new(&program, &counters, &self.device, &self.image())
+        let mut report = Report::new(&program, &counters, &self.device, &self.image())
             .with_context(|| self.program.display().to_string())?;
+        report.quantisation = table;
         let html = page(&report)?;
         files::write_whole(&self.output, |w| w.write_all(html.as_bytes()))?;
         let text = format!("{}: {}", self.output.display(), report.headline());
@@ -82,4 +93,42 @@ impl Page {
             true => format!("random words of seed {}", self.seed),
         }
     }
+}
+
+/// The table of `cnna quantize --json`. Errors: not readable, without a table, of another network.
+fn table(path: &Path, program: &Program<'_>) -> Result<Quantisation> {
+    #[derive(Deserialize)]
+    struct File {
+        table: Option<Quantisation>,
+    }
+    let shown = path.display();
+    let text = std::fs::read(path).with_context(|| shown.to_string())?;
+    let file: File = serde_json::from_slice(&text)
+        .with_context(|| format!("{shown}: expected what `cnna quantize --json` writes"))?;
+    let Some(table) = file.table else {
+        bail!(
+            "{shown}: it has no table, because its model was quantised before: nothing was measured"
+        );
+    };
+    let [structure, constants] = program.network;
+    let graph = cnna_net::file::decode(structure, constants)?;
+    let known: HashMap<&str, Option<i32>> = graph
+        .tensors
+        .iter()
+        .map(|t| (&t.name[..], t.frac))
+        .collect();
+    // Inner tensors may have been fused away; inputs and outputs are the network's, and what is left has its format.
+    for r in &table.rows {
+        let ends = r.output || r.operator.is_none();
+        let same = known.get(&r.tensor[..]).map(|f| *f == Some(r.frac));
+        if !same.unwrap_or(!ends) {
+            bail!(
+                "{shown}: its tensor `{}` with {} fraction bits is not in {}: the table is of another network, or of other calibration images",
+                r.tensor,
+                r.frac,
+                program.meta.name
+            );
+        }
+    }
+    Ok(table)
 }

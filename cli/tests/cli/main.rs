@@ -1,9 +1,11 @@
 //! The program as its users meet it: real processes, files, exit statuses.
 
 mod bad_input;
+mod boxes;
 mod browser;
 mod commands;
 mod difference;
+mod float;
 mod help;
 mod mutations;
 mod outputs;

@@ -37,6 +37,7 @@
     })),
     bars: bars(".bars li"),
     regions: bars(".regions li"),
+    snr: bars(".snr li"),
     rows: all("tbody tr").map((tr) => ({
       id: tr.id,
       text: tr.textContent,

@@ -42,6 +42,22 @@ pub enum PtqError {
         /// The engine's words.
         reason: String,
     },
+    /// A file that the float engine cannot read.
+    #[error("{model}: the float engine does not read it ({reason})")]
+    File {
+        /// The model's file.
+        model: String,
+        /// The engine's words.
+        reason: String,
+    },
+    /// A file that is another model.
+    #[error("{model} has no tensor `{name}`: name the float model that the program was made of")]
+    Other {
+        /// The model's file.
+        model: String,
+        /// An input or output of the program.
+        name: String,
+    },
     /// A float value that is NaN or infinite.
     #[error(
         "tensor `{tensor}` holds {value} on calibration image {image}: the model's weights or the image's range are wrong (pixels 0..1 or 0..255, --mean, --std)"

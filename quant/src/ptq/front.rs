@@ -2,13 +2,12 @@
 //! them, and a float model from calibration images.
 
 use super::range::covering;
-use super::{Options, PtqError, Quantised, quantise};
+use super::{FileModel, Options, PtqError, Quantised, quantise};
 use cnna_data::{Preprocess, Samples};
 use cnna_machine::num::{dequantise, quantise as to_word};
 use cnna_net::op::Activate;
-use cnna_net::{Activation, Graph, Node, Op, Port, run, settle};
+use cnna_net::{Activation, Graph, Node, Op, run, settle};
 use cnna_onnx::{ElementType, Import, Scale};
-use rten::{Model, Value};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
@@ -194,16 +193,9 @@ fn reach(s: &Scale) -> f64 {
 
 /// Signal-to-noise of the graph's outputs against the file run as it is.
 fn against_file(path: &Path, graph: &Graph, samples: &[Samples]) -> Result<f64, PtqError> {
-    let engine = |e: &dyn std::fmt::Display| PtqError::Engine {
-        reason: e.to_string(),
-    };
-    let model = Model::load_file(path).map_err(|e| engine(&e))?;
-    let id = |p: &Port| model.node_id(&p.name).map_err(|e| engine(&e));
-    let outputs = graph
-        .outputs
-        .iter()
-        .map(id)
-        .collect::<Result<Vec<_>, _>>()?;
+    let inputs = graph.inputs.iter().map(|p| (&p.name[..], &p.array));
+    let outputs = graph.outputs.iter().map(|p| &p.name[..]);
+    let file = FileModel::open(path, inputs, outputs)?;
     let images = samples
         .iter()
         .map(Samples::len)
@@ -218,27 +210,15 @@ fn against_file(path: &Path, graph: &Graph, samples: &[Samples]) -> Result<f64, 
             let frac = graph.tensors[p.tensor].frac.unwrap_or_default();
             let word = |&x: &f32| to_word(x.into(), frac, graph.word).unwrap_or_default();
             words.push(values.iter().map(word).collect::<Vec<i16>>());
-            let array: Vec<f32> = p.array.offsets().map(|at| values[at]).collect();
-            let dims: Vec<usize> = std::iter::once(1)
-                .chain(p.array.dims.iter().copied())
-                .collect();
-            given.push((
-                id(p)?,
-                Value::from_shape(dims, array)
-                    .map_err(|e| engine(&e))?
-                    .into(),
-            ));
+            given.push(values);
         }
         let words: Vec<&[i16]> = words.iter().map(|w| &w[..]).collect();
         let ours = run::run(graph, &words)?;
-        let theirs = model.run(given, &outputs, None).map_err(|e| engine(&e))?;
+        let theirs = file.run(&given)?;
         for (p, value) in graph.outputs.iter().zip(theirs) {
-            let Value::FloatTensor(value) = value else {
-                return Err(engine(&"an output that is not float"));
-            };
             let frac = graph.tensors[p.tensor].frac.unwrap_or_default();
             let values = &ours.tensors[p.tensor].values;
-            for (r, at) in value.into_data().into_iter().zip(p.array.offsets()) {
+            for (r, at) in value.into_iter().zip(p.array.offsets()) {
                 signal += f64::from(r).powi(2);
                 noise += (f64::from(r) - dequantise(values[at], frac)).powi(2);
             }

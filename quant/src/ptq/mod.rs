@@ -6,11 +6,13 @@
 //! formats.rs  one format a tensor, shared where tensors meet
 //! correct.rs  bias correction
 //! table.rs    integers against float: signal-to-noise, saturation
+//! file.rs     a model's file as it is, by rten
 //! front.rs    a model file, quantised or not, as a quantised graph
 //! ```
 
 mod correct;
 mod error;
+mod file;
 mod float;
 mod formats;
 mod front;
@@ -18,6 +20,7 @@ mod range;
 mod table;
 
 pub use error::PtqError;
+pub use file::FileModel;
 pub use float::{FloatModel, unquantised};
 pub use front::{Calibration, Front, load_or_quantise};
 pub use range::{Method, covering};

@@ -35,6 +35,8 @@ pub struct Table {
     pub rows: Vec<Row>,
     /// The worst output's, in dB; none where there is no error.
     pub output_db: Option<f64>,
+    /// [`LEAST_DB`], for readers of the JSON.
+    pub least_db: f64,
     /// Images measured.
     pub images: usize,
 }
@@ -131,6 +133,7 @@ impl Table {
                 .chain(nodes.map(|n| row(n.output, Some(n.op.name()))))
                 .collect(),
             output_db: worst_output(graph, &powers),
+            least_db: LEAST_DB,
             images: images.len(),
         })
     }
