@@ -12,7 +12,7 @@ SEED  ?= 1
 BOARD ?= ultra96
 ONLY  ?=
 
-.PHONY: demo demo-network test fit lint setup build bench bench-fit bench-stops bench-vgg16 networks node-tests mutations
+.PHONY: demo demo-network test fit lint setup build arm emulate bench bench-fit bench-stops bench-vgg16 networks node-tests mutations
 
 setup:
 	@./scripts/setup
@@ -76,6 +76,15 @@ node-tests: build
 # Every bar of speed of the README's table: measured, printed, failed when missed; minutes. ONLY=growth runs a part.
 bench: build
 	CNNA=$(CURDIR)/target/release/cnna $(CARGO) bench -p cnna-tests --bench bars -- $(ONLY)
+
+# cnna-host for ARM Linux, static, with Debian's cross compilers in build/arm; its unit tests under qemu-user. ARCH=armv7 one.
+arm:
+	scripts/arm $(ARCH)
+
+# An emulated ARM machine classifies an image on the simulated accelerator outside of it, bit for bit; ENGINE=rtl the RTL.
+emulate: build
+	scripts/arm aarch64
+	scripts/emulate $(ENGINE)
 
 lint: setup
 	$(CARGO) fmt --all --check

@@ -2,7 +2,7 @@
 
 use crate::error::{HostError, Registers};
 use crate::pace::Pace;
-use crate::shared::SharedFile;
+use crate::shared::{Region, SharedFile};
 use crate::system::System;
 use crate::uio::Uio;
 use cnna_machine::regs::{self, Reg};
@@ -42,10 +42,14 @@ pub trait Device {
     }
 }
 
-/// Opens a device: `uio0`, `/dev/uio0`, the name a UIO device has in the device tree, or the path of a shared file.
+/// Opens a device: `uio0`, `/dev/uio0`, the name a UIO device has in the device tree, the path of a shared file, or in an
+/// emulated machine `/dev/mem@0xBASE+0xBYTES`, memory that is served from outside.
 ///
 /// Errors: nothing of that name, no permission, in use, or no server behind a shared file.
 pub fn open(name: &str) -> Result<Box<dyn Device>, HostError> {
+    if let Some(region) = Region::parse(name)? {
+        return Ok(Box::new(SharedFile::at(&region, &System::here())?));
+    }
     let path = Path::new(name);
     match std::fs::metadata(path) {
         Ok(m) if m.file_type().is_char_device() => Ok(Box::new(Uio::open(name, &System::here())?)),

@@ -16,6 +16,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+/// Windows are whole pages of this size.
+const PAGE: usize = 4096;
 /// Longest pause of an idle server: bounds the latency of a start.
 const IDLE: Duration = Duration::from_micros(500);
 /// A slice of simulated time should take about this long, so that a reset is obeyed soon.
@@ -85,6 +87,8 @@ pub struct Server<'e> {
     map: Mapping,
     file: File,
     path: PathBuf,
+    /// Where the registers begin in it.
+    offset: u64,
     /// Where others find the file.
     name: Option<Name>,
     /// Last values given to the engine, one a host-writable register.
@@ -100,7 +104,8 @@ pub struct Server<'e> {
 struct Name {
     lock: PathBuf,
     _locked: File,
-    inode: u64,
+    /// Of the file, if the server made it and takes it away.
+    inode: Option<u64>,
 }
 
 impl<'e> Server<'e> {
@@ -134,7 +139,7 @@ impl<'e> Server<'e> {
             server.name = Some(Name {
                 lock: lock.clone(),
                 _locked: locked,
-                inode,
+                inode: Some(inode),
             });
             Ok(server)
         })();
@@ -145,6 +150,50 @@ impl<'e> Server<'e> {
         made
     }
 
+    /// Serves a part of a file that is there already and stays, such as the memory of an emulated machine: registers at
+    /// `offset`, the window behind them. What the part holds is written over.
+    ///
+    /// Errors: no such file, one that ends before the window, an offset inside a page, or another server at this file.
+    pub fn within(
+        path: &Path,
+        offset: u64,
+        window_bytes: usize,
+        engine: &'e mut dyn Engine,
+    ) -> Result<Self, HostError> {
+        let place = |message: String| HostError::Place {
+            path: path.into(),
+            message,
+        };
+        if offset % PAGE as u64 != 0 {
+            return Err(place(format!("offset {offset:#x} is not a whole page")));
+        }
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .open(path)
+            .map_err(HostError::io(path))?;
+        let bytes = region_bytes(window_bytes);
+        let have = file.metadata().map_err(HostError::io(path))?.len();
+        if offset
+            .checked_add(bytes as u64)
+            .is_none_or(|end| end > have)
+        {
+            return Err(place(format!(
+                "it has {have} bytes, registers and window at {offset:#x} take {bytes}: make it larger first"
+            )));
+        }
+        let lock = lock_path(path);
+        let locked = lock_name(path, &lock)?;
+        temporary::remember(&lock);
+        let name = Name {
+            lock,
+            _locked: locked,
+            inode: None,
+        };
+        let map = Mapping::new(&file, path, offset, 0, bytes)?;
+        Ok(Server::over(map, file, path, offset, Some(name), engine))
+    }
+
     /// Serves a file that only this process knows; `path` names it in errors.
     fn nameless(
         file: File,
@@ -152,9 +201,21 @@ impl<'e> Server<'e> {
         window_bytes: usize,
         engine: &'e mut dyn Engine,
     ) -> Result<Self, HostError> {
-        let bytes = regs::BLOCK_BYTES + window_bytes.max(1).next_multiple_of(4096);
+        let bytes = region_bytes(window_bytes);
         files::reserve(&file, path, bytes as u64)?;
         let map = Mapping::new(&file, path, 0, 0, bytes)?;
+        Ok(Server::over(map, file, path, 0, None, engine))
+    }
+
+    /// Puts the engine's registers into the mapping, then the mark that says so.
+    fn over(
+        map: Mapping,
+        file: File,
+        path: &Path,
+        offset: u64,
+        name: Option<Name>,
+        engine: &'e mut dyn Engine,
+    ) -> Self {
         let given = regs::ALL
             .iter()
             .filter(|r| r.access == Access::Rw)
@@ -168,20 +229,25 @@ impl<'e> Server<'e> {
             map,
             file,
             path: path.into(),
-            name: None,
+            offset,
+            name,
             given,
             slice: 1024,
             at_start: 0,
             passed: 0,
         };
+        // An earlier host's call is none of ours.
+        server.map.write(ANSWER, server.map.read(CALL));
         server.publish();
+        barrier();
         server.map.write(STATE, SERVING);
-        Ok(server)
+        server
     }
 
     /// Fails when somebody has cut the file.
     fn require_whole(&self) -> Result<(), HostError> {
-        require_whole(&self.file, &self.path, self.map.len())
+        let end = self.offset + self.map.len() as u64;
+        require_whole(&self.file, &self.path, end)
     }
 
     /// Answers until `stop` becomes true. Errors: the engine failed; the host then finds the server gone.
@@ -293,15 +359,22 @@ impl Drop for Server<'_> {
             self.map.write(STATE, ENDED);
         }
         let Some(name) = &self.name else { return };
-        // Somebody may have put another file there; it stays.
-        if std::fs::metadata(&self.path).is_ok_and(|m| m.ino() == name.inode) {
-            let _ = std::fs::remove_file(&self.path);
+        if let Some(inode) = name.inode {
+            // Somebody may have put another file there; it stays.
+            if std::fs::metadata(&self.path).is_ok_and(|m| m.ino() == inode) {
+                let _ = std::fs::remove_file(&self.path);
+            }
+            temporary::forget(&self.path);
         }
-        temporary::forget(&self.path);
         // The lock goes last, while it is held: whoever waits for it finds it gone and makes another.
         let _ = std::fs::remove_file(&name.lock);
         temporary::forget(&name.lock);
     }
+}
+
+/// Registers and a window of whole pages.
+fn region_bytes(window_bytes: usize) -> usize {
+    regs::BLOCK_BYTES + window_bytes.max(1).next_multiple_of(PAGE)
 }
 
 /// Takes the lock of a server at `path`. Errors: another server holds it, or the folder cannot be written.

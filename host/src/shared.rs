@@ -16,6 +16,7 @@ use crate::device::Device;
 use crate::error::HostError;
 use crate::map::{Mapping, barrier};
 use crate::pace::Pace;
+use crate::system::System;
 use cnna_machine::regs::{self, Reg};
 use rustix::fs::{FlockOperation, flock};
 use std::cell::Cell;
@@ -39,6 +40,9 @@ const _: () = assert!(
     "the file's own words lie behind the registers"
 );
 
+/// Regions of physical memory are whole pages of this size, whatever the kernel's.
+const PAGE: u64 = 4096;
+
 /// How long a living server may take to obey `CONTROL`: far more than a slice of the slowest engine.
 const ANSWER_TIME: Duration = Duration::from_secs(10);
 
@@ -50,6 +54,41 @@ pub struct SharedFile {
     file: File,
     /// The server's lock, where it is another process.
     server: Option<ServerLock>,
+    /// Physical memory has no length to look at, and does not become shorter.
+    physical: bool,
+}
+
+/// A served region of physical memory by name: `/dev/mem@0x50000000+0x1001000`, registers first, the window behind them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Region {
+    pub path: PathBuf,
+    pub base: u64,
+    pub bytes: usize,
+}
+
+impl Region {
+    /// The region that `name` means; nothing when it is another kind of name. Errors: numbers that are none, or not whole pages.
+    pub(crate) fn parse(name: &str) -> Result<Option<Self>, HostError> {
+        let Some((path, range)) = name.split_once('@').filter(|(p, _)| *p == "/dev/mem") else {
+            return Ok(None);
+        };
+        let number = |text: &str| u64::from_str_radix(text.strip_prefix("0x")?, 16).ok();
+        let region = range.split_once('+').and_then(|(base, bytes)| {
+            let (base, bytes) = (number(base)?, number(bytes)?);
+            let whole = base % PAGE == 0 && bytes % PAGE == 0 && bytes > regs::BLOCK_BYTES as u64;
+            // The end must be an address too, and a mapping's length one of this processor's.
+            base.checked_add(bytes).filter(|_| whole)?;
+            Some(Region {
+                path: path.into(),
+                base,
+                bytes: usize::try_from(bytes).ok()?,
+            })
+        });
+        region.map(Some).ok_or_else(|| HostError::NoDevice {
+            name: name.into(),
+            message: "physical memory is named /dev/mem@0xBASE+0xBYTES, both whole pages, more than one page in all".into(),
+        })
+    }
 }
 
 /// The server keeps a lock beside its file, which only a living process can hold: a state in the file outlives a kill.
@@ -129,6 +168,7 @@ impl SharedFile {
             path: path.into(),
             file,
             server: ServerLock::open(path),
+            physical: false,
         };
         device.alive()?;
         match &device.server {
@@ -145,7 +185,42 @@ impl SharedFile {
             path: path.into(),
             file,
             server: None,
+            physical: false,
         })
+    }
+
+    /// Opens and locks a region of physical memory that a server outside of this (emulated) machine serves.
+    ///
+    /// Safe for the system it runs in: the region is seen to lie outside of the kernel's memory before it is mapped, and holds
+    /// a device file's mark before anything is written. Memory that the tree reserves with `no-map` is mapped uncached, where
+    /// every access must be aligned; [`Mapping`]'s are.
+    ///
+    /// Errors: the kernel's own memory, no permission, no mark of a server, or in use by another host.
+    pub(crate) fn at(region: &Region, system: &System) -> Result<Self, HostError> {
+        let path = &region.path;
+        system.check_window(region.base, region.bytes)?;
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .open(system.path(&path.to_string_lossy()))
+            .map_err(HostError::io(path))?;
+        lock(&file, path)?;
+        let map = Mapping::new(&file, path, region.base, 0, region.bytes)?;
+        if ![SERVING, ENDED].contains(&map.read(STATE)) {
+            return Err(HostError::NoDevice {
+                name: format!("{}@{:#x}", path.display(), region.base),
+                message: "nothing is served there: start `cnna serve --offset` on the memory's file first".into(),
+            });
+        }
+        let device = SharedFile {
+            map,
+            path: path.clone(),
+            file,
+            server: None,
+            physical: true,
+        };
+        device.alive()?;
+        Ok(device)
     }
 
     fn not_served(&self) -> HostError {
@@ -156,9 +231,9 @@ impl SharedFile {
 }
 
 /// Fails when a mapped file has become shorter than its mapping: touching what is gone would end the process.
-pub(crate) fn require_whole(file: &File, path: &Path, len: usize) -> Result<(), HostError> {
+pub(crate) fn require_whole(file: &File, path: &Path, len: u64) -> Result<(), HostError> {
     let now = file.metadata().map_err(HostError::io(path))?.len();
-    if now < len as u64 {
+    if now < len {
         return Err(HostError::CutShort { path: path.into() });
     }
     Ok(())
@@ -222,11 +297,87 @@ impl Device for SharedFile {
     }
 
     fn alive(&self) -> Result<(), HostError> {
-        require_whole(&self.file, &self.path, self.map.len())?;
+        if !self.physical {
+            require_whole(&self.file, &self.path, self.map.len() as u64)?;
+        }
         let lives = || self.server.as_ref().is_none_or(ServerLock::seems_held);
         match self.map.read(STATE) {
             SERVING if lives() => Ok(()),
             _ => Err(self.not_served()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn regions_of_physical_memory_are_whole_pages_with_an_end() {
+        let region = Region::parse("/dev/mem@0x50000000+0x1001000")
+            .unwrap()
+            .unwrap();
+        assert_eq!((region.base, region.bytes), (0x5000_0000, 0x100_1000));
+        for name in ["/dev/mem", "uio0", "/dev/shm/a@0x0+0x2000"] {
+            assert_eq!(Region::parse(name).unwrap(), None, "{name}");
+        }
+        for range in [
+            "",
+            "0x1000",
+            "4096+8192",
+            "0x1001+0x2000",
+            "0x1000+0x1000",
+            "0x1000+0x2001",
+            "0xfffffffffffff000+0x2000",
+        ] {
+            let error = Region::parse(&format!("/dev/mem@{range}"));
+            assert!(matches!(error, Err(HostError::NoDevice { .. })), "{range}");
+        }
+    }
+
+    /// A file at `dev/mem` of a made-up system stands for the memory.
+    #[test]
+    fn physical_memory_is_touched_only_where_the_kernel_is_not_and_a_server_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let put = |name: &str, bytes: &[u8]| {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, bytes).unwrap();
+        };
+        put("proc/iomem", b"00000000-00003fff : System RAM\n");
+        put("dev/mem", &[0; 0x8000]);
+        let system = System::under(folder.path());
+        let open = |range: &str| {
+            let region = Region::parse(&format!("/dev/mem@{range}")).unwrap();
+            SharedFile::at(&region.unwrap(), &system)
+        };
+        assert!(matches!(
+            open("0x3000+0x2000").err(),
+            Some(HostError::Board { .. })
+        ));
+        assert!(matches!(
+            open("0x4000+0x2000").err(),
+            Some(HostError::NoDevice { .. })
+        ));
+        let mark = |state: u32| {
+            let mut memory = vec![0; 0x8000];
+            memory[0x4000 + STATE..][..4].copy_from_slice(&state.to_ne_bytes());
+            put("dev/mem", &memory);
+        };
+        mark(ENDED);
+        assert!(matches!(
+            open("0x4000+0x2000").err(),
+            Some(HostError::NotServed { .. })
+        ));
+        mark(SERVING);
+        let mut device = open("0x4000+0x2000").unwrap();
+        assert_eq!(device.window_bytes(), 0x1000);
+        device.copy_in(8, &[7]).unwrap();
+        let memory = std::fs::read(folder.path().join("dev/mem")).unwrap();
+        assert_eq!(memory[0x5008], 7);
+        assert!(matches!(
+            open("0x4000+0x2000").err(),
+            Some(HostError::InUse { .. })
+        ));
     }
 }

@@ -16,6 +16,8 @@ use std::time::Duration;
   cnna serve --engine cycle --board ultra96 --path /dev/shm/cnna0 &
   cnna run model.cnna --device /dev/shm/cnna0 --input x.npy -o y.npy
   cnna-host info --device /dev/shm/cnna0
+  cnna serve --engine cycle --board ultra96 --path guest-memory --offset 0x10000000 --window 16M   # then in the guest:
+  cnna-host info --device /dev/mem@0x50000000+0x1001000
 
 Ctrl-C ends the server and removes the file; its status is then 130 (SIGTERM: 143).")]
 pub struct Serve {
@@ -24,9 +26,12 @@ pub struct Serve {
     engine: Simulated,
     #[command(flatten)]
     board: BoardArguments,
-    /// The file to make.
+    /// The file to make; with --offset one that is there and stays.
     #[arg(long)]
     path: PathBuf,
+    /// Serve a part of a file from this byte on (0x for hexadecimal): the memory of an emulated machine.
+    #[arg(long, value_parser = offset)]
+    offset: Option<u64>,
     /// Bytes of the memory window, with K, M or G if you like [default: the board's reserved memory].
     #[arg(long, value_parser = bytes)]
     window: Option<usize>,
@@ -49,7 +54,10 @@ impl Serve {
         };
         self.engine.prepare(&board, &session)?;
         let mut engine = self.engine.engine(&board)?;
-        let server = Server::new(&self.path, window, &mut *engine)?;
+        let server = match self.offset {
+            Some(offset) => Server::within(&self.path, offset, window, &mut *engine)?,
+            None => Server::new(&self.path, window, &mut *engine)?,
+        };
         files::print(&format!(
             "serving {} of {} (configuration {:016x}), window of {window} bytes, at {}",
             self.engine.name(),
@@ -66,6 +74,14 @@ impl Serve {
 fn engine(text: &str) -> Result<Simulated, String> {
     let known = Simulated::ALL.map(Simulated::name).join(" or ");
     Simulated::named(text).ok_or_else(|| format!("`{text}` is not {known}"))
+}
+
+fn offset(text: &str) -> Result<u64, String> {
+    let number = match text.strip_prefix("0x") {
+        Some(hex) => u64::from_str_radix(hex, 16),
+        None => text.parse(),
+    };
+    number.map_err(|e| format!("`{text}` is not a number: {e}"))
 }
 
 fn bytes(text: &str) -> Result<usize, String> {
