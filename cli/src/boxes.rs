@@ -123,7 +123,12 @@ pub fn decode_v4_tiny(
         anyhow::bail!("an output of the shape {dims:?} is {expected}");
     };
     ensure!(
-        c % 3 == 0 && c / 3 > 5 && h > 0 && w > 0 && values.len() == c * h * w && side % w == 0,
+        c % 3 == 0
+            && c / 3 > 5
+            && h > 0
+            && w > 0
+            && values.len() == c * h * w
+            && side.is_multiple_of(w),
         "an output of the shape {dims:?} is {expected}"
     );
     let stride = side / w;

@@ -202,7 +202,8 @@ impl Detector {
         for f in &self.found {
             text += &format!("{}: {} box(es)\n", f.image, f.boxes.len());
             for b in &f.boxes {
-                let [l, t, r, d] = b.detection.corners.map(|v| v.round());
+                // Plus 0: no -0 for people.
+                let [l, t, r, d] = b.detection.corners.map(|v| v.round() + 0.0);
                 text += &format!(
                     "  {} {:.2} from ({l}, {t}) to ({r}, {d})\n",
                     b.label, b.detection.score
