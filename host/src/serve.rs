@@ -182,15 +182,16 @@ impl<'e> Server<'e> {
                 "it has {have} bytes, registers and window at {offset:#x} take {bytes}: make it larger first"
             )));
         }
+        let map = Mapping::new(&file, path, offset, 0, bytes)?;
         let lock = lock_path(path);
         let locked = lock_name(path, &lock)?;
+        // From here on nothing fails, so that the lock goes with the server.
         temporary::remember(&lock);
         let name = Name {
             lock,
             _locked: locked,
             inode: None,
         };
-        let map = Mapping::new(&file, path, offset, 0, bytes)?;
         Ok(Server::over(map, file, path, offset, Some(name), engine))
     }
 

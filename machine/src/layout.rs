@@ -136,7 +136,8 @@ impl TensorLayout {
     /// Its columns are those that its shape has on `accelerator`, a row holds all of them, and its bytes can be counted.
     pub fn is_sound(&self, accelerator: &Accelerator) -> bool {
         // Everything lies in a window of at most 4 GiB.
-        let side = |n: usize| (1..=1usize << 32).contains(&n);
+        // In 64 bits: on 32-bit ARM the limit is no usize.
+        let side = |n: usize| (1..=1u64 << 32).contains(&(n as u64));
         let Shape { c, h, w } = self.shape;
         side(c)
             && side(h)

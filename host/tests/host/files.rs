@@ -5,6 +5,7 @@ use cnna_host::files::{check_places, map_program, write_whole};
 use cnna_host::serve::Server;
 use cnna_host::{HostError, SharedFile};
 use cnna_machine::program::{Program, ProgramMeta};
+use cnna_machine::regs;
 
 #[test]
 fn a_program_cut_short_anywhere_is_refused() {
@@ -149,6 +150,37 @@ fn a_device_file_left_by_a_killed_server_is_replaced() {
     assert!(!path.exists());
     drop(Server::new(&copy, WINDOW, &mut engine).unwrap());
     assert!(!copy.exists());
+}
+
+/// The memory of an emulated machine: everything outside of registers and window is another's.
+#[test]
+fn a_server_within_a_file_touches_its_part_alone_and_leaves_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("memory");
+    let (offset, end) = (0x3000, 0x3000 + regs::BLOCK_BYTES + WINDOW);
+    std::fs::write(&path, vec![0xa5; end + 4096]).unwrap();
+    let mut engine = Fake::new(&[Start::After(1)]);
+    for (offset, message) in [
+        (0x3004, "whole page"),
+        (0x5000, "larger"),
+        (!0xfff, "larger"),
+    ] {
+        let error = Server::within(&path, offset, WINDOW, &mut engine).err();
+        let text = error.expect("refused").to_string();
+        assert!(text.contains(message), "{text}");
+    }
+    let server = Server::within(&path, offset as u64, WINDOW, &mut engine).unwrap();
+    let mut other = Fake::new(&[Start::After(1)]);
+    let second = Server::within(&path, offset as u64, WINDOW, &mut other).err();
+    assert!(matches!(second, Some(HostError::Served { .. })));
+    let memory = std::fs::read(&path).unwrap();
+    assert_eq!(memory[offset..offset + 4], regs::ID_VALUE.to_ne_bytes());
+    drop(server);
+    let memory = std::fs::read(&path).unwrap();
+    assert!(memory[..offset].iter().all(|b| *b == 0xa5));
+    assert!(memory[end..].iter().all(|b| *b == 0xa5));
+    // Its lock is gone, the file is not.
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }
 
 #[test]
