@@ -75,6 +75,8 @@ pub struct Build<'b, 'a> {
     /// Weights and biases in memory.
     pub placer: Placer<'b, 'a>,
     buffers: Vec<Buffer>,
+    /// The network's tensors that lie in one row: see [`op::conv::vectors`].
+    flat: Vec<bool>,
     parts: Vec<Option<Part>>,
     planned: Vec<Planned<'a>>,
     host: Vec<OnHost>,
@@ -123,6 +125,7 @@ impl<'b, 'a> Build<'b, 'a> {
             readers: graph.readers(),
             placer: Placer::new(accelerator),
             buffers: Vec::new(),
+            flat: op::conv::vectors(graph),
             planned: Vec::new(),
             host: Vec::new(),
             layers: Vec::new(),
@@ -130,9 +133,8 @@ impl<'b, 'a> Build<'b, 'a> {
             records: Arena::new(accelerator),
             parts,
         };
-        let flat = op::conv::vectors(graph);
-        for (t, &flat) in flat.iter().enumerate() {
-            let buffer = b.graph_buffer(t, flat);
+        for t in 0..graph.tensors.len() {
+            let buffer = b.graph_buffer(t);
             b.buffers.push(buffer);
         }
         for (i, n) in graph.nodes.iter().enumerate() {
@@ -169,11 +171,11 @@ impl<'b, 'a> Build<'b, 'a> {
         self.graph.word
     }
 
-    fn graph_buffer(&self, t: TensorId, flat: bool) -> Buffer {
+    fn graph_buffer(&self, t: TensorId) -> Buffer {
         let tensor = &self.graph.tensors[t];
         let frac = tensor.frac.expect("checked before");
         let (root, way) = place::root(&self.parts, t);
-        let shape = match flat {
+        let shape = match self.flat[t] {
             true => vector::flat(tensor.shape.c),
             false => self.graph.tensors[root].shape,
         };
@@ -230,6 +232,11 @@ impl<'b, 'a> Build<'b, 'a> {
     /// Shape as it lies in memory: a fully connected layer's output may be one row.
     pub fn shape(&self, b: BufferId) -> Shape {
         self.buffers[b].layout.shape
+    }
+
+    /// True for a tensor of the network that a fully connected layer writes in one row.
+    pub fn is_flat(&self, t: TensorId) -> bool {
+        self.flat[t]
     }
 
     /// Fraction bits.

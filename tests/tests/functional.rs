@@ -307,3 +307,14 @@ fn every_operator_equals_the_reference() {
         );
     }
 }
+
+/// One output is one row whichever way it lies; what it reads is not.
+#[test]
+fn a_fully_connected_layer_of_one_output_reads_the_row_before_it() {
+    let board = Board::load("ultra96", &[]).expect("built in");
+    let mut r = StdRng::seed_from_u64(1);
+    let input = Shape { c: 5, h: 3, w: 3 };
+    let graph = random::fully_connected(&mut r, input, &[14, 1, 34, 1], Word::W16);
+    let images: Vec<Inputs> = (0..4).map(|_| random::inputs(&mut r, &graph)).collect();
+    check(&graph, &board, &Options::default(), &images).unwrap_or_else(|e| panic!("{e}"));
+}

@@ -26,13 +26,6 @@ pub fn vectors(graph: &Graph) -> Vec<bool> {
     vectors
 }
 
-/// True when the node's output is one row: see [`vectors`].
-fn is_vector(b: &Build, n: &Node) -> bool {
-    // The same shape either way where there is one output, and then either way is right.
-    let logical = b.graph.tensors[n.output].shape;
-    b.shape(n.output) != logical
-}
-
 /// The pooling that may ride on the node: the only reader of its output, 2x2, of whole windows.
 fn riding(b: &Build, n: &Node) -> Option<usize> {
     let shape = b.graph.tensors[n.output].shape;
@@ -60,7 +53,7 @@ pub fn lower<'a>(b: &mut Build<'_, 'a>, n: &'a Node, c: &'a Conv) -> Result<(), 
     })?;
     let split = activate::split(&c.activation, b.frac(n.output), b.word())
         .ok_or_else(|| b.unsupported("its activation needs a table, which this machine has not"))?;
-    let vector = is_vector(b, n);
+    let vector = b.is_flat(n.output);
     // What a fully connected layer reads may be one row too.
     let memory = b.shape(input);
     let (inputs, taps) = match vector {
