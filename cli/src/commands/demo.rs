@@ -86,7 +86,12 @@ impl Demo {
         // Program and sources.
         let program_path = self.output.join("program.cnna");
         let meta = {
-            let compiled = compile(&network, &board, &Options::default())?;
+            // Every layer's values are compared below.
+            let options = Options {
+                keep: true,
+                ..Options::default()
+            };
+            let compiled = compile(&network, &board, &options)?;
             cnna_flow::program::write(&program_path, &compiled, &network)?;
             compiled.meta
         };
