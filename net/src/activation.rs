@@ -215,28 +215,6 @@ impl Activation {
         matches!(self, Activation::Relu | Activation::Clip { .. })
     }
 
-    /// The real function, channel by channel.
-    pub fn of(&self, x: f32, channel: usize) -> f32 {
-        match self {
-            Activation::None => x,
-            Activation::Relu => x.max(0.0),
-            Activation::Clip { lo, hi } => x.max(*lo).min(*hi),
-            Activation::Leaky(m) => {
-                if x >= 0.0 {
-                    x
-                } else {
-                    m * x
-                }
-            }
-            Activation::PRelu(m) => {
-                let m = m.to_reals(0);
-                let m = m[channel % m.len().max(1)];
-                if x >= 0.0 { x } else { m * x }
-            }
-            Activation::Table(f) => f.of(f64::from(x)) as f32,
-        }
-    }
-
     /// Applies the function in place to saturated words, [channel][plane], of format `frac`; tables are not of one format.
     /// Returns how many results saturation changed: a slope may turn the least word over.
     ///

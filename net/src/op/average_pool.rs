@@ -86,11 +86,17 @@ impl Operator for AveragePool {
         let (w, i, o) = (&self.window, inputs[0].shape, out.shape);
         let rows: Vec<usize> = (0..o.h).map(|y| self.count(0, y, i.h)).collect();
         let columns: Vec<usize> = (0..o.w).map(|x| self.count(1, x, i.w)).collect();
+        // The weight belongs to the place, whatever the channel.
+        let weight = |n: usize| reciprocal(n.max(1), out.word);
+        let weights: Vec<(i16, i32)> = rows
+            .iter()
+            .flat_map(|r| columns.iter().map(move |c| weight(r * c)))
+            .collect();
         let mut words = Words::default();
         for c in 0..i.c {
             let plane = &inputs[0].words[c * i.h * i.w..][..i.h * i.w];
-            for (oy, row_count) in rows.iter().enumerate() {
-                for (ox, column_count) in columns.iter().enumerate() {
+            for oy in 0..o.h {
+                for ox in 0..o.w {
                     let mut sum = 0i64;
                     for ky in w.valid_taps(0, oy, i.h) {
                         for kx in w.valid_taps(1, ox, i.w) {
@@ -99,7 +105,7 @@ impl Operator for AveragePool {
                             sum += i64::from(plane[y * i.w + x]);
                         }
                     }
-                    let (r, t) = reciprocal((row_count * column_count).max(1), out.word);
+                    let (r, t) = weights[oy * o.w + ox];
                     let shift = t + inputs[0].frac - out.frac;
                     let q = requantise(sum * i64::from(r), shift, out.word);
                     words.saturated += u64::from(q.saturated);
