@@ -6,7 +6,7 @@
 
 use crate::stream::Entry;
 use cnna_machine::Board;
-use cnna_machine::isa::{Body, COMMAND_BYTES, Compute, Queue, Weight, store_kind};
+use cnna_machine::isa::{Body, COMMAND_BYTES, Compute, Queue, Weight, store_kind, weight_kind};
 use cnna_machine::timing;
 
 /// When a command's effects are there, in cycles.
@@ -94,6 +94,10 @@ impl Clock<'_> {
             }
             Body::Weight(w) => {
                 let (beats, ports) = weight_beats(w, self.board);
+                // A lane row a cycle.
+                if e.command.kind == weight_kind::NARROW {
+                    beat_cycles = self.board.accelerator.word.bytes() as u64;
+                }
                 (beats, ports, 0)
             }
             Body::Store(s) => match e.command.kind {

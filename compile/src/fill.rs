@@ -30,6 +30,8 @@ pub struct Fill {
     plane_y_pitch: usize,
     /// Lines of one slot.
     pub row_pitch: usize,
+    /// Channels lie in two sets of so many lines in turn, two in the same lines.
+    set_lines: Option<usize>,
     /// Slots of the ring; set by [`Fill::open`].
     pub slots: usize,
     /// Vector mode: each row of the map has a slot of its own, which these images share as virtual rows.
@@ -76,13 +78,29 @@ impl Fill {
         columns: Range<usize>,
         a: &Accelerator,
     ) -> Self {
+        Self::of_sets(s, planes, channels, columns, false, a)
+    }
+
+    /// A fill, `paired`: in two sets.
+    fn of_sets(
+        s: &Stage,
+        planes: [usize; 2],
+        channels: Range<usize>,
+        columns: Range<usize>,
+        paired: bool,
+        a: &Accelerator,
+    ) -> Self {
         let align = a.column_align();
         let from = columns.start / align * align;
         let to = columns.end.max(from + 1).next_multiple_of(align);
         let words = to - from;
         let dealt = if s.side { 1 } else { planes[1] };
         let c_pitch = (words / dealt).div_ceil(a.line_words());
-        let plane_pitch = channels.len() * c_pitch;
+        let set_lines = paired.then_some(a.act_depth / 2);
+        let plane_pitch = match paired {
+            true => channels.len().div_ceil(2) * c_pitch,
+            false => channels.len() * c_pitch,
+        };
         let plane_y_pitch = planes[1] * plane_pitch;
         let map = s.sources[0].info.layout.shape;
         Fill {
@@ -97,17 +115,19 @@ impl Fill {
             plane_pitch,
             plane_y_pitch,
             row_pitch: planes[0] * plane_y_pitch,
+            set_lines,
             slots: 1,
             images: None,
             listed: Vec::new(),
         }
     }
 
-    /// The fill for a stage's result columns.
+    /// The fill for a stage's result columns, `paired`: in two sets.
     pub fn for_columns(
         s: &Stage,
         results: Range<usize>,
         channels: Range<usize>,
+        paired: bool,
         a: &Accelerator,
     ) -> Self {
         let w = s.sources[0].info.layout.shape.w as i64;
@@ -115,7 +135,12 @@ impl Fill {
         let to = s.origin(1, results.end - 1) + s.span(1) as i64;
         // Results that see padding only still need a fill: one column of it.
         let columns = from as usize..to.clamp(from + 1, w) as usize;
-        Self::new(s, s.planes(), channels, columns, a)
+        Self::of_sets(s, s.planes(), channels, columns, paired, a)
+    }
+
+    /// True where the buffer holds so many slots.
+    pub fn holds(&self, slots: usize, a: &Accelerator) -> bool {
+        slots * self.row_pitch <= self.set_lines.unwrap_or(a.act_depth)
     }
 
     /// Slots that rows `rows` of the map need at once.
@@ -129,7 +154,8 @@ impl Fill {
 
     /// As many slots as the buffer has room for, at most `most`.
     pub fn open(&mut self, most: usize, a: &Accelerator) {
-        self.slots = (a.act_depth / self.row_pitch).clamp(1, most.max(1));
+        let lines = self.set_lines.unwrap_or(a.act_depth);
+        self.slots = (lines / self.row_pitch).clamp(1, most.max(1));
     }
 
     /// Lists loads up to the rows' end and returns the items that hold the rows. Rows must come in ascending order.
@@ -181,9 +207,17 @@ impl Fill {
                 + y * layout.row_bytes
                 + piece.channels.start * layout.channel_bytes()
                 + self.columns.start * layout.word_bytes;
-            let (line, stride) = match self.side {
-                true => (row_line + at * self.plane_pitch, 1),
-                false => (row_line + at * self.c_pitch, self.planes[1]),
+            let (first, stride) = match self.side {
+                true => (0, 1),
+                false => (*at, self.planes[1]),
+            };
+            let base = match self.side {
+                true => row_line + at * self.plane_pitch,
+                false => row_line,
+            };
+            let line = match self.set_lines {
+                Some(set) => base + first / 2 * self.c_pitch + first % 2 * set,
+                None => base + first * self.c_pitch,
             };
             let load = Load {
                 ddr: address(ddr),
@@ -195,7 +229,22 @@ impl Fill {
                 stride: field(stride),
                 channel_beats: field(self.beats),
                 plane_pitch: field(self.plane_pitch),
+                parity: i32::from(self.set_lines.is_some()),
             };
+            if let Some(set) = self.set_lines {
+                // Of each plane, the even channels' lines in the lower set, the odd ones' in the upper one.
+                let channels = [0, 1].map(|odd| {
+                    let pairs = |c: usize| (c + 1 - odd) / 2 * self.c_pitch;
+                    odd * set + pairs(first)..odd * set + pairs(first + count)
+                });
+                let written = (0..stride)
+                    .map(|p| base + p * self.plane_pitch)
+                    .flat_map(|at| channels.clone().map(|c| at + c.start..at + c.end))
+                    .filter(|lines| !lines.is_empty())
+                    .collect();
+                jobs.load(load, written);
+                continue;
+            }
             let lines = count * self.c_pitch;
             // With several pieces each plane's lines are told apart, for others lie between them.
             let (each, planes) = match (stride, self.pieces.len()) {
@@ -233,7 +282,11 @@ impl Fill {
         if self.images.is_some() {
             dy = 4;
         }
-        let channel_line = (c0 - self.channels.start) * self.c_pitch;
+        let channel = c0 - self.channels.start;
+        let channel_line = match self.set_lines {
+            Some(_) => channel / 2 * self.c_pitch,
+            None => channel * self.c_pitch,
+        };
         let slot_line = |slot: i64| slot.rem_euclid(self.slots as i64) as usize * self.row_pitch;
         let (h, w) = (self.map.h, self.columns.len());
         let [sy, sx] = self.planes;
@@ -266,6 +319,7 @@ impl Fill {
             h_rem: field(h % sy),
             dilation_x: field(dx),
             dilation_y: field(dy),
+            paired: i32::from(self.set_lines.is_some()),
             ..Compute::default()
         }
     }

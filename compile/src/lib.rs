@@ -23,5 +23,5 @@ mod weights;
 
 pub use encode::Image;
 pub use error::CompileError;
-pub use options::Options;
+pub use options::{Options, Use};
 pub use passes::{CompiledProgram, compile};

@@ -45,11 +45,31 @@ impl Linear<'_> {
         (&self.weights[o * n..][..n], first..first + self.inputs)
     }
 
+    /// The sum of the products of the weights of two neighbouring inputs of output `o`, over all taps; pairs are counted from
+    /// input `from` on, of those of all groups. Modulo 2^64.
+    pub fn pair_products(&self, o: usize, from: usize) -> i64 {
+        let (kernels, inputs) = self.kernels(o);
+        let taps = self.taps[0] * self.taps[1];
+        // An odd first input's neighbour has no weight.
+        let alone = (inputs.start - from) % 2;
+        let pairs = kernels[(alone * taps).min(kernels.len())..].chunks_exact(2 * taps);
+        let product = |(a, b): (&i16, &i16)| i64::from(*a) * i64::from(*b);
+        pairs
+            .map(|pair| pair.split_at(taps))
+            .flat_map(|(a, b)| a.iter().zip(b).map(product))
+            .fold(0, i64::wrapping_add)
+    }
+
     /// True when the Winograd form, whose sums are four times the result, cannot leave 48 bits either.
     pub fn winograd_is_exact(&self, word: Word) -> bool {
         self.weights
             .chunks_exact(self.per_output())
             .all(|w| sum_abs(w) << (word.bits() - 1) < 1 << (ACC_BITS - 1 - WINOGRAD_BITS))
+    }
+
+    /// True when every weight's lower 8 bits are zero, so that a word's upper 8 say all of it.
+    pub fn is_narrow(&self, word: Word) -> bool {
+        word == Word::W16 && self.weights.iter().all(|w| w & 0xff == 0)
     }
 
     /// The first output whose sum could reach 2^47, and the proven bound of it.

@@ -8,12 +8,12 @@ use crate::linear::Linear;
 use crate::memory::{Arena, Images, Placer, by_lifetime};
 use crate::mode::rows::{self, Targets};
 use crate::mode::{conv, vector};
-use crate::options::Options;
+use crate::options::{Options, Use};
 use crate::place::{self, Part};
 use crate::stage::{Kind, Source, Stage, Taps};
 use crate::step::{self, Form, Step};
 use crate::stream::{self, Entry};
-use crate::weights::KERNEL_SIDE;
+use crate::weights::{self, KERNEL_SIDE};
 use crate::{check, cost, op};
 use cnna_machine::counters::RECORD_BYTES;
 use cnna_machine::layout::{Shape, TensorLayout};
@@ -594,9 +594,19 @@ impl<'b, 'a> Build<'b, 'a> {
             && (t.stride, t.dilation) == ([1, 1], [1, 1])
             && t.kernel.iter().any(|&k| k >= KERNEL_SIDE)
             && l.winograd_is_exact(self.word());
-        let mut all = conv::tilings(s, l, false, a);
-        if winograd {
-            all.extend(conv::tilings(s, l, true, a));
+        let paired = match a.paired {
+            true => self.options.paired,
+            false => Use::Never,
+        };
+        let mut all = match paired {
+            Use::Never => Vec::new(),
+            Use::Cheaper | Use::Always => conv::tilings(s, l, weights::Form::Pairs, a),
+        };
+        if paired != Use::Always || all.is_empty() {
+            all.extend(conv::tilings(s, l, weights::Form::Plain, a));
+            if winograd {
+                all.extend(conv::tilings(s, l, weights::Form::Kernel, a));
+            }
         }
         if all.len() < 2 {
             return Ok(all.pop());

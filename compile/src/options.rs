@@ -1,10 +1,23 @@
 //! What the user may choose.
 
+/// How a form of a layer is used where the machine has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// Not at all.
+    Never,
+    /// Where it is faster.
+    Cheaper,
+    /// Wherever it fits: for tests.
+    Always,
+}
+
 /// What the user may choose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
     /// Use F(2x2, 3x3) where the machine has it and it is faster.
     pub winograd: bool,
+    /// Use two channels a step.
+    pub paired: Use,
     /// Let 2x2 pooling ride on the convolution before it.
     pub fuse: bool,
     /// Most images that share the weights of fully connected layers; 1: no stream for several images.
@@ -19,6 +32,7 @@ impl Default for Options {
     fn default() -> Self {
         Options {
             winograd: true,
+            paired: Use::Cheaper,
             fuse: true,
             batch: usize::MAX,
             host: true,

@@ -9,7 +9,7 @@ use crate::mode::rows::Targets;
 use crate::mode::{conv, pool, rows, vector};
 use crate::stage::Stage;
 use crate::stream::{self, Entry};
-use crate::weights::Weights;
+use crate::weights::{self, Weights};
 use cnna_machine::Accelerator;
 use cnna_machine::program::Mode;
 use std::sync::Arc;
@@ -31,8 +31,11 @@ impl Form<'_> {
     /// Its mode.
     pub fn mode(&self) -> Mode {
         match self {
-            Form::Conv(_, t, _) if t.winograd => Mode::Winograd,
-            Form::Conv(..) => Mode::Direct,
+            Form::Conv(_, t, _) => match t.form {
+                weights::Form::Kernel => Mode::Winograd,
+                weights::Form::Pairs => Mode::Paired,
+                _ => Mode::Direct,
+            },
             Form::Vector(..) => Mode::Vector,
             Form::Rows(..) => Mode::Rows,
             Form::Pool => Mode::Pool,

@@ -5,7 +5,7 @@ use crate::jobs::{Jobs, Space, address, field};
 use crate::linear::Linear;
 use crate::memory::Placer;
 use cnna_machine::Accelerator;
-use cnna_machine::config::{BEAT_WORDS, BIAS_ROW, BURST_BEATS, KERNEL_WORDS, PLAIN_WORDS};
+use cnna_machine::config::{BIAS_ROW, BURST_BEATS, KERNEL_WORDS, PLAIN_WORDS};
 use cnna_machine::isa::{Weight, weight_kind};
 use cnna_machine::layout::put_word;
 use std::ops::Range;
@@ -18,6 +18,8 @@ pub enum Form {
     Kernel,
     /// 8 steps a lane and row.
     Plain,
+    /// 4 steps of two channels each a lane and row; lane 0 has no weights.
+    Pairs,
     /// 8 outputs a lane, one step a row.
     Vector,
 }
@@ -34,6 +36,21 @@ impl Form {
         match self {
             Form::Vector => PLAIN_WORDS,
             _ => 1,
+        }
+    }
+    /// Lanes before the first that has an output.
+    pub fn idle_lanes(self) -> usize {
+        usize::from(self == Form::Pairs)
+    }
+    /// Lanes that compute so many outputs.
+    pub fn lanes(self, outputs: usize) -> usize {
+        self.idle_lanes() + outputs.div_ceil(self.outputs())
+    }
+    /// Steps that go through so many channels.
+    pub fn steps(self, channels: usize) -> usize {
+        match self {
+            Form::Pairs => channels.div_ceil(2),
+            _ => channels,
         }
     }
 }
@@ -55,10 +72,11 @@ pub struct Chunk {
 impl Chunk {
     /// Rows of the weight buffer.
     pub fn rows(&self, form: Form) -> usize {
-        let taps = self.ky.len() * self.kx.len();
+        let steps = self.ky.len() * self.kx.len() * form.steps(self.c.len());
         match form {
-            Form::Plain => (taps * self.c.len()).div_ceil(PLAIN_WORDS),
-            Form::Kernel | Form::Vector => taps * self.c.len(),
+            Form::Plain => steps.div_ceil(PLAIN_WORDS),
+            Form::Pairs => (2 * steps).div_ceil(PLAIN_WORDS),
+            Form::Kernel | Form::Vector => steps,
         }
     }
 }
@@ -81,10 +99,13 @@ enum Contents {
         ports: usize,
         port_stride: usize,
         word_bytes: usize,
+        /// Bytes of a weight in memory: the upper ones of its word.
+        weight_bytes: usize,
     },
     /// All biases, each group from a row of its own, `rows` apart.
     Biases {
-        groups: Vec<Range<usize>>,
+        form: Form,
+        groups: Vec<Group>,
         rows: usize,
     },
 }
@@ -102,6 +123,8 @@ pub struct Group {
 #[derive(Clone, Debug)]
 pub struct Weights {
     form: Form,
+    /// Weights come as their upper 8 bits.
+    narrow: bool,
     /// In the order in which they are computed.
     pub groups: Vec<Group>,
     /// Chunks of steps of each group.
@@ -147,12 +170,17 @@ impl Weights {
         placer: &mut Placer<'_, 'a>,
     ) -> Self {
         let a = placer.accelerator;
+        let rows = |chunk: &Chunk, narrow: bool| stored_rows(chunk.rows(form), narrow);
+        let fits = |c: &Chunk| rows(c, true) <= a.weight_depth;
+        let narrow =
+            form != Form::Kernel && linear.is_narrow(a.word) && chunks.iter().flatten().all(fits);
+        let weight_bytes = if narrow { 1 } else { a.word.bytes() };
         let mut commands = Vec::with_capacity(groups.len());
         for (group, chunks) in groups.iter().zip(&chunks) {
-            let lanes = group.outputs.len().div_ceil(form.outputs());
+            let lanes = form.lanes(group.outputs.len());
             let mut each = Vec::with_capacity(chunks.len());
             for chunk in chunks {
-                let mut cmd = command(lanes, chunk.rows(form), form, a);
+                let mut cmd = command(lanes, rows(chunk, narrow), form, weight_bytes, a);
                 let offset = placer.arena.take(cmd.port_stride as usize * a.weight_ports);
                 cmd.ddr = address(offset);
                 each.push(cmd);
@@ -166,32 +194,35 @@ impl Weights {
                         ports: a.weight_ports,
                         port_stride: cmd.port_stride as usize,
                         word_bytes: a.word.bytes(),
+                        weight_bytes,
                     },
                 });
             }
             commands.push(each);
         }
         let largest = groups.iter().map(|g| g.outputs.len()).max().unwrap_or(1);
-        let rows = largest.next_multiple_of(form.outputs()).div_ceil(BIAS_ROW);
-        let offset = placer.arena.take(groups.len() * rows * BIAS_ROW * 8);
+        let bias_rows = (form.lanes(largest) * form.outputs()).div_ceil(BIAS_ROW);
+        let offset = placer.arena.take(groups.len() * bias_rows * BIAS_ROW * 8);
         placer.blocks.push(Block {
             offset,
             linear: linear.clone(),
             contents: Contents::Biases {
-                groups: groups.iter().map(|g| g.outputs.clone()).collect(),
-                rows,
+                form,
+                groups: groups.clone(),
+                rows: bias_rows,
             },
         });
-        let total: usize = chunks.iter().flatten().map(|c| c.rows(form)).sum();
+        let total: usize = chunks.iter().flatten().map(|c| rows(c, narrow)).sum();
         Weights {
             form,
+            narrow,
             resident: (total <= a.weight_depth).then_some(total),
             commands,
             present: Vec::new(),
             bias: Biases {
                 offset,
-                rows,
-                bundle: (a.bias_depth / 2 / rows).clamp(1, groups.len()),
+                rows: bias_rows,
+                bundle: (a.bias_depth / 2 / bias_rows).clamp(1, groups.len()),
                 groups: groups.len(),
                 row_beats: BIAS_ROW * 8 / a.beat_bytes(),
                 present: None,
@@ -213,14 +244,14 @@ impl Weights {
             Some(total) if self.present.is_empty() => jobs.weight_ring.reserve(total),
             Some(_) => {}
         }
-        let rows = jobs
-            .weight_ring
-            .take(self.chunks[group][chunk].rows(self.form));
+        let rows = self.chunks[group][chunk].rows(self.form);
+        let rows = jobs.weight_ring.take(stored_rows(rows, self.narrow));
         let first = rows.start;
         let mut cmd = self.commands[group][chunk];
         cmd.dest = field(first);
-        let kind = match self.form {
-            Form::Kernel => weight_kind::KERNEL,
+        let kind = match (self.form, self.narrow) {
+            (Form::Kernel, _) => weight_kind::KERNEL,
+            (_, true) => weight_kind::NARROW,
             _ => weight_kind::PLAIN,
         };
         let item = jobs.weight(kind, cmd, Space::Weights, rows);
@@ -253,11 +284,17 @@ impl Weights {
     }
 }
 
-/// The transfer of `rows` rows for `lanes` lanes, without addresses.
-fn command(lanes: usize, rows: usize, form: Form, a: &Accelerator) -> Weight {
+/// Rows that a chunk takes in the buffer: a beat of 8-bit weights is two lane rows, and brings both.
+fn stored_rows(rows: usize, narrow: bool) -> usize {
+    rows.next_multiple_of(if narrow { 2 } else { 1 })
+}
+
+/// The transfer of `rows` rows for `lanes` lanes, of so many bytes a weight, without addresses.
+fn command(lanes: usize, rows: usize, form: Form, weight_bytes: usize, a: &Accelerator) -> Weight {
     let ports = a.weight_ports;
     let (split, low) = (lanes % ports, lanes / ports);
-    let beats = |lanes: usize| (rows * lanes * form.words()).div_ceil(BEAT_WORDS);
+    let beats =
+        |lanes: usize| (rows * lanes * form.words() * weight_bytes).div_ceil(a.beat_bytes());
     let most = beats(lanes.div_ceil(ports));
     Weight {
         port_stride: field(most.next_multiple_of(BURST_BEATS) * a.beat_bytes()),
@@ -279,11 +316,16 @@ impl Block<'_> {
     /// Writes the block's contents into its part of the image.
     pub fn write(&self, image: &mut [u8]) {
         match &self.contents {
-            Contents::Biases { groups, rows } => {
+            Contents::Biases { form, groups, rows } => {
                 for (g, group) in groups.iter().enumerate() {
-                    for (i, b) in self.linear.bias[group.clone()].iter().enumerate() {
-                        image[(g * rows * BIAS_ROW + i) * 8..][..8]
-                            .copy_from_slice(&b.to_le_bytes());
+                    let first = g * rows * BIAS_ROW + form.idle_lanes();
+                    for (i, o) in group.outputs.clone().enumerate() {
+                        let too_much = match form {
+                            Form::Pairs => self.linear.pair_products(o, group.window.start),
+                            _ => 0,
+                        };
+                        let bias = self.linear.bias[o].wrapping_sub(too_much);
+                        image[(first + i) * 8..][..8].copy_from_slice(&bias.to_le_bytes());
                     }
                 }
             }
@@ -294,15 +336,17 @@ impl Block<'_> {
                 ports,
                 port_stride,
                 word_bytes,
+                weight_bytes,
             } => {
-                let lanes = outputs.len().div_ceil(form.outputs());
-                for lane in 0..lanes {
+                let cut = 8 * (word_bytes - weight_bytes);
+                let lanes = form.lanes(outputs.len());
+                for lane in form.idle_lanes()..lanes {
                     let (port, slot) = (lane % ports, lane / ports);
                     let stride = (lanes - port).div_ceil(*ports) * form.words();
                     let stream = &mut image[port * port_stride..];
                     self.for_each_word(*form, outputs, chunk, lane, |row, word, v| {
                         let at = row * stride + slot * form.words() + word;
-                        put_word(stream, at * word_bytes, *word_bytes, v);
+                        put_word(stream, at * weight_bytes, *weight_bytes, v >> cut);
                     });
                 }
             }
@@ -319,7 +363,7 @@ impl Block<'_> {
         mut put: impl FnMut(usize, usize, i16),
     ) {
         for k in 0..form.outputs() {
-            let o = outputs.start + lane * form.outputs() + k;
+            let o = outputs.start + (lane - form.idle_lanes()) * form.outputs() + k;
             if o >= outputs.end {
                 return;
             }
@@ -334,6 +378,7 @@ impl Block<'_> {
             for ky in chunk.ky.clone() {
                 for kx in chunk.kx.clone() {
                     for c in chunk.c.clone() {
+                        let second = (c - chunk.c.start) % 2;
                         let [height, width] = self.linear.taps;
                         match (form, kernel(c)) {
                             (_, None) => {}
@@ -343,6 +388,9 @@ impl Block<'_> {
                                 step % PLAIN_WORDS,
                                 kernel[ky * width + kx],
                             ),
+                            (Form::Pairs, Some(kernel)) => {
+                                put(step / 4, step % 4 * 2 + second, kernel[ky * width + kx])
+                            }
                             (Form::Kernel, Some(kernel)) => {
                                 // What lies beyond the kernel is zero.
                                 let rows = ky * KERNEL_SIDE..height.min((ky + 1) * KERNEL_SIDE);
@@ -355,7 +403,9 @@ impl Block<'_> {
                                 }
                             }
                         }
-                        step += 1;
+                        // A pair's first channel does not end the step, but where it is alone.
+                        let whole = second == 1 || c + 1 == chunk.c.end;
+                        step += usize::from(form != Form::Pairs || whole);
                     }
                 }
             }

@@ -8,6 +8,7 @@ module array import cnna_pkg::*; #(
   parameter int unsigned Depth    = 1024,
   parameter int unsigned Ports    = 2,
   parameter bit          Winograd = 1'b1,
+  parameter bit          Paired   = 1'b0,
   localparam int unsigned AddrW = $clog2(Depth),
   localparam int unsigned VW    = W + 2,
   localparam int unsigned N     = 16 * T
@@ -25,8 +26,10 @@ module array import cnna_pkg::*; #(
   /* verilator lint_on UNUSEDSIGNAL */
   input  wire logic [2:0]           sel_i,
   input  wire logic [1:0]           mode_i,
-  // operands for lane 0
+  input  wire logic                 paired_i,
+  // operands for lane 0, and those of the second channel of a pair
   input  wire logic [N*VW-1:0]      v_i,
+  input  wire logic [N*W-1:0]       x_i,
   input  wire logic                 clear_i,
   input  wire logic                 drain_i,
   input  wire logic [7:0]           lanes_i,
@@ -40,7 +43,9 @@ module array import cnna_pkg::*; #(
   logic [AddrW-1:0] row   [Lanes+1];
   logic [2:0]       sel   [Lanes+1];
   logic [1:0]       mode  [Lanes+1];
+  logic             paired [Lanes+1];
   logic [N*VW-1:0]  v     [Lanes+1];
+  logic [N*W-1:0]   x     [Lanes+1];
   logic             clear [Lanes+1];
   logic             drain [Lanes+1];
   logic [7:0]       count [Lanes+1];
@@ -49,28 +54,30 @@ module array import cnna_pkg::*; #(
   assign row[0]   = AddrW'(row_i);
   assign sel[0]   = sel_i;
   assign mode[0]  = mode_i;
+  assign paired[0] = paired_i;
   assign v[0]     = v_i;
+  assign x[0]     = x_i;
   assign clear[0] = clear_i;
   assign drain[0] = drain_i;
   assign count[0] = lanes_i;
 
   for (genvar m = 0; m < Lanes; m++) begin : gen_lane
     localparam int unsigned P = m % Ports;
-    lane #(.T(T), .W(W), .Depth(Depth), .Index(m), .Winograd(Winograd)) i_lane (
+    lane #(.T(T), .W(W), .Depth(Depth), .Index(m), .Winograd(Winograd), .Paired(Paired)) i_lane (
       .clk_i, .rst_i,
       .wvalid_i(wvalid_i[P] & (wlane_i[P*8 +: 8] == 8'(m / Ports))),
       .wrow_i  (AddrW'(wrow_i[P*16 +: 16])),
       .wdata_i (wdata_i[P*9*W +: 9*W]),
-      .row_i(row[m]), .sel_i(sel[m]), .mode_i(mode[m]),
-      .row_o(row[m+1]), .sel_o(sel[m+1]), .mode_o(mode[m+1]),
-      .v_i(v[m]), .clear_i(clear[m]), .drain_i(drain[m]), .lanes_i(count[m]),
-      .v_o(v[m+1]), .clear_o(clear[m+1]), .drain_o(drain[m+1]), .lanes_o(count[m+1]),
+      .row_i(row[m]), .sel_i(sel[m]), .mode_i(mode[m]), .paired_i(paired[m]),
+      .row_o(row[m+1]), .sel_o(sel[m+1]), .mode_o(mode[m+1]), .paired_o(paired[m+1]),
+      .v_i(v[m]), .x_i(x[m]), .clear_i(clear[m]), .drain_i(drain[m]), .lanes_i(count[m]),
+      .v_o(v[m+1]), .x_o(x[m+1]), .clear_o(clear[m+1]), .drain_o(drain[m+1]), .lanes_o(count[m+1]),
       .done_o(done[m]), .acc_o(acc[m])
     );
   end
   // The last lane's onward signals end here.
   logic unused;
-  assign unused = &{1'b0, row[Lanes], sel[Lanes], mode[Lanes], v[Lanes], clear[Lanes], drain[Lanes], count[Lanes], wrow_i};
+  assign unused = &{1'b0, row[Lanes], sel[Lanes], mode[Lanes], paired[Lanes], v[Lanes], x[Lanes], clear[Lanes], drain[Lanes], count[Lanes], wrow_i};
 
   // At most one lane is done in a cycle: the pace of the sequencer sees to it.
   logic            any;

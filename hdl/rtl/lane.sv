@@ -8,6 +8,7 @@ module lane import cnna_pkg::*; #(
   parameter int unsigned Depth    = 1024,
   parameter int unsigned Index    = 0,
   parameter bit          Winograd = 1'b1,
+  parameter bit          Paired   = 1'b0,
   localparam int unsigned AddrW = $clog2(Depth),
   localparam int unsigned UW    = W + 4,
   localparam int unsigned VW    = W + 2,
@@ -23,15 +24,19 @@ module lane import cnna_pkg::*; #(
   input  wire logic [AddrW-1:0]  row_i,
   input  wire logic [2:0]        sel_i,
   input  wire logic [1:0]        mode_i,
+  input  wire logic              paired_i,
   output logic [AddrW-1:0]       row_o,
   output logic [2:0]             sel_o,
   output logic [1:0]             mode_o,
-  // operands
+  output logic                   paired_o,
+  // operands; of the second channel of a pair: zero in other modes
   input  wire logic [N*VW-1:0]   v_i,
+  input  wire logic [N*W-1:0]    x_i,
   input  wire logic              clear_i,
   input  wire logic              drain_i,
   input  wire logic [7:0]        lanes_i,
   output logic [N*VW-1:0]        v_o,
+  output logic [N*W-1:0]         x_o,
   output logic                   clear_o,
   output logic                   drain_o,
   output logic [7:0]             lanes_o,
@@ -48,11 +53,21 @@ module lane import cnna_pkg::*; #(
     drain_o <= drain_i & ~rst_i;
     lanes_o <= lanes_i;
   end
+  if (Paired) begin : gen_second
+    always_ff @(posedge clk_i) begin
+      paired_o <= paired_i;
+      x_o      <= x_i;
+    end
+  end else begin : gen_none
+    assign paired_o = paired_i;
+    assign x_o      = x_i;
+  end
 
   // Weight row: two cycles; mode and selection wait for it.
   logic [9*W-1:0] row;
   logic [2:0]     sel_q, sel_qq;
   logic [1:0]     mode_q, mode_qq;
+  logic           paired_q, paired_qq;
   ram #(.Depth(Depth), .Words(1), .WordW(9*W)) i_weights (
     .clk_i, .wen_i(wvalid_i), .waddr_i(wrow_i), .wdata_i, .raddr_i(row_i), .rdata_o(row)
   );
@@ -61,9 +76,14 @@ module lane import cnna_pkg::*; #(
     sel_qq  <= sel_q;
     mode_q  <= mode_i;
     mode_qq <= mode_q;
+    paired_q  <= paired_i;
+    paired_qq <= paired_q;
   end
   logic [16*UW-1:0] u;
-  u_transform #(.W(W), .Winograd(Winograd)) i_u (.clk_i, .mode_i(mode_qq), .sel_i(sel_qq), .row_i(row), .u_o(u));
+  logic [W-1:0]     w;
+  u_transform #(.W(W), .Winograd(Winograd)) i_u (
+    .clk_i, .mode_i(mode_qq), .paired_i(paired_qq), .sel_i(sel_qq), .row_i(row), .u_o(u), .w_o(w)
+  );
 
   logic clear_q, clear_qq;
   logic done_q, done_qq;
@@ -76,10 +96,12 @@ module lane import cnna_pkg::*; #(
   end
   for (genvar t = 0; t < T; t++) begin : gen_tile
     for (genvar k = 0; k < 16; k++) begin : gen_position
-      mac #(.UW(UW), .VW(VW)) i_mac (
+      mac #(.UW(UW), .VW(VW), .W(W), .Paired(Paired)) i_mac (
         .clk_i,
         .u_i    (u[k*UW +: UW]),
         .v_i    (v_i[(t*16+k)*VW +: VW]),
+        .x_i    (x_i[(t*16+k)*W +: W]),
+        .w_i    (w),
         .clear_i(clear_qq),
         .acc_o  (acc_o[(t*16+k)*ACC_W +: ACC_W])
       );

@@ -1,10 +1,13 @@
 // Load queue: rows of activations from memory into the activation buffer, dealing columns to planes for strides 2 and 4.
 // Issues the next command's bursts while earlier data are still on their way. A command is complete (signal_o, one cycle,
 // with its mask) one cycle after its last beat is taken. Throughput: one beat a cycle, but one phase a cycle when a beat is
-// dealt to several planes (stride) or lines (T = 1).
+// dealt to several planes (stride) or lines (T = 1). Parity: channels go to the lower and the upper set of the buffer in turn, two
+// of them to the same lines.
 `default_nettype none
 module load_engine import cnna_pkg::*; #(
   parameter int unsigned T           = 2,
+  parameter int unsigned Depth       = 1024,  // lines of the buffer; the highest bit of a line tells the set
+  parameter bit          Paired      = 1'b0,
   parameter int unsigned W           = 16,
   parameter int unsigned AddrW       = 40,
   parameter int unsigned Outstanding = 16
@@ -73,6 +76,7 @@ module load_engine import cnna_pkg::*; #(
     logic [2:0]  stride;
     logic [15:0] channel_beats;
     logic [15:0] plane_pitch;
+    logic        parity;
   } rx_t;
   rx_t rx_new, rx;
   logic rx_valid, rx_pop;
@@ -84,7 +88,8 @@ module load_engine import cnna_pkg::*; #(
     bank:          cmd_i[LOAD_ROW_BANK +: LOAD_ROW_BANK_W],
     stride:        cmd_i[LOAD_STRIDE +: LOAD_STRIDE_W],
     channel_beats: cmd_i[LOAD_CHANNEL_BEATS +: LOAD_CHANNEL_BEATS_W],
-    plane_pitch:   cmd_i[LOAD_PLANE_PITCH +: LOAD_PLANE_PITCH_W]
+    plane_pitch:   cmd_i[LOAD_PLANE_PITCH +: LOAD_PLANE_PITCH_W],
+    parity:        cmd_i[LOAD_PARITY]
   };
   fifo #(.Width($bits(rx_t)), .Depth(DEPTH_RECEIVE)) i_rx (
     .clk_i, .rst_i, .push_i(accept), .data_i(rx_new), .ready_o(rx_ready),
@@ -93,15 +98,16 @@ module load_engine import cnna_pkg::*; #(
 
   // Progress within the current command.
   logic            fresh_q;               // nothing received yet: counters start from the command
-  logic [15:0]     line_q;
+  logic [15:0]     line_q, first_q;        // first: of the channel
   logic [15:0]     beat_q, seg_q, chan_q;  // still to come of the segment, the command, the channel's row, with this one
   logic [PosW-1:0] pos_q;
   logic [1:0]      phase_q;
   logic [15:0]     offset_q;              // plane offset of the phase
 
-  logic [15:0]     line, beat, seg, chan;
+  logic [15:0]     line, first, beat, seg, chan;
   logic [PosW-1:0] pos;
-  assign line = fresh_q ? rx.line : line_q;
+  assign line  = fresh_q ? rx.line : line_q;
+  assign first = fresh_q ? rx.line : first_q;
   assign beat = fresh_q ? rx.seg_beats : beat_q;
   assign seg  = fresh_q ? rx.seg_count : seg_q;
   assign chan = fresh_q ? rx.channel_beats : chan_q;
@@ -139,6 +145,19 @@ module load_engine import cnna_pkg::*; #(
   end
   assign line_full = next_pos[PosW] | (dealt & last_chan);
 
+  // The line behind this one; behind the last of a channel that of the next, which may lie beside it in the upper set.
+  localparam int unsigned SetBit = $clog2(Depth) - 1;
+  logic        turn;
+  logic [15:0] next_line;
+  assign turn = Paired & rx.parity & done_phase & last_chan;
+  always_comb begin
+    next_line = line + 16'(line_full);
+    if (turn) begin
+      if (~line[SetBit]) next_line = first;
+      next_line[SetBit] = ~line[SetBit];
+    end
+  end
+
   always_ff @(posedge clk_i) begin
     if (rst_i) begin
       fresh_q  <= 1'b1;
@@ -156,8 +175,9 @@ module load_engine import cnna_pkg::*; #(
     signal_mask_o <= rx.signal;
     if (take) begin
       // Contiguous lines advance in every phase, planes only after the last.
+      first_q <= turn ? next_line : first;
       if (~dealt | done_phase) begin
-        line_q <= line + 16'(line_full);
+        line_q <= next_line;
         pos_q  <= line_full ? '0 : next_pos[PosW-1:0];
       end else begin
         line_q <= line;

@@ -8,6 +8,7 @@ module post import cnna_pkg::*; #(
   parameter int unsigned BiasDepth = 128,
   parameter int unsigned OutDepth  = 512,
   parameter bit          Winograd  = 1'b1,
+  parameter bit          Paired    = 1'b0,
   localparam int unsigned N        = 16 * T,
   localparam int unsigned Cols     = 4 * T,
   localparam int unsigned BiasW    = $clog2(BiasDepth),
@@ -44,6 +45,11 @@ module post import cnna_pkg::*; #(
   assign vec  = pass.mode == MODE_VECTOR;
   assign pooling = pass.mode == MODE_POOL;
 
+  // Paired: lane 0 has no weights. It computes what the others have too much, and has no result of its own.
+  logic paired, correction;
+  assign paired     = Paired & pass.paired;
+  assign correction = paired & (lane_q == '0);
+
   // Slice counters.
   logic [15:0] lane_q, c_line_q;
   logic [1:0]  slice_q;
@@ -61,7 +67,7 @@ module post import cnna_pkg::*; #(
       slice_q <= last_slice ? '0 : slice_q + 2'd1;
       if (pop_o) begin
         lane_q   <= last_lane ? '0 : lane_q + 16'd1;
-        c_line_q <= last_lane ? '0 : c_line_q + pass.c_pitch;
+        c_line_q <= last_lane ? '0 : c_line_q + (correction ? 16'd0 : pass.c_pitch);
       end
     end
   end
@@ -124,6 +130,8 @@ module post import cnna_pkg::*; #(
     logic            wino;
     logic            vec;
     logic            pool;
+    logic            paired;
+    logic            keep;
     logic [1:0]      slice;
     logic [1:0]      en;
     logic [OutW-1:0] addr;
@@ -135,7 +143,8 @@ module post import cnna_pkg::*; #(
   assign side_new = '{
     last: valid_i & pass_pop_o & pass.last & pass.signal,
     wino: wino, vec: vec, pool: pass.pool, slice: slice_q,
-    en: valid_i ? en : 2'b00, addr: addr[OutW-1:0], mask: mask, valid: valid_i ? valid : '0
+    paired: paired, keep: valid_i & correction,
+    en: (valid_i & ~correction) ? en : 2'b00, addr: addr[OutW-1:0], mask: mask, valid: (valid_i & ~correction) ? valid : '0
   };
   always_ff @(posedge clk_i) begin
     side_q[0] <= rst_i ? '0 : side_new;
@@ -182,10 +191,23 @@ module post import cnna_pkg::*; #(
       end
     end
   end
+  // Paired: lane 0's slices, kept for the lanes behind it.
+  logic [Cols*ACC_W-1:0] kept;
+  if (Paired) begin : gen_kept
+    (* ram_style = "distributed" *) logic [Cols*ACC_W-1:0] kept_q [4];
+    logic [Cols*ACC_W-1:0] slice;
+    for (genvar l = 0; l < Cols; l++) begin : gen_pixel
+      assign slice[l*ACC_W +: ACC_W] = mid_q[l/4][0][l%4];
+    end
+    assign kept = kept_q[side_q[1].slice];
+    always_ff @(posedge clk_i) if (side_q[1].keep) kept_q[side_q[1].slice] <= slice;
+  end else begin : gen_none
+    assign kept = '0;
+  end
   always_ff @(posedge clk_i) begin
     for (int unsigned t = 0; t < T; t++) begin
       for (int unsigned j = 0; j < 4; j++) begin
-        if (~side_q[1].wino) pixel_q[4*t + j] <= mid_q[t][0][j];
+        if (~side_q[1].wino) pixel_q[4*t + j] <= mid_q[t][0][j] - (side_q[1].paired ? kept[(4*t + j)*ACC_W +: ACC_W] : '0);
       end
       if (side_q[1].wino) begin
         for (int unsigned r = 0; r < 2; r++) begin
@@ -300,6 +322,6 @@ module post import cnna_pkg::*; #(
     return n;
   endfunction
   logic unused;
-  assign unused = &{1'b0, addr, side.slice, lane_q};
+  assign unused = &{1'b0, addr, side.slice, side.paired, side.keep, lane_q};
 endmodule
 `default_nettype wire

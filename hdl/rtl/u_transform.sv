@@ -1,5 +1,5 @@
 // Weight row of one lane to array operands, 16 of them. WINOGRAD: U = (2G) g (2G)'. DIRECT: the selected weight for every
-// position. VECTOR: weight k mod 8 for position k.
+// position, and paired the one behind it as w. VECTOR: weight k mod 8 for position k.
 // Latency: 2 cycles. 4 bits wider than a word: docs/numerics.md.
 `default_nettype none
 module u_transform import cnna_pkg::*; #(
@@ -9,9 +9,11 @@ module u_transform import cnna_pkg::*; #(
 ) (
   input  wire logic           clk_i,
   input  wire logic [1:0]     mode_i,
+  input  wire logic           paired_i,
   input  wire logic [2:0]     sel_i,
   input  wire logic [9*W-1:0] row_i,
-  output logic [16*UW-1:0]    u_o
+  output logic [16*UW-1:0]    u_o,
+  output logic [W-1:0]        w_o   // of the second channel of a pair, else 0
 );
   logic signed [W-1:0]  word [9];
   for (genvar k = 0; k < 9; k++) begin : gen_word
@@ -33,6 +35,13 @@ module u_transform import cnna_pkg::*; #(
   assign selected = word[{1'b0, sel_i}];
   always_ff @(posedge clk_i) begin
     for (int unsigned k = 0; k < 8; k++) plain_q[k] <= (mode_i == MODE_VECTOR) ? word[k] : selected;
+  end
+
+  // Pairs begin at even words.
+  logic [W-1:0] second_q;
+  always_ff @(posedge clk_i) begin
+    second_q <= paired_i ? word[{1'b0, sel_i[2:1], 1'b1}] : '0;
+    w_o      <= second_q;
   end
 
   if (Winograd) begin : gen_winograd

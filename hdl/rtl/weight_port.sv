@@ -1,6 +1,7 @@
 // One AXI read port of the weight queue: a stream of beats becomes rows of lane words, or biases.
-// PLAIN: a beat is one lane word of 8. KERNEL: a gearbox makes 8 lane words of 9 from 9 beats. BIAS: a beat is BeatBytes / 8
-// biases. Always ready; one beat a cycle. done_o pulses one cycle after a command's last beat (at once when it has none here).
+// PLAIN: a beat is one lane word of 8. KERNEL: a gearbox makes 8 lane words of 9 from 9 beats. NARROW: a beat is W / 8 lane
+// words of 8 with 8 bits each, one after the other. BIAS: a beat is BeatBytes / 8 biases. Always ready; one beat a cycle, or a
+// lane word a cycle. done_o pulses one cycle after a command's last beat (at once when it has none here).
 `default_nettype none
 module weight_port import cnna_pkg::*; #(
   parameter int unsigned W           = 16,
@@ -83,17 +84,23 @@ module weight_port import cnna_pkg::*; #(
   assign left = fresh_q ? rx.beats : left_q;
   assign row  = fresh_q ? rx.dest : row_q;
 
-  logic take, empty, kernel, word_out;
+  logic step, take, whole, empty, kernel, narrow, word_out;
+  logic upper_q;                  // NARROW: the beat's lower half is written
   assign empty    = rx_valid & rx.none;
-  assign rready_o = (rx_valid & ~empty) | halt_i;
-  assign take     = rvalid_i & rx_valid & ~empty;
-  assign rx_pop   = empty | (take & (left == 32'd1));
   assign kernel   = rx.kind == WEIGHT_KIND_KERNEL;
-  assign word_out = take & (rx.kind != WEIGHT_KIND_BIAS) & ~(kernel & (gear_q == '0));
+  assign narrow   = (W == 16) & (rx.kind == WEIGHT_KIND_NARROW);
+  assign whole    = ~narrow | upper_q;
+  assign rready_o = (rx_valid & ~empty & whole) | halt_i;
+  assign step     = rvalid_i & rx_valid & ~empty;
+  assign take     = step & whole;
+  assign rx_pop   = empty | (take & (left == 32'd1));
+  assign word_out = step & (rx.kind != WEIGHT_KIND_BIAS) & ~(kernel & (gear_q == '0));
 
   // Lane word: 9 - gear leftover words, then the first gear words of the beat.
   logic [9*W-1:0] joined;
   logic [8*W-1:0] rest;
+  logic [63:0]    half;           // eight bytes of the beat
+  assign half = upper_q ? rdata_i[8*W-1 -: 64] : rdata_i[63:0];
   always_comb begin
     joined = {{W{1'b0}}, rdata_i};
     rest   = rdata_i;
@@ -105,6 +112,9 @@ module weight_port import cnna_pkg::*; #(
           rest = rdata_i >> (g*W);
         end
       end
+    end
+    if (narrow) begin
+      for (int unsigned k = 0; k < 8; k++) joined[k*W +: W] = W'(half[8*k +: 8]) << (W - 8);
     end
   end
 
@@ -119,12 +129,12 @@ module weight_port import cnna_pkg::*; #(
     end else begin
       done_o   <= rx_pop;
       wvalid_o <= word_out;
-      bvalid_o <= take & (rx.kind == WEIGHT_KIND_BIAS);
+      bvalid_o <= step & (rx.kind == WEIGHT_KIND_BIAS);
       if (rx_pop) fresh_q <= 1'b1;
-      else if (take) fresh_q <= 1'b0;
+      else if (step) fresh_q <= 1'b0;
     end
-    if (take) begin
-      left_q <= left - 32'd1;
+    if (step) begin
+      left_q <= left - 32'(take);
       keep_q <= rest;
       gear_q <= (gear_q == 4'd8) ? 4'd0 : gear_q + 4'd1;
       elem_q <= elem_q + 2'(Perbeat);
@@ -136,6 +146,8 @@ module weight_port import cnna_pkg::*; #(
         row_q <= row + 16'd1;
       end
     end
+    if (rst_i | rx_pop) upper_q <= 1'b0;
+    else if (step) upper_q <= narrow & ~upper_q;
     if (rst_i | rx_pop) begin
       gear_q <= '0;
       lane_q <= '0;

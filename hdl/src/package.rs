@@ -4,12 +4,13 @@ use cnna_machine::{config, counters, isa, num, regs, timing};
 use std::fmt::Write as _;
 
 /// The description of a pass that travels from the sequencer to the post-processing: fields and bits, from the highest.
-pub(crate) const PASS: [(&str, usize); 15] = [
+pub(crate) const PASS: [(&str, usize); 16] = [
     ("last", 1),
     ("signal", 1),
     ("mode", 2),
     ("relu", 1),
     ("pool", 1),
+    ("paired", 1),
     ("rows", 3),
     ("shift", 8),
     ("bias_row", 8),

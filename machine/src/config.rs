@@ -91,6 +91,8 @@ pub struct Accelerator {
     pub queue_depth: usize,
     /// Generate the Winograd transforms.
     pub winograd: bool,
+    /// Generate the paired mode: two channels a step in DIRECT mode, all lanes but one.
+    pub paired: bool,
 }
 
 /// What the chip offers.
@@ -318,6 +320,21 @@ impl Accelerator {
         }
         range("lanes", self.lanes, 1, 32)?;
         range("act_depth", self.act_depth, 16, 32768)?;
+        if self.paired && self.lanes < 2 {
+            return Err(MachineError::config(
+                "paired",
+                "one of the lanes corrects the others, so it takes at least 2 of them: set paired = false",
+            ));
+        }
+        if self.paired && !self.act_depth.is_power_of_two() {
+            return Err(MachineError::config(
+                "act_depth",
+                format!(
+                    "{} is no power of two, which the two sets of `paired` need: set another, or paired = false",
+                    self.act_depth
+                ),
+            ));
+        }
         range("weight_depth", self.weight_depth, 4, 32768)?;
         range(
             "bias_depth",

@@ -187,6 +187,8 @@ command! {
     ///   stride == 1: bank[row_bank] words from line * 4T on, contiguous over all beats
     ///   stride s:    word x goes to plane x % s, column x / s of its channel; a channel is channel_beats beats and
     ///                begins on a line; planes lie plane_pitch lines apart
+    ///   parity:      channels of channel_beats beats, from the set in which `line` lies on: one of the lower set is followed by
+    ///                one in the same lines of the upper set, half of the buffer further on; that by the lower set's next lines
     /// ```
     Load {
         ddr = 1, 0, 32, false; "byte offset of the first segment in the window"
@@ -196,8 +198,9 @@ command! {
         line = 4, 0, 16, false; "first line in the bank"
         row_bank = 4, 16, 2, false; "row bank: row mod 4"
         stride = 4, 20, 3, false; "1, 2 or 4: columns dealt to this many planes"
-        channel_beats = 5, 0, 16, false; "beats of one channel's row (used when stride > 1)"
+        channel_beats = 5, 0, 16, false; "beats of one channel's row (used when stride > 1, or parity)"
         plane_pitch = 5, 16, 16, false; "lines between column planes"
+        parity = 4, 30, 1, false; "channels go to the sets of the buffer in turn, two to the same lines"
     }
 }
 
@@ -210,6 +213,8 @@ values! {
         KERNEL = 1
         /// Biases of 64 bits, on port 0.
         BIAS = 2
+        /// Rows of 8 plain weights a lane, 8 bits each: the upper ones of words, whose lower bits are zero.
+        NARROW = 3
     }
 }
 
@@ -220,6 +225,7 @@ command! {
     /// for port p: lanes(p) = lanes_high if p < split else lanes_low, beats(p) likewise
     ///   beats(p) beats from ddr + p * port_stride, one stream of rows; in a row lanes p, p + P, p + 2P, ...
     ///   PLAIN: 8 words each; KERNEL: 9 words each; row r lands in weight buffer row dest + r
+    ///   NARROW: 8 bytes each, word = byte << (word bits - 8); the stream has a whole number of beats
     /// BIAS: every 64 bits one bias, from bias buffer row dest, element 0 on
     /// ```
     Weight {
@@ -258,7 +264,10 @@ command! {
     ///     acc[pixel][lane] += window[pixel] * weight[lane]      (cleared at the first step if `first`)
     ///   if `last`: add bias, requantise, activate, pool, write the output buffer
     /// y, x, py, px follow the tap: the phase counts to `stride` and carries into the position by `dilation`.
-    /// WINOGRAD: one kernel of 9 words a step; VECTOR: one row of 8 words a step; DIRECT: 8 steps a row.
+    /// WINOGRAD: one kernel of 9 words a step; VECTOR: one row of 8 words a step; DIRECT: 8 steps a row, 4 if `paired`.
+    /// `paired`: c counts pairs of channels, which lie in the same lines of both sets of the buffer:
+    ///     acc[pixel][lane] += (lower[pixel] + second[lane]) * (upper[pixel] + first[lane])      (the step's two weights)
+    ///   and lane 0's sums, whose weights are zero, are taken from those of each other lane: lane m makes channel m - 1.
     /// ```
     Compute {
         mode = 1, 0, 2, false; "array mode"
@@ -266,6 +275,7 @@ command! {
         last = 1, 3, 1, false; "drain the accumulators after each pass's last step"
         relu = 1, 4, 1, false; "apply max(0, y)"
         pool = 1, 5, 1, false; "2x2 maximum of the results before they are written"
+        paired = 1, 6, 1, false; "DIRECT: two channels a step; lane 0, without weights and results, counts as an output channel"
         rows = 1, 8, 3, false; "valid result rows before pooling (VECTOR: images)"
         shift = 1, 16, 8, true; "requantisation shift, -16..=47"
         bias_row = 1, 24, 8, false; "first row of the group's biases, modulo 256"

@@ -58,6 +58,8 @@ pub enum Mode {
     /// One tap a step.
     #[default]
     Direct,
+    /// One tap of two channels a step.
+    Paired,
     /// One input a step, 8 outputs a lane.
     Vector,
     /// A maximum, or a copy.
@@ -72,6 +74,7 @@ impl Mode {
         match self {
             Mode::Winograd => "winograd",
             Mode::Direct => "direct",
+            Mode::Paired => "paired",
             Mode::Vector => "vector",
             Mode::Pool => "pool",
             Mode::Rows => "rows",

@@ -76,6 +76,8 @@ pub struct Roofs {
     pub direct: f64,
     /// The same in Winograd F(2x2, 3x3), 4 multiplications for 9; none when the machine has no transforms.
     pub winograd: Option<f64>,
+    /// The same in paired mode: two for each multiplier of all lanes but one; none when the machine has it not.
+    pub paired: Option<f64>,
     /// Bytes a cycle that the memory moves at most, by the board file.
     pub bytes_per_cycle: f64,
 }
@@ -85,17 +87,30 @@ const WINOGRAD_GAIN: f64 = 9.0 / 4.0;
 
 impl Roofs {
     fn new(board: &Board) -> Self {
-        let direct = board.accelerator.dsps() as f64;
+        let a = &board.accelerator;
+        let direct = a.dsps() as f64;
         Roofs {
             direct,
-            winograd: board.accelerator.winograd.then_some(direct * WINOGRAD_GAIN),
+            winograd: a.winograd.then_some(direct * WINOGRAD_GAIN),
+            paired: a
+                .paired
+                .then(|| 2.0 * direct * (a.lanes - 1) as f64 / a.lanes as f64),
             bytes_per_cycle: board.memory.bytes_per_cycle.into(),
         }
     }
 
     /// The highest roof of the array.
     pub fn peak(&self) -> f64 {
-        self.winograd.unwrap_or(self.direct)
+        self.flats().map(|(_, roof)| roof).fold(0.0, f64::max)
+    }
+
+    /// The roofs of the array, by name.
+    pub fn flats(&self) -> impl Iterator<Item = (&'static str, f64)> {
+        let some = [("Winograd", self.winograd), ("paired", self.paired)];
+        let some = some
+            .into_iter()
+            .filter_map(|(name, roof)| Some((name, roof?)));
+        some.chain([("direct", self.direct)])
     }
 }
 

@@ -31,6 +31,7 @@ pub fn mode(mode: Mode) -> &'static str {
     match mode {
         Mode::Winograd => "blue",
         Mode::Direct => "orange",
+        Mode::Paired => "yellow",
         Mode::Vector => "green",
         Mode::Pool => "violet",
         Mode::Rows => "rose",

@@ -18,6 +18,8 @@ pub struct Buffers {
     pub ports: usize,
     /// Word width.
     pub word: Word,
+    /// The machine has the paired mode.
+    pub paired: bool,
     /// Activation buffer: four row banks of `act_depth * 4T` words.
     pub act: [Vec<i16>; 4],
     /// Weight buffer: words as reals, [row][lane][9], lanes padded to [`Buffers::lane_pitch`].
@@ -39,6 +41,7 @@ impl Buffers {
             lanes: a.lanes,
             ports: a.weight_ports,
             word: a.word,
+            paired: a.paired,
             act: std::array::from_fn(|_| vec![0; a.act_depth * line]),
             weights: vec![0.0; a.weight_depth * lane_pitch(a.lanes) * KERNEL_WORDS],
             bias: vec![0; a.bias_depth * BIAS_ROW],
@@ -50,6 +53,11 @@ impl Buffers {
     /// Words of a line.
     pub fn line(&self) -> usize {
         4 * self.tiles
+    }
+
+    /// Lines of one of the activation buffer's two sets.
+    pub fn set_lines(&self) -> usize {
+        self.act[0].len() / self.line() / 2
     }
 
     /// Lanes of a weight row as stored.

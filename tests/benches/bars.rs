@@ -10,6 +10,7 @@ use cnna_net::{Graph, Node, Op, random, zoo};
 use cnna_rtlsim::Rtl;
 use cnna_sim::Machine;
 use cnna_tests::engines::{Inputs, Outcome, run, start, window};
+use cnna_tests::rtl::narrow;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use std::path::{Path, PathBuf};
@@ -141,6 +142,14 @@ fn vgg16(sheet: &mut Sheet) {
     let (done, _) = simulate(&net, &program, 1);
     let total = done.counters.cycles as f64;
     sheet.put("VGG16, pynq-z2: cycles", total, Bar::AtMost(57e6));
+
+    let mut net = net;
+    narrow(&mut net, |name| name.starts_with("fc"));
+    let program = compiled(&net, &board_u, &Options::default());
+    let (done, _) = simulate(&net, &program, 1);
+    let total = done.counters.cycles as f64;
+    let what = "VGG16 with 8-bit weights in fc6 to fc8, ultra96: cycles";
+    sheet.put(what, total, Bar::AtMost(25.8e6));
 }
 
 fn compiling(sheet: &mut Sheet) {

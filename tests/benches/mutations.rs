@@ -86,6 +86,24 @@ const MUTATIONS: &[Mutation] = mutations! {
         "load_engine.sv", "next_pos[PosW] | (dealt & last_chan)" => "next_pos[PosW]";
     "a lane's weights go to another":
         "array.sv", "wlane_i[P*8 +: 8] == 8'(m / Ports)" => "wlane_i[P*8 +: 8] == 8'(m % Ports)";
+    "8-bit weights take the beat's lower half twice":
+        "weight_port.sv", "half = upper_q ?" => "half = 1'b0 ?";
+    "8-bit weights are not shifted up":
+        "weight_port.sv", "<< (W - 8)" => "<< 0";
+    "the second channel of a pair has no weight":
+        "u_transform.sv", "second_q <= paired_i ?" => "second_q <= 1'b0 ?";
+    "the second channel of a pair is seen outside the map":
+        "act_buffer.sv", "rmask_s[3][i] & cmask_s[3][j] & paired_s[3]" => "paired_s[3]";
+    "a single channel is always of the lower set":
+        "act_buffer.sv", "[AddrW-1] & ~paired_s[0]" => "[AddrW-1] & 1'b0";
+    "what lane 0 finds is not taken back":
+        "post.sv", "(side_q[1].paired ? kept[" => "(1'b0 ? kept[";
+    "lane 0's sums are results":
+        "post.sv", "en: (valid_i & ~correction) ?" => "en: valid_i ?";
+    "lane 0's saturations count":
+        "post.sv", "valid: (valid_i & ~correction) ?" => "valid: valid_i ?";
+    "a pair's second channel goes to the next lines":
+        "load_engine.sv", "if (~line[SetBit]) next_line = first;" => ";";
     "the gearbox keeps a word too many":
         "weight_port.sv", "rest = rdata_i >> (g*W);" => "rest = rdata_i >> ((g-1)*W);";
 };
@@ -132,7 +150,7 @@ fn main() -> ExitCode {
         .skip(1)
         .filter(|a| !a.starts_with('-'))
         .collect();
-    let board = board(1, 5, 16, 2, 256);
+    let board = board(1, 5, 16, 2, 256, true);
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("mutations");
     let mut wrong = Vec::new();
     // Without a mistake nothing may fail.

@@ -1,10 +1,10 @@
 //! Random networks on the reference, the cycle simulator and the RTL: what the RTL's tests and the RTL's seeded mistakes share.
 
 use crate::engines::{self, Inputs, Outcome, run};
-use cnna_compile::{CompileError, CompiledProgram, Options, compile};
-use cnna_machine::Board;
-use cnna_machine::isa::{Body, COMMAND_BYTES, Command, mode};
+use cnna_compile::{CompileError, CompiledProgram, Options, Use, compile};
+use cnna_machine::isa::{Body, COMMAND_BYTES, Command, mode, weight_kind};
 use cnna_machine::num::Word;
+use cnna_machine::{Accelerator, Board};
 use cnna_net::op::{Conv, MaxPool};
 use cnna_net::random::{self, pick};
 use cnna_net::{Activation, Graph, Op, Padding, Shape, Values, Window};
@@ -28,8 +28,8 @@ pub type Build<'a> = &'a dyn Fn(&Board) -> Result<Rtl, String>;
 pub const DRAWS: [Draw; 4] = [any_graph, vector_graph, winograd_graph, direct_graph];
 
 /// A machine with small buffers, so that small networks are cut into parts as large ones are.
-pub fn board(tiles: u32, lanes: u32, word: u32, ports: u32, out_depth: u32) -> Board {
-    let set = [
+pub fn board(tiles: u32, lanes: u32, word: u32, ports: u32, out_depth: u32, paired: bool) -> Board {
+    let numbers = [
         ("tiles", tiles),
         ("lanes", lanes),
         ("word", word),
@@ -40,6 +40,8 @@ pub fn board(tiles: u32, lanes: u32, word: u32, ports: u32, out_depth: u32) -> B
         ("out_depth", out_depth),
     ]
     .map(|(k, v)| (k.to_string(), v.to_string()));
+    let mut set = numbers.to_vec();
+    set.push(("paired".into(), paired.to_string()));
     Board::load("ultra96", &set).expect("all within range")
 }
 
@@ -61,7 +63,26 @@ fn any_graph(seed: u64, word: Word) -> Graph {
 }
 
 fn vector_graph(seed: u64, word: Word) -> Graph {
-    random::vector_graph(seed, word, &limits())
+    some_narrow(random::vector_graph(seed, word, &limits()), seed)
+}
+
+/// In a third of the graphs of 16-bit words every weight's lower 8 bits are zero.
+fn some_narrow(mut g: Graph, seed: u64) -> Graph {
+    if g.word == Word::W16 && StdRng::seed_from_u64(seed).random_ratio(1, 3) {
+        narrow(&mut g, |_| true);
+    }
+    g
+}
+
+/// Sets the lower 8 bits of the weights to zero in those convolutions whose names are `chosen`.
+pub fn narrow(g: &mut Graph, chosen: impl Fn(&str) -> bool) {
+    for n in &mut g.nodes {
+        if let (Op::Conv(c), true) = (&mut n.op, chosen(&n.name)) {
+            if let Values::Words(w, _) = &mut c.weights {
+                w.iter_mut().for_each(|w| *w &= !0xff);
+            }
+        }
+    }
 }
 
 /// Of enough channels that WINOGRAD mode is faster, and not cut into chunks.
@@ -71,7 +92,7 @@ fn winograd_graph(seed: u64, word: Word) -> Graph {
 
 /// Of so few channels, or of such kernels, that DIRECT mode is faster.
 fn direct_graph(seed: u64, word: Word) -> Graph {
-    plain_graph(seed, word, &[1, 3, 5], &[1, 2, 5])
+    some_narrow(plain_graph(seed, word, &[1, 3, 5], &[1, 2, 5]), seed)
 }
 
 /// Convolutions that keep their input's size, most with 2x2 pooling behind them, half of them with sums so small that they are
@@ -166,6 +187,16 @@ const WANTED: [&str; 10] = [
     "shift to the right",
 ];
 
+/// What a machine of 16-bit words must have run besides.
+const NARROW: &str = "8-bit weights";
+/// What a machine with pairs must have run besides.
+const PAIRED: [&str; 4] = [
+    "paired",
+    "paired with pooling",
+    "paired with a stride",
+    "paired in chunks",
+];
+
 impl Coverage {
     fn add(&mut self, program: &CompiledProgram, images: usize) {
         self.images = self.images.max(images);
@@ -175,11 +206,15 @@ impl Coverage {
             .chunks_exact(COMMAND_BYTES)
             .take(stream.commands);
         for command in commands.map(Command::from_bytes) {
+            if matches!(command.body, Body::Weight(_)) && command.kind == weight_kind::NARROW {
+                self.seen.insert(NARROW);
+            }
             let Body::Compute(c) = command.body else {
                 continue;
             };
             self.seen.insert(match c.mode {
                 mode::WINOGRAD => "winograd",
+                mode::DIRECT if c.paired == 1 => PAIRED[0],
                 mode::DIRECT => "direct",
                 mode::VECTOR => "vector",
                 _ => "pool",
@@ -187,11 +222,18 @@ impl Coverage {
             if c.pool == 1 {
                 self.seen.insert(match c.mode {
                     mode::WINOGRAD => "winograd with pooling",
+                    _ if c.paired == 1 => PAIRED[1],
                     _ => "direct with pooling",
                 });
                 if c.relu == 0 {
                     self.seen.insert("pooling without ReLU");
                 }
+            }
+            if c.paired == 1 && c.stride > 1 {
+                self.seen.insert(PAIRED[2]);
+            }
+            if c.paired == 1 && c.first != c.last {
+                self.seen.insert(PAIRED[3]);
             }
             match c.shift {
                 -1 => self.seen.insert("shift to the left by 1"),
@@ -202,9 +244,11 @@ impl Coverage {
         }
     }
 
-    /// What should have run and did not.
-    pub fn missing(&self) -> Vec<&'static str> {
-        let all = WANTED.into_iter();
+    /// What should have run on the machine and did not.
+    pub fn missing(&self, a: &Accelerator) -> Vec<&'static str> {
+        let narrow = (a.word == Word::W16).then_some(NARROW);
+        let paired = PAIRED.into_iter().filter(|_| a.paired);
+        let all = WANTED.into_iter().chain(narrow).chain(paired);
         all.filter(|w| !self.seen.contains(w)).collect()
     }
 }
@@ -260,6 +304,7 @@ pub fn case(
     let graph = draw(seed, board.accelerator.word);
     let options = Options {
         winograd: r.random_ratio(2, 3),
+        paired: pick(&mut r, &[Use::Cheaper, Use::Cheaper, Use::Always]),
         fuse: r.random_ratio(7, 8),
         batch: pick(&mut r, &[2, 3, 4]),
         host: false,

@@ -1,6 +1,6 @@
 //! The compiler's analytic cost against the cycle simulator.
 
-use cnna_compile::{Options, compile};
+use cnna_compile::{Options, Use, compile};
 use cnna_machine::Board;
 use cnna_net::{random, zoo};
 use cnna_sim::Machine;
@@ -10,6 +10,7 @@ use rand::rngs::StdRng;
 
 const ALONE: Options = Options {
     winograd: true,
+    paired: Use::Cheaper,
     fuse: true,
     batch: 1,
     host: false,

@@ -2,7 +2,7 @@
 //!
 //! `CNNA_SEED=n` runs one case, `CNNA_CASES=n` that many, from the first or `CNNA_FROM=n` on.
 
-use cnna_compile::{CompileError, CompiledProgram, Options, compile};
+use cnna_compile::{CompileError, CompiledProgram, Options, Use, compile};
 use cnna_machine::counters::Counters;
 use cnna_machine::isa::{Body, COMMAND_BYTES, Command, Queue, store_kind};
 use cnna_machine::layout::Shape;
@@ -22,18 +22,21 @@ use rand::{Rng, SeedableRng};
 fn random_board(r: &mut StdRng) -> Board {
     let depths = [24, 40, 64, 128, 256, 1024, 8192];
     let lanes = pick(r, &[1, 2, 5, 11, 13, 22]);
+    let act_depth: u32 = pick(r, &depths);
+    let paired = lanes > 1 && act_depth.is_power_of_two() && r.random_ratio(2, 3);
     let set = [
         ("tiles", pick(r, &[1, 2, 4])),
         ("lanes", lanes),
         ("word", pick(r, &[8, 16])),
-        ("act_depth", pick(r, &depths)),
+        ("act_depth", act_depth),
         ("weight_depth", pick(r, &[16, 48, 128, 1024])),
         ("bias_depth", pick(r, &[4 * lanes, 4 * lanes + 3, 96])),
         ("out_depth", pick(r, &depths)),
         ("weight_ports", pick(r, &[1, 2, 3, 4]).min(lanes)),
     ]
     .map(|(k, v)| (k.to_string(), v.to_string()));
-    Board::load("ultra96", &set).expect("all within range")
+    let paired = ("paired".into(), paired.to_string());
+    Board::load("ultra96", &[&set[..], &[paired]].concat()).expect("all within range")
 }
 
 fn commands(stream: &Stream, image: &[u8]) -> Vec<Command> {
@@ -184,6 +187,7 @@ fn case(seed: u64, draw: Draw) -> Checked {
     let images: Vec<Inputs> = (0..most).map(|_| random::inputs(&mut r, &graph)).collect();
     let options = Options {
         winograd: r.random_ratio(3, 4),
+        paired: pick(&mut r, &[Use::Cheaper, Use::Always]),
         fuse: r.random_ratio(3, 4),
         batch: pick(&mut r, &[2, 3, 4]),
         keep: r.random_ratio(1, 2),

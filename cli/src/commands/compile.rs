@@ -78,6 +78,7 @@ impl Compile {
         let spinner = progress::spinner(&format!("compiling {}", self.model));
         let options = Options {
             winograd: !self.no_winograd,
+            paired: cnna_compile::Use::Cheaper,
             fuse: !self.no_fuse,
             batch: self.batch.map_or(usize::MAX, |n| n as usize),
             host: !self.no_host,

@@ -1,4 +1,4 @@
-//! Convolutions in WINOGRAD and DIRECT mode: which tilings fit, and the jobs of one of them.
+//! Convolutions in WINOGRAD and DIRECT mode, paired or not: which tilings fit, and the jobs of one of them.
 //!
 //! ```text
 //! for set of output channels that read the same input channels (all of them, or a few when the convolution is grouped):
@@ -26,8 +26,8 @@ use std::sync::Arc;
 /// One way to tile a convolution.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tiling {
-    /// F(2x2, 3x3) instead of direct.
-    pub winograd: bool,
+    /// F(2x2, 3x3), direct, or direct with two channels a step.
+    pub form: Form,
     /// Output channels of a group.
     pub lanes: usize,
     /// Result columns of a block, and of one compute command.
@@ -42,13 +42,13 @@ pub struct Tiling {
 }
 
 /// Result rows of one pass that are of use, and all that it writes.
-fn pass_rows(s: &Stage, winograd: bool) -> (usize, usize) {
-    let all = if winograd { 2 } else { 4 };
+fn pass_rows(s: &Stage, form: Form) -> (usize, usize) {
+    let all = if form == Form::Kernel { 2 } else { 4 };
     (if s.spread { 1 } else { all }, all)
 }
 
-fn pass_columns(s: &Stage, winograd: bool, a: &Accelerator) -> usize {
-    match (s.spread, winograd) {
+fn pass_columns(s: &Stage, form: Form, a: &Accelerator) -> usize {
+    match (s.spread, form == Form::Kernel) {
         (true, _) => 1,
         (_, true) => 2 * a.tiles,
         _ => 4 * a.tiles,
@@ -56,16 +56,16 @@ fn pass_columns(s: &Stage, winograd: bool, a: &Accelerator) -> usize {
 }
 
 /// Lines of one output bank that a channel of `columns` results needs, and its lines a row.
-fn out_lines(s: &Stage, winograd: bool, columns: usize, a: &Accelerator) -> (usize, usize) {
+fn out_lines(s: &Stage, form: Form, columns: usize, a: &Accelerator) -> (usize, usize) {
     let pitch = s.stored(columns, a).next_multiple_of(a.column_align()) / a.line_words();
-    let (_, all) = pass_rows(s, winograd);
+    let (_, all) = pass_rows(s, form);
     let rows = if s.pooled { all / 2 } else { all };
     (rows.div_ceil(2) * pitch, pitch)
 }
 
 /// Most slots that any run of `tile_rows` tile rows needs.
-fn slots_needed(s: &Stage, fill: &Fill, winograd: bool, tile_rows: usize) -> usize {
-    let (rows, _) = pass_rows(s, winograd);
+fn slots_needed(s: &Stage, fill: &Fill, form: Form, tile_rows: usize) -> usize {
+    let (rows, _) = pass_rows(s, form);
     (0..s.oh.div_ceil(rows))
         .map(|t| {
             let n = (tile_rows * rows).min(s.oh - t * rows);
@@ -114,8 +114,11 @@ fn sets(groups: &[Group]) -> Vec<Range<usize>> {
 }
 
 /// All steps of a window of channels as one chunk; in WINOGRAD mode a tap is a kernel of 3x3, any other a rectangle of them.
-fn whole_chunk(l: &Linear, window: &Range<usize>, winograd: bool) -> Chunk {
-    let taps = |n: usize| if winograd { n.div_ceil(KERNEL_SIDE) } else { n };
+fn whole_chunk(l: &Linear, window: &Range<usize>, form: Form) -> Chunk {
+    let taps = |n: usize| match form {
+        Form::Kernel => n.div_ceil(KERNEL_SIDE),
+        _ => n,
+    };
     Chunk {
         ky: 0..taps(l.taps[0]),
         kx: 0..taps(l.taps[1]),
@@ -124,11 +127,14 @@ fn whole_chunk(l: &Linear, window: &Range<usize>, winograd: bool) -> Chunk {
 }
 
 /// The tilings worth estimating; empty when this form of the convolution does not fit.
-pub fn tilings(s: &Stage, l: &Linear, winograd: bool, a: &Accelerator) -> Vec<Tiling> {
+pub fn tilings(s: &Stage, l: &Linear, form: Form, a: &Accelerator) -> Vec<Tiling> {
+    let paired = form == Form::Pairs;
     let unit = s.unit(a);
     let units = s.ow.div_ceil(unit);
-    let (per_unit, _) = out_lines(s, winograd, unit, a);
-    let lanes = a.lanes.min(l.outputs).min(a.out_depth / per_unit);
+    let (per_unit, _) = out_lines(s, form, unit, a);
+    let lanes = (a.lanes - form.idle_lanes())
+        .min(l.outputs)
+        .min(a.out_depth / per_unit);
     if lanes == 0 {
         return Vec::new();
     }
@@ -137,17 +143,16 @@ pub fn tilings(s: &Stage, l: &Linear, winograd: bool, a: &Accelerator) -> Vec<Ti
     let groups = lane_groups(l, lanes);
     let widest = groups.iter().max_by_key(|g| g.window.len());
     let window = &widest.expect("a stage has an output").window;
-    let form = if winograd { Form::Kernel } else { Form::Plain };
-    let rows = whole_chunk(l, window, winograd).rows(form);
+    let rows = whole_chunk(l, window, form).rows(form);
     // The widest block of columns whose rows fit with all channels.
     let block = (1..=units).map(|n| units.div_ceil(n)).find(|&units| {
         spans(s.ow, units * unit).all(|x| {
-            let fill = Fill::for_columns(s, x, window.clone(), a);
-            slots_needed(s, &fill, winograd, 1) * fill.row_pitch <= a.act_depth
+            let fill = Fill::for_columns(s, x, window.clone(), paired, a);
+            fill.holds(slots_needed(s, &fill, form, 1), a)
         })
     });
     let base = |block: usize| Tiling {
-        winograd,
+        form,
         lanes,
         block: block * unit,
         width: block.div_ceil(block.div_ceil(most)) * unit,
@@ -159,7 +164,7 @@ pub fn tilings(s: &Stage, l: &Linear, winograd: bool, a: &Accelerator) -> Vec<Ti
         let set = sets(&groups).iter().map(Range::len).max().unwrap_or(1);
         return stripes(s, base(block), window, rows * set <= a.weight_depth, a);
     }
-    if winograd || s.pooled || s.side {
+    if form == Form::Kernel || s.pooled || s.side {
         return Vec::new();
     }
     // Single tiles in chunks of channels: bounded by half the weight buffer, and by the ring.
@@ -170,10 +175,10 @@ pub fn tilings(s: &Stage, l: &Linear, winograd: bool, a: &Accelerator) -> Vec<Ti
     };
     let refill = block.is_none();
     let fits = |c: usize| {
-        let columns = pass_columns(s, false, a);
+        let columns = pass_columns(s, form, a);
         spans(s.ow, columns).all(|x| {
-            let fill = Fill::for_columns(s, x, window.start..window.start + c, a);
-            slots_needed(s, &fill, false, 1) * fill.row_pitch <= a.act_depth
+            let fill = Fill::for_columns(s, x, window.start..window.start + c, paired, a);
+            fill.holds(slots_needed(s, &fill, form, 1), a)
         })
     };
     // Where not even one channel's kernel fits, its rows come in chunks.
@@ -185,10 +190,14 @@ pub fn tilings(s: &Stage, l: &Linear, winograd: bool, a: &Accelerator) -> Vec<Ti
         true => (1..=most).rev().find(|&c| fits(c)).unwrap_or(0),
         false => most,
     };
+    // Chunks do not part the channels of a step.
+    let step = 1 + usize::from(paired);
+    let chunk = chunk / step * step;
     if chunk == 0 || ky == 0 {
         return Vec::new();
     }
     let equal = window.len().div_ceil(window.len().div_ceil(chunk));
+    let equal = equal.next_multiple_of(step);
     vec![Tiling {
         chunk: Some([equal, ky]),
         refill,
@@ -205,11 +214,12 @@ fn stripes(
     resident: bool,
     a: &Accelerator,
 ) -> Vec<Tiling> {
-    let tile_rows = s.oh.div_ceil(pass_rows(s, base.winograd).0);
+    let tile_rows = s.oh.div_ceil(pass_rows(s, base.form).0);
+    let paired = base.form == Form::Pairs;
     let fits = |stripe: usize| {
         spans(s.ow, base.block).all(|x| {
-            let fill = Fill::for_columns(s, x, window.clone(), a);
-            slots_needed(s, &fill, base.winograd, stripe) * fill.row_pitch <= a.act_depth
+            let fill = Fill::for_columns(s, x, window.clone(), paired, a);
+            fill.holds(slots_needed(s, &fill, base.form, stripe), a)
         })
     };
     let most = (1..=tile_rows).take_while(|&n| fits(n)).last().unwrap_or(1);
@@ -247,7 +257,7 @@ pub fn capacity_error(s: &Stage, l: &Linear, a: &Accelerator) -> CompileError {
             key: "weight_depth",
         };
     }
-    let (per_unit, _) = out_lines(s, false, s.unit(a), a);
+    let (per_unit, _) = out_lines(s, Form::Plain, s.unit(a), a);
     if per_unit > a.out_depth {
         return CompileError::Capacity {
             layer: s.name.into(),
@@ -257,15 +267,15 @@ pub fn capacity_error(s: &Stage, l: &Linear, a: &Accelerator) -> CompileError {
             key: "out_depth",
         };
     }
-    let columns = pass_columns(s, false, a).min(s.ow);
-    let fill = Fill::for_columns(s, 0..columns, 0..1, a);
-    let lines = slots_needed(s, &fill, false, 1) * fill.row_pitch;
+    let columns = pass_columns(s, Form::Plain, a).min(s.ow);
+    let fill = Fill::for_columns(s, 0..columns, 0..1, false, a);
+    let lines = slots_needed(s, &fill, Form::Plain, 1) * fill.row_pitch;
     // Where a tile fits, it was a group's weights that did not.
     let lanes = a.lanes.min(l.outputs).min(a.out_depth / per_unit);
     let groups = lane_groups(l, lanes);
     let rows = groups
         .iter()
-        .map(|g| whole_chunk(l, &g.window, false).rows(Form::Plain));
+        .map(|g| whole_chunk(l, &g.window, Form::Plain).rows(Form::Plain));
     let rows = rows.max().unwrap_or(0);
     let (what, need, have, key) = match lines > a.act_depth || rows <= a.weight_depth {
         true => (
@@ -292,15 +302,10 @@ pub fn capacity_error(s: &Stage, l: &Linear, a: &Accelerator) -> CompileError {
 
 /// Places the stage's weights in memory.
 pub fn place<'a>(l: &Arc<Linear<'a>>, t: &Tiling, placer: &mut Placer<'_, 'a>) -> Weights {
-    let form = if t.winograd {
-        Form::Kernel
-    } else {
-        Form::Plain
-    };
     let groups = lane_groups(l, t.lanes);
     let chunks = |g: &Group| -> Vec<Chunk> {
         let Some([c, ky]) = t.chunk else {
-            return vec![whole_chunk(l, &g.window, t.winograd)];
+            return vec![whole_chunk(l, &g.window, t.form)];
         };
         let rows = parts(l.taps[0], ky);
         let each = spans(g.window.len(), c).flat_map(|c| {
@@ -315,7 +320,7 @@ pub fn place<'a>(l: &Arc<Linear<'a>>, t: &Tiling, placer: &mut Placer<'_, 'a>) -
         .collect()
     };
     let chunks = groups.iter().map(chunks).collect();
-    Weights::place(l, form, groups, chunks, placer)
+    Weights::place(l, t.form, groups, chunks, placer)
 }
 
 /// Appends the jobs of one image. `weights` knows what images before it left in the buffers.
@@ -335,13 +340,14 @@ pub fn schedule(
         a,
         weights,
     };
-    let (rows, _) = pass_rows(s, t.winograd);
+    let (rows, _) = pass_rows(s, t.form);
     let tile_rows = s.oh.div_ceil(rows);
     for set in sets {
         let window = work.weights.groups[set.start].window.clone();
         for block in spans(s.ow, t.block) {
-            let mut fill = Fill::for_columns(s, block.clone(), window.clone(), a);
-            fill.open(slots_needed(s, &fill, t.winograd, tile_rows), a);
+            let paired = t.form == Form::Pairs;
+            let mut fill = Fill::for_columns(s, block.clone(), window.clone(), paired, a);
+            fill.open(slots_needed(s, &fill, t.form, tile_rows), a);
             for stripe in spans(tile_rows, t.stripe) {
                 for group in set.clone() {
                     for tile_row in stripe.clone() {
@@ -368,12 +374,12 @@ impl Tiled<'_> {
     /// One tile row of some columns and one group: its compute commands and stores.
     fn part(&mut self, fill: &mut Fill, group: usize, o: usize, x: Range<usize>, jobs: &mut Jobs) {
         let (s, t, a) = (self.s, self.t, self.a);
-        let (rows, _) = pass_rows(s, t.winograd);
+        let (rows, _) = pass_rows(s, t.form);
         let valid = rows.min(s.oh - o);
         let lanes = self.weights.groups[group].outputs.len();
-        let (bank_lines, pitch) = out_lines(s, t.winograd, x.len(), a);
+        let (bank_lines, pitch) = out_lines(s, t.form, x.len(), a);
         let region = jobs.out_ring.take(lanes * bank_lines);
-        let columns = pass_columns(s, t.winograd, a);
+        let columns = pass_columns(s, t.form, a);
         let single = s.spread || t.chunk.is_some();
         let tiles: Vec<Range<usize>> = match single {
             true => spans(x.len(), columns)
@@ -388,17 +394,18 @@ impl Tiled<'_> {
                 let mut own;
                 let fill = match t.refill {
                     true => {
-                        own = Fill::for_columns(s, tile.clone(), chunk.c.clone(), a);
-                        own.open(slots_needed(s, &own, t.winograd, 1), a);
+                        let paired = t.form == Form::Pairs;
+                        own = Fill::for_columns(s, tile.clone(), chunk.c.clone(), paired, a);
+                        own.open(slots_needed(s, &own, t.form, 1), a);
                         &mut own
                     }
                     false => &mut *fill,
                 };
                 let loads = fill.rows(s.input_rows(o, valid), s, jobs);
                 let (item, weight_row) = self.weights.need(group, k, jobs);
-                let dilation = match t.winograd {
-                    true => [KERNEL_SIDE; 2],
-                    false => s.taps.dilation,
+                let dilation = match t.form {
+                    Form::Kernel => [KERNEL_SIDE; 2],
+                    _ => s.taps.dilation,
                 };
                 // Taps of the same plane lie `dilation` apart, those of neighbouring planes 1.
                 let y = s.origin(0, o) + (chunk.ky.start * s.taps.dilation[0]) as i64;
@@ -406,10 +413,9 @@ impl Tiled<'_> {
                 let last = k + 1 == chunks.len();
                 let (ky_count, kx_count) = (chunk.ky.len(), chunk.kx.len());
                 let cmd = Compute {
-                    mode: if t.winograd {
-                        mode::WINOGRAD
-                    } else {
-                        mode::DIRECT
+                    mode: match t.form {
+                        Form::Kernel => mode::WINOGRAD,
+                        _ => mode::DIRECT,
                     },
                     first: i32::from(k == 0),
                     last: i32::from(last),
@@ -419,8 +425,8 @@ impl Tiled<'_> {
                     shift: self.l.shift,
                     bias_row: field(bias_row),
                     tiles: field(tile.len().div_ceil(columns)),
-                    lanes: field(lanes),
-                    c_count: field(chunk.c.len()),
+                    lanes: field(t.form.lanes(lanes)),
+                    c_count: field(t.form.steps(chunk.c.len())),
                     kx_count: field(kx_count),
                     ky_count: field(ky_count),
                     weight_row: field(weight_row),
@@ -452,10 +458,10 @@ impl Tiled<'_> {
         region: &Range<usize>,
     ) -> Vec<Store> {
         let (s, a) = (self.s, self.a);
-        let (rows, _) = pass_rows(s, self.t.winograd);
+        let (rows, _) = pass_rows(s, self.t.form);
         let valid = rows.min(s.oh - o);
         let channels = &self.weights.groups[group].outputs;
-        let (_, pitch) = out_lines(s, self.t.winograd, x.len(), a);
+        let (_, pitch) = out_lines(s, self.t.form, x.len(), a);
         let (first, count) = if s.pooled {
             (o / 2, valid / 2)
         } else {
@@ -478,5 +484,5 @@ fn single_lines(s: &Stage, a: &Accelerator, single: bool) -> usize {
     if !single {
         return 0;
     }
-    s.stored(pass_columns(s, false, a), a) / a.line_words()
+    s.stored(pass_columns(s, Form::Plain, a), a) / a.line_words()
 }

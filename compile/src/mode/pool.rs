@@ -53,7 +53,7 @@ fn tiling(s: &Stage, a: &Accelerator) -> Result<Tiling, CompileError> {
         // Lines of one channel's slot, and slots with one to load ahead where there is room.
         let (mut slot, mut slots) = (0, 0);
         for x in spans(s.ow, block) {
-            let fill = Fill::for_columns(s, x, 0..1, a);
+            let fill = Fill::for_columns(s, x, 0..1, false, a);
             slot = slot.max(fill.row_pitch);
             slots = slots.max(slots_needed(s, &fill));
         }
@@ -92,7 +92,7 @@ pub fn schedule(s: &Stage, a: &Accelerator, jobs: &mut Jobs) -> Result<(), Compi
 
 /// All rows of some columns and channels.
 fn column(s: &Stage, x: Range<usize>, channels: Range<usize>, a: &Accelerator, jobs: &mut Jobs) {
-    let mut fill = Fill::for_columns(s, x.clone(), channels.clone(), a);
+    let mut fill = Fill::for_columns(s, x.clone(), channels.clone(), false, a);
     fill.open(fill.slots_for(&(0..s.input().h)), a);
     let rows = rows_of_use(s);
     let pitch = pitch(s, x.len(), a);

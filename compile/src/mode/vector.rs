@@ -89,7 +89,11 @@ pub fn lanes(outputs: usize, a: &Accelerator) -> usize {
 pub fn place<'a>(s: &Stage, l: &Arc<Linear<'a>>, placer: &mut Placer<'_, 'a>) -> Weights {
     let a = placer.accelerator;
     let input = s.input();
-    let lanes = lanes(l.outputs, a);
+    let lanes = match (lanes(l.outputs, a), l.is_narrow(a.word)) {
+        // A port writes one lane row a cycle: none may have more than the others.
+        (all, true) if all > a.weight_ports => all / a.weight_ports * a.weight_ports,
+        (all, _) => all,
+    };
     let whole = whole_fill(s, a).is_some();
     let boxes = boxes(input, a.weight_depth / 2, whole, a);
     let groups: Vec<Group> = spans(l.outputs, lanes * PLAIN_WORDS)

@@ -7,7 +7,7 @@ use cnna_machine::config::TILE_SIDE;
 use cnna_machine::isa;
 use rust_hdl_core::prelude::*;
 
-/// Row of the weight buffer: one a step; in DIRECT mode 8 steps share a row. One cycle after the sequencer's step.
+/// Row of the weight buffer: one a step; in DIRECT mode 8 steps share a row, 4 when paired. One cycle after the sequencer's step.
 #[derive(LogicBlock)]
 pub struct WeightAddress {
     /// Clock only.
@@ -20,6 +20,8 @@ pub struct WeightAddress {
     pub pass_end: Signal<In, Bit>,
     /// Field of the command held.
     pub mode: Signal<In, Bits<2>>,
+    /// Field of the command held.
+    pub paired: Signal<In, Bit>,
     /// Field of the command held.
     pub weight_row: Signal<In, Bits<16>>,
     /// Row.
@@ -37,7 +39,7 @@ impl Default for WeightAddress {
     fn default() -> Self {
         block!(
             direct = isa::mode::DIRECT;
-            clock, taken, step, pass_end, mode, weight_row, row, word, at, at_word, was_at, was_word
+            clock, taken, step, pass_end, mode, paired, weight_row, row, word, at, at_word, was_at, was_word
         )
     }
 }
@@ -55,7 +57,14 @@ impl Logic for WeightAddress {
                 self.at_word.d.next = 0.into();
             } else if self.mode.val() == self.direct.val() {
                 self.at_word.d.next = self.at_word.q.val() + 1;
-                if self.at_word.q.val().all() {
+                if self.paired.val() {
+                    self.at_word.d.next = self.at_word.q.val() + 2;
+                }
+                // Pairs begin at even words: the last of a row is the same but for the lowest bit.
+                if self.at_word.q.val().get_bit(2)
+                    & self.at_word.q.val().get_bit(1)
+                    & (self.at_word.q.val().get_bit(0) | self.paired.val())
+                {
                     self.at.d.next = self.at.q.val() + 1;
                 }
             } else {

@@ -43,6 +43,10 @@ pub struct Fetch {
     pub load_stride: Signal<In, Bits<3>>,
     /// `Compute::mode`.
     pub mode: Signal<In, Bits<2>>,
+    /// `Compute::paired`.
+    pub paired: Signal<In, Bit>,
+    /// `Load::parity`.
+    pub load_parity: Signal<In, Bit>,
     /// `Compute::tiles`.
     pub tiles: Signal<In, Bits<16>>,
     /// `Compute::lanes`.
@@ -80,7 +84,10 @@ pub struct Fetch {
     last_beat: Constant<Bits<3>>,
     all_lanes: Constant<Bits<16>>,
     pool: Constant<Bits<2>>,
-    last_kind: Constant<Bits<6>>,
+    direct: Constant<Bits<2>>,
+    pairs: Constant<Bits<2>>,
+    last_weight: Constant<Bits<6>>,
+    last_store: Constant<Bits<6>>,
     store: Constant<Bits<6>>,
 }
 
@@ -91,11 +98,14 @@ impl Fetch {
             last_beat = COMMAND_BYTES / accelerator.beat_bytes() - 1,
             all_lanes = accelerator.lanes,
             pool = isa::mode::POOL,
-            last_kind = isa::store_kind::END.max(isa::weight_kind::BIAS),
+            direct = isa::mode::DIRECT,
+            pairs = accelerator.paired,
+            last_weight = isa::weight_kind::NARROW,
+            last_store = isa::store_kind::END,
             store = isa::store_kind::STORE,
             ;
             clock, halt, rvalid, rlast, rready, take, retire, queue, kind, load_seg_beats, load_seg_count, load_stride, mode,
-            tiles, lanes, c_count, kx_count, ky_count, stride, store_seg_beats, store_seg_count, ready, push, dealt, bad,
+            paired, load_parity, tiles, lanes, c_count, kx_count, ky_count, stride, store_seg_beats, store_seg_count, ready, push, dealt, bad,
             beat, full, refused, judged, to, took, target, early, malformed, pushing
         )
     }
@@ -106,7 +116,7 @@ impl Logic for Fetch {
     fn update(&mut self) {
         dff_setup!(self, clock, beat, full, refused, judged, to);
 
-        // A zero count, an impossible stride, too many lanes, an unknown kind.
+        // A zero count, an impossible stride, too many lanes, an unknown kind, pairs where there are none.
         self.early.next = false;
         self.target.next = 8.into();
         match self.queue.val().index() {
@@ -116,11 +126,12 @@ impl Logic for Fetch {
                     | (self.load_seg_count.val() == 0)
                     | ((self.load_stride.val() != 1)
                         & (self.load_stride.val() != 2)
-                        & (self.load_stride.val() != 4));
+                        & (self.load_stride.val() != 4))
+                    | (self.load_parity.val() & (self.pairs.val() == 0));
             }
             1 => {
                 self.target.next = 2.into();
-                self.early.next = self.kind.val() > self.last_kind.val();
+                self.early.next = self.kind.val() > self.last_weight.val();
             }
             2 => {
                 self.target.next = 4.into();
@@ -130,10 +141,12 @@ impl Logic for Fetch {
                     | (self.kx_count.val() == 0)
                     | (self.ky_count.val() == 0)
                     | ((self.mode.val() != self.pool.val())
-                        & (self.lanes.val() > self.all_lanes.val()));
+                        & (self.lanes.val() > self.all_lanes.val()))
+                    | (self.paired.val()
+                        & ((self.pairs.val() == 0) | (self.mode.val() != self.direct.val())));
             }
             _ => {
-                self.early.next = (self.kind.val() > self.last_kind.val())
+                self.early.next = (self.kind.val() > self.last_store.val())
                     | ((self.kind.val() == self.store.val())
                         & ((self.store_seg_beats.val() == 0) | (self.store_seg_count.val() == 0)));
             }

@@ -39,6 +39,8 @@ pub struct Sequencer {
     /// Field of the command held.
     pub mode: Signal<In, Bits<2>>,
     /// Field of the command held.
+    pub paired: Signal<In, Bit>,
+    /// Field of the command held.
     pub first: Signal<In, Bit>,
     /// Field of the command held.
     pub last: Signal<In, Bit>,
@@ -92,6 +94,8 @@ pub struct Sequencer {
     pub mode_after: Signal<Out, Bits<2>>,
     /// ... which is POOL.
     pub pool_after: Signal<Out, Bit>,
+    /// ... two channels in it; low without a step.
+    pub paired_after: Signal<Out, Bit>,
     /// ... output channels.
     pub lanes_after: Signal<Out, Bits<8>>,
     run: DffRst<Bit>,
@@ -124,6 +128,7 @@ pub struct Sequencer {
     then_first: Dff<Bit>,
     then_last: DffRst<Bit>,
     then_mode: Dff<Bits<2>>,
+    then_paired: Dff<Bit>,
     then_lanes: Dff<Bits<8>>,
     taking: Signal<Local, Bit>,
     pool: Signal<Local, Bit>,
@@ -149,13 +154,13 @@ impl Default for Sequencer {
             winograd = isa::mode::WINOGRAD,
             pooling = isa::mode::POOL,
             ;
-            clock, start, ready, take, new_mode, new_tiles, new_lanes, new_c_count, new_kx_count, new_ky_count, mode, first,
+            clock, start, ready, take, new_mode, new_tiles, new_lanes, new_c_count, new_kx_count, new_ky_count, mode, paired, first,
             last, tiles, lanes, c_count, kx_count, ky_count, signal, taken, step, c_move, c_wrap, kx_move, kx_wrap, ky_move,
             ky_wrap, pass_end, tile_move, tile_last, describe, releases, clear, drain, pool_first, pool_last,
-            mode_after, pool_after, lanes_after, run, pace, waits, pause, tile_loop, c_loop, kx_loop, ky_loop, was_taken,
+            mode_after, pool_after, paired_after, lanes_after, run, pace, waits, pause, tile_loop, c_loop, kx_loop, ky_loop, was_taken,
             was_step, was_c_move, was_c_wrap, was_kx_move, was_kx_wrap, was_ky_move, was_ky_wrap, was_pass_end,
             was_tile_move, was_tile_last, was_describe, was_releases, was_clear, was_drain, was_first, was_last,
-            then_clear, then_drain, then_first, then_last, then_mode, then_lanes, taking, pool, taps_begin, taps_end,
+            then_clear, then_drain, then_first, then_last, then_mode, then_paired, then_lanes, taking, pool, taps_begin, taps_end,
             ending, drains, stepping, c_turn, kx_turn, ky_turn, tile_turn, drain_time
         )
     }
@@ -187,7 +192,15 @@ impl Logic for Sequencer {
         );
         dff_setup!(self, clock, was_clear, was_drain, was_first, was_last);
         dff_setup!(
-            self, clock, then_clear, then_drain, then_first, then_last, then_mode, then_lanes
+            self,
+            clock,
+            then_clear,
+            then_drain,
+            then_first,
+            then_last,
+            then_mode,
+            then_paired,
+            then_lanes
         );
 
         self.ready.next = !self.run.q.val();
@@ -297,6 +310,8 @@ impl Logic for Sequencer {
         self.then_first.d.next = self.was_first.q.val();
         self.then_last.d.next = self.was_last.q.val();
         self.then_mode.d.next = self.mode.val();
+        // Without a step both second operands are zero, or the array would add products of weights.
+        self.then_paired.d.next = self.paired.val() & self.was_step.q.val();
         self.then_lanes.d.next = bit_cast::<8, 16>(self.lanes.val());
         self.clear.next = self.then_clear.q.val();
         self.drain.next = self.then_drain.q.val();
@@ -304,6 +319,7 @@ impl Logic for Sequencer {
         self.pool_last.next = self.then_last.q.val();
         self.mode_after.next = self.then_mode.q.val();
         self.pool_after.next = self.then_mode.q.val() == self.pooling.val();
+        self.paired_after.next = self.then_paired.q.val();
         self.lanes_after.next = self.then_lanes.q.val();
     }
 }

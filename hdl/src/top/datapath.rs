@@ -70,6 +70,8 @@ fn load(top: TopBuilder, a: &Accelerator, w: &Widths) -> TopBuilder {
     top.instance(
         engine("load_engine", "load", 0)
             .param("T", a.tiles)
+            .param("Depth", a.act_depth)
+            .param("Paired", format!("1'b{}", u8::from(a.paired)))
             .param("W", w.word)
             .param("Outstanding", a.outstanding)
             .output("arvalid_o", 1, "m_axi_act_arvalid")
@@ -124,6 +126,7 @@ fn array(top: TopBuilder, a: &Accelerator, w: &Widths) -> TopBuilder {
         w.pixels * w.word,
     );
     let winograd = u8::from(a.winograd);
+    let paired = format!("1'b{}", u8::from(a.paired));
     let wire = |name: &str| Net::Wire(name.into());
     let top = join(
         top,
@@ -132,6 +135,7 @@ fn array(top: TopBuilder, a: &Accelerator, w: &Widths) -> TopBuilder {
             (wire("step_weight_row"), 16),
             (wire("step_weight_word"), 3),
             (wire("step_mode"), 2),
+            (wire("step_paired"), 1),
         ],
     );
     let top = join(
@@ -147,7 +151,7 @@ fn array(top: TopBuilder, a: &Accelerator, w: &Widths) -> TopBuilder {
     );
     top.instance(delay(
         "i_to_weight",
-        21,
+        22,
         TO_WEIGHT,
         "to_weight",
         "at_weight",
@@ -173,6 +177,7 @@ fn array(top: TopBuilder, a: &Accelerator, w: &Widths) -> TopBuilder {
             .param("T", a.tiles)
             .param("W", w.word)
             .param("Depth", a.act_depth)
+            .param("Paired", paired.clone())
             .clock("aclk")
             .input("wen_i", a.line_words(), "act_wen")
             .input("wbank_i", 2, "act_wbank")
@@ -186,17 +191,22 @@ fn array(top: TopBuilder, a: &Accelerator, w: &Widths) -> TopBuilder {
             .input("w_i", 16, "step_w")
             .input("h_i", 16, "step_h")
             .input("pool_i", 1, "step_pool")
-            .output("window_o", window, "window"),
+            .input("paired_i", 1, "step_paired")
+            .output("window_o", window, "window")
+            .output("second_o", window, "second_window"),
     )
     .instance(
         Instance::new("v_transform", "i_v_transform")
             .param("T", a.tiles)
             .param("W", w.word)
             .param("Winograd", format!("1'b{winograd}"))
+            .param("Paired", paired.clone())
             .clock("aclk")
             .input("mode_i", 2, "window_mode")
             .input("window_i", window, "window")
-            .output("v_o", v, "operands"),
+            .input("second_i", window, "second_window")
+            .output("v_o", v, "operands")
+            .output("x_o", window, "second_operands"),
     )
     .instance(
         Instance::new("pool_unit", "i_pool_unit")
@@ -217,6 +227,7 @@ fn array(top: TopBuilder, a: &Accelerator, w: &Widths) -> TopBuilder {
             .param("Depth", a.weight_depth)
             .param("Ports", a.weight_ports)
             .param("Winograd", format!("1'b{winograd}"))
+            .param("Paired", paired)
             .clock_reset("aclk", "rst")
             .input("wvalid_i", a.weight_ports, "wgt_valid")
             .input("wlane_i", 8 * a.weight_ports, "wgt_lane")
@@ -229,7 +240,9 @@ fn array(top: TopBuilder, a: &Accelerator, w: &Widths) -> TopBuilder {
             .input("row_i", 16, Net::part("at_weight", 0, 16))
             .input("sel_i", 3, Net::part("at_weight", 16, 3))
             .input("mode_i", 2, "weight_mode")
+            .input("paired_i", 1, Net::part("at_weight", 21, 1))
             .input("v_i", v, "operands")
+            .input("x_i", window, "second_operands")
             .input("clear_i", 1, Net::part("at_operands", 8, 1))
             .input("drain_i", 1, Net::part("at_operands", 9, 1))
             .input("lanes_i", 8, Net::part("at_operands", 0, 8))
@@ -304,6 +317,7 @@ fn results(top: TopBuilder, a: &Accelerator, w: &Widths) -> TopBuilder {
                 .param("BiasDepth", a.bias_depth)
                 .param("OutDepth", a.out_depth)
                 .param("Winograd", format!("1'b{}", u8::from(a.winograd)))
+                .param("Paired", format!("1'b{}", u8::from(a.paired)))
                 .clock_reset("aclk", "rst")
                 .input("valid_i", 1, "drain_valid")
                 .input("acc_i", acc, "drain_acc")

@@ -36,9 +36,10 @@ pub(super) fn wire(top: TopBuilder, a: &Accelerator) -> TopBuilder {
         .connect("pool_last", "step_pool_last")
         .connect("mode_after", "step_mode")
         .connect("pool_after", "step_pool")
+        .connect("paired_after", "step_paired")
         .connect("lanes_after", "step_lanes");
     for name in [
-        "mode", "first", "last", "tiles", "lanes", "c_count", "kx_count", "ky_count",
+        "mode", "paired", "first", "last", "tiles", "lanes", "c_count", "kx_count", "ky_count",
     ] {
         steps = steps.connect(name, held(name));
     }
@@ -91,6 +92,7 @@ pub(super) fn wire(top: TopBuilder, a: &Accelerator) -> TopBuilder {
     .connect("step", "step")
     .connect("pass_end", "pass_end")
     .connect("mode", held("mode"))
+    .connect("paired", held("paired"))
     .connect("weight_row", held("weight_row"))
     .connect("row", "step_weight_row")
     .connect("word", "step_weight_word");

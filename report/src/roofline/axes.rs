@@ -18,7 +18,7 @@ pub struct Drawn {
     pub bounds: Rect,
     /// In the order of the layers given.
     pub points: Vec<(f64, f64)>,
-    /// Left ends of the roofs: winograd, direct.
+    /// Left ends of the roofs, in the order of [`Roofs::flats`].
     pub roofs: Vec<(f64, f64)>,
     /// Lower and upper end of the memory's slope.
     pub slope: [(f64, f64); 2],
@@ -61,7 +61,7 @@ pub fn axes(
         let foot = x.start.max(y.start / roofs.bytes_per_cycle);
         let slope = [foot, ridge].map(|x| (x, x * roofs.bytes_per_cycle));
         let flat = |roof: f64| [(roof / roofs.bytes_per_cycle, roof), (x.end, roof)];
-        let flats: Vec<f64> = roofs.winograd.into_iter().chain([roofs.direct]).collect();
+        let flats: Vec<f64> = roofs.flats().map(|(_, roof)| roof).collect();
         let stroke = palette::light("roof").stroke_width(2);
         chart.draw_series(LineSeries::new(slope, stroke))?;
         for &roof in &flats {

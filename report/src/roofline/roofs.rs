@@ -12,12 +12,8 @@ const ALONG_SLOPE: [f64; 7] = [0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8];
 
 /// The names; adds the room that names and roofs take to `taken`, which holds the points.
 pub fn texts(roofs: &Roofs, drawn: &Drawn, taken: &mut Vec<Rect>) -> Markup {
-    let values = roofs.winograd.into_iter().chain([roofs.direct]);
-    let names = ["Winograd", "direct"];
-    let names = &names[names.len() - drawn.roofs.len()..];
-    let flats: Vec<Markup> = names
-        .iter()
-        .zip(values)
+    let flats: Vec<Markup> = roofs
+        .flats()
         .zip(&drawn.roofs)
         .map(|((name, roof), &left)| {
             let text = format!("{name}, {roof} MAC/cycle");

@@ -47,12 +47,19 @@ pub fn compute(cmd: &Compute, b: &mut Buffers) -> Result<u64, Fault> {
             expected: "1, 2 or 4",
         });
     }
+    if cmd.paired == 1 && !(b.paired && cmd.mode == mode::DIRECT) {
+        return Err(Fault::Field {
+            field: "paired",
+            value: cmd.paired,
+            expected: "0 but in DIRECT mode of a machine with pairs",
+        });
+    }
     let steps = positive("c_count", cmd.c_count)?
         * positive("kx_count", cmd.kx_count)?
         * positive("ky_count", cmd.ky_count)?;
     let weight_rows = match cmd.mode {
         mode::POOL => 0,
-        mode::DIRECT => steps.div_ceil(PLAIN_WORDS),
+        mode::DIRECT => (steps * channels_a_step(cmd)).div_ceil(PLAIN_WORDS),
         _ => steps,
     };
     let end = cmd.weight_row as usize + weight_rows;
@@ -95,6 +102,11 @@ pub fn compute(cmd: &Compute, b: &mut Buffers) -> Result<u64, Fault> {
         let x = t as i32 * cmd.x_step;
         Ok(n + one(cmd, b, x, t * per_pass, per_pass)?)
     })
+}
+
+/// Channels of a step, and in DIRECT mode weights.
+fn channels_a_step(cmd: &Compute) -> usize {
+    1 + usize::from(cmd.paired == 1)
 }
 
 /// Maxima of `width` columns whose first window is `x` columns to the right of the command's; results from column `x0` on.
@@ -149,7 +161,7 @@ fn sum_strip(
     let window_rows = 4;
     let channel_words: usize = strips.iter().map(|s| s.width * window_rows).sum();
     let block = (BLOCK / channel_words).max(1);
-    let channels = cmd.c_count as usize;
+    let channels = cmd.c_count as usize * channels_a_step(cmd);
     let (mut operands, mut terms) = (Vec::new(), Vec::new());
     for (ky, row) in tap_rows.iter().enumerate() {
         for c0 in (0..channels).step_by(block) {
@@ -233,7 +245,8 @@ fn push_terms(
 ) {
     let pitch = b.lane_pitch() * KERNEL_WORDS;
     for &(kx, dx) in &s.taps {
-        let step = (ky * cmd.kx_count as usize + kx) * cmd.c_count as usize + c;
+        let channels = cmd.c_count as usize * channels_a_step(cmd);
+        let step = (ky * cmd.kx_count as usize + kx) * channels + c;
         let (row, word) = match cmd.mode {
             mode::WINOGRAD => (step, 0),
             _ => (step / PLAIN_WORDS, step % PLAIN_WORDS),
@@ -350,7 +363,14 @@ fn finish(
     let per_lane = b.acc.len() / b.lanes;
     let mut saturated = 0;
     let mut acc = vec![0i64; rows * width];
+    // Paired: what lane 0 has is too much in every other lane. Products of two operands are the same in all lanes, so they are
+    // left out here; those of two weights are not.
+    let mut too_much = Vec::new();
     for lane in 0..cmd.lanes as usize {
+        let of_weights = match cmd.paired {
+            1 => weight_products(cmd, b, lane),
+            _ => 0,
+        };
         let own = lane * per_lane..lane * per_lane + rows * width;
         if cmd.first == 1 {
             acc.fill(0);
@@ -360,17 +380,36 @@ fn finish(
         for (r, acc) in acc.chunks_exact_mut(width).enumerate() {
             let at = ((lane / LANES * rows + r) * LANES + lane % LANES) * padded;
             for (a, &s) in acc.iter_mut().zip(&sums[at..]) {
-                *a = wrap(*a + s as i64, bits);
+                *a = wrap(*a + s as i64 + of_weights, bits);
             }
         }
         if !(cmd.first == 1 && cmd.last == 1) {
             b.acc[own].copy_from_slice(&acc);
         }
-        if cmd.last == 1 {
-            let bias = bias(cmd, b, lane);
+        if cmd.last != 1 {
+            continue;
+        }
+        let bias = bias(cmd, b, lane);
+        if cmd.paired == 0 {
             acc.iter_mut().for_each(|a| *a += bias);
             saturated += write_channel(cmd, b, lane, x0, width, &acc)?;
+        } else if lane == 0 {
+            too_much.clone_from(&acc);
+        } else {
+            let both = acc.iter_mut().zip(&too_much);
+            both.for_each(|(a, t)| *a += bias - t);
+            saturated += write_channel(cmd, b, lane - 1, x0, width, &acc)?;
         }
     }
     Ok(saturated)
+}
+
+/// The sum of the products of both weights of each step.
+fn weight_products(cmd: &Compute, b: &Buffers, lane: usize) -> i64 {
+    let steps = cmd.c_count as usize * cmd.kx_count as usize * cmd.ky_count as usize;
+    let pitch = b.lane_pitch() * KERNEL_WORDS;
+    let rows = b.weights[cmd.weight_row as usize * pitch..].chunks(pitch);
+    let words = rows.flat_map(|row| row[lane * KERNEL_WORDS..][..PLAIN_WORDS].chunks_exact(2));
+    let products = words.take(steps).map(|w| w[0] as i64 * w[1] as i64);
+    products.fold(0, i64::wrapping_add)
 }

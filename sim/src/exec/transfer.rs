@@ -28,6 +28,7 @@ pub fn load(cmd: &Load, b: &mut Buffers, window: &[u8]) -> Result<(), Fault> {
             expected: "1, 2 or 4",
         });
     }
+    let set = b.set_lines() * line;
     let bank = &mut b.act[cmd.row_bank as usize & 3];
     let depth = bank.len();
     let start = cmd.line as usize * line;
@@ -37,15 +38,22 @@ pub fn load(cmd: &Load, b: &mut Buffers, window: &[u8]) -> Result<(), Fault> {
         depth: depth / line,
     };
     // Words of one channel's row, and of its part in one column plane.
+    if cmd.parity == 1 && !b.paired {
+        return Err(Fault::Field {
+            field: "parity",
+            value: cmd.parity,
+            expected: "0 in a machine without pairs",
+        });
+    }
     let channel = match s {
-        1 => 0,
+        1 if cmd.parity == 0 => 0,
         _ => positive("channel_beats", cmd.channel_beats)? * BEAT_WORDS,
     };
     let channel_pitch = (channel / s.max(1)).next_multiple_of(line);
     for seg in 0..segs {
         let from = cmd.ddr as u32 as usize + seg * cmd.seg_stride as u32 as usize;
         let bytes = bytes_at(window, from, words * word)?;
-        if s == 1 {
+        if channel == 0 {
             let at = start + seg * words;
             let dest = bank
                 .get_mut(at..at + words)
@@ -55,7 +63,15 @@ pub fn load(cmd: &Load, b: &mut Buffers, window: &[u8]) -> Result<(), Fault> {
         }
         for i in 0..words {
             let (c, x) = ((seg * words + i) / channel, (seg * words + i) % channel);
-            let at = start + (x % s) * cmd.plane_pitch as usize * line + c * channel_pitch + x / s;
+            let at = match cmd.parity {
+                0 => start + c * channel_pitch,
+                // Two channels to the same lines of both sets.
+                _ => {
+                    let c = c + usize::from(start >= set);
+                    start % set + c / 2 * channel_pitch + c % 2 * set
+                }
+            };
+            let at = at + (x % s) * cmd.plane_pitch as usize * line + x / s;
             *bank.get_mut(at).ok_or_else(|| full(at))? = get_word(bytes, i * word, word);
         }
     }
@@ -79,9 +95,11 @@ pub fn weight(kind: i32, cmd: &Weight, b: &mut Buffers, window: &[u8]) -> Result
     let word = b.word.bytes();
     let beat = BEAT_WORDS * word;
     let ddr = cmd.ddr as u32 as usize;
-    let words = match kind {
-        weight_kind::PLAIN => PLAIN_WORDS,
-        weight_kind::KERNEL => KERNEL_WORDS,
+    // Words of a row, and bytes of each in memory.
+    let (words, size) = match kind {
+        weight_kind::PLAIN => (PLAIN_WORDS, word),
+        weight_kind::NARROW => (PLAIN_WORDS, 1),
+        weight_kind::KERNEL => (KERNEL_WORDS, word),
         weight_kind::BIAS => {
             let bytes = bytes_at(window, ddr, cmd.beats_high as u32 as usize * beat)?;
             let entries = b.bias.len();
@@ -95,7 +113,7 @@ pub fn weight(kind: i32, cmd: &Weight, b: &mut Buffers, window: &[u8]) -> Result
             return Err(Fault::Field {
                 field: "kind",
                 value: kind,
-                expected: "0 plain, 1 kernel or 2 bias",
+                expected: "0 plain, 1 kernel, 2 bias or 3 narrow",
             });
         }
     };
@@ -120,7 +138,7 @@ pub fn weight(kind: i32, cmd: &Weight, b: &mut Buffers, window: &[u8]) -> Result
         let from = ddr + port * cmd.port_stride as u32 as usize;
         let bytes = bytes_at(window, from, beats * beat)?;
         // The padding to whole beats is shorter than one lane's row, so whole rows are all that is there.
-        let rows = (beats * BEAT_WORDS / words).div_ceil(lanes);
+        let rows = (beats * beat / (words * size)).div_ceil(lanes);
         let first = cmd.dest as usize;
         if first + rows > depth {
             return Err(Fault::Buffer {
@@ -132,27 +150,29 @@ pub fn weight(kind: i32, cmd: &Weight, b: &mut Buffers, window: &[u8]) -> Result
         let pitch = b.lane_pitch();
         let (ports, dest) = (b.ports, &mut b.weights[first * pitch * KERNEL_WORDS..]);
         let at = |i: usize| (i / lanes * pitch + port + i % lanes * ports) * KERNEL_WORDS;
-        match (words, word) {
-            (PLAIN_WORDS, 1) => put_rows::<PLAIN_WORDS, 1>(bytes, dest, at),
-            (PLAIN_WORDS, _) => put_rows::<PLAIN_WORDS, 2>(bytes, dest, at),
-            (_, 1) => put_rows::<KERNEL_WORDS, 1>(bytes, dest, at),
-            (_, _) => put_rows::<KERNEL_WORDS, 2>(bytes, dest, at),
+        let up = f64::from(1u32 << (8 * (word - size)));
+        match (words, size) {
+            (PLAIN_WORDS, 1) => put_rows::<PLAIN_WORDS, 1>(bytes, dest, up, at),
+            (PLAIN_WORDS, _) => put_rows::<PLAIN_WORDS, 2>(bytes, dest, up, at),
+            (_, 1) => put_rows::<KERNEL_WORDS, 1>(bytes, dest, up, at),
+            (_, _) => put_rows::<KERNEL_WORDS, 2>(bytes, dest, up, at),
         }
     }
     Ok(())
 }
 
-/// Rows of `N` words of `BYTES` bytes each, row i to `dest[at(i)..]`.
+/// Rows of `N` words of `BYTES` bytes each, row i times `up` to `dest[at(i)..]`.
 fn put_rows<const N: usize, const BYTES: usize>(
     bytes: &[u8],
     dest: &mut [f64],
+    up: f64,
     at: impl Fn(usize) -> usize,
 ) {
     for (i, row) in bytes.chunks_exact(N * BYTES).enumerate() {
         let dest = dest[at(i)..].first_chunk_mut::<N>();
         let dest = dest.expect("rows were counted before");
         for (k, d) in dest.iter_mut().enumerate() {
-            *d = get_word(row, k * BYTES, BYTES).into();
+            *d = up * f64::from(get_word(row, k * BYTES, BYTES));
         }
     }
 }

@@ -128,7 +128,12 @@ pub(super) fn gather<V: Copy>(
         return Ok(());
     }
     let slot = usize::from((row.y & 3) as usize + i > 3);
-    let line = row.lines[slot] + c * cmd.c_pitch as usize + row.plane + column.plane;
+    // Paired: a channel's neighbour lies in the same lines of the other set.
+    let channel = match cmd.paired {
+        1 => c / 2 * cmd.c_pitch as usize + c % 2 * b.set_lines(),
+        _ => c * cmd.c_pitch as usize,
+    };
+    let line = row.lines[slot] + channel + row.plane + column.plane;
     let bank = &b.act[(y & 3) as usize];
     let at = line * b.line() + (x + from as i32) as usize;
     let source = bank.get(at..at + (to - from)).ok_or(Fault::Buffer {

@@ -76,7 +76,9 @@ impl Machine {
         {
             self.load(size, s_load, on_act(offered), on_act(moved), window)?;
         }
-        if awake & awake::WEIGHT != 0 || s_weight.is_some() || moved >> (8 * port::WEIGHT) != 0 {
+        let on_weight = moved | offered & self.units.weight.watches() << (8 * port::WEIGHT);
+        if awake & awake::WEIGHT != 0 || s_weight.is_some() || on_weight >> (8 * port::WEIGHT) != 0
+        {
             self.weight(size, s_weight, offered, moved, window)?;
         }
         if awake & awake::STORE != 0 || s_store.is_some() || on_act(moved) & WRITE != 0 {
@@ -277,9 +279,10 @@ impl Machine {
         let shift = 8 * port::WEIGHT;
         let (offered, moved) = (offered >> shift, moved >> shift);
         if start.is_none() && self.derived.awake & awake::WEIGHT == 0 {
+            let changed = moved | offered & u.weight.watches();
             u.weight.step_moved(size, offered, moved);
             self.record_weights();
-            self.derive_weight(size, moved);
+            self.derive_weight(size, changed);
             return Ok(());
         }
         u.weight
@@ -370,7 +373,8 @@ impl Machine {
         };
         room[port::COMMAND] = room[port::COMMAND].min(self.units.fetch.room());
         let before = room;
-        let stop = on(port::ACT, self.units.load.watches());
+        let stop = on(port::ACT, self.units.load.watches())
+            | self.units.weight.watches() << (8 * port::WEIGHT);
         let cycles = self.memory.coast(self.wants, stop, limit, &mut room);
         let beats: [u64; MOST_PORTS] = std::array::from_fn(|p| before[p] - room[p]);
         self.units.load.take(beats[port::ACT]);

@@ -13,6 +13,8 @@ pub(super) struct Fetch {
     beats: usize,
     got: usize,
     lanes: i32,
+    /// The machine has the paired mode.
+    pairs: bool,
     /// Byte offset of the command being received.
     offset: u64,
     /// A whole command waits to be dealt.
@@ -30,6 +32,7 @@ impl Fetch {
             beats: COMMAND_BYTES / a.beat_bytes(),
             got: 0,
             lanes: a.lanes as i32,
+            pairs: a.paired,
             offset: 0,
             full: None,
             malformed: false,
@@ -84,7 +87,7 @@ impl Fetch {
                 self.got = 0;
                 let bytes = &window[self.offset as usize..][..COMMAND_BYTES];
                 let command = Command::from_bytes(bytes);
-                self.malformed = malformed(&command, self.lanes);
+                self.malformed = malformed(&command, self.lanes, self.pairs);
                 self.full = Some(command);
                 self.offset += COMMAND_BYTES as u64;
             }
@@ -104,16 +107,19 @@ impl Fetch {
     }
 }
 
-/// A field whose zero (or excess) would hang an engine.
-fn malformed(c: &Command, lanes: i32) -> bool {
+/// A field whose zero (or excess) would hang an engine, or pairs where there are none.
+fn malformed(c: &Command, lanes: i32, pairs: bool) -> bool {
     let stride_ok = |s: i32| [1, 2, 4].contains(&s);
     match &c.body {
-        Body::Load(l) => l.seg_beats == 0 || l.seg_count == 0 || !stride_ok(l.stride),
-        Body::Weight(_) => c.kind > weight_kind::BIAS,
+        Body::Load(l) => {
+            l.seg_beats == 0 || l.seg_count == 0 || !stride_ok(l.stride) || l.parity == 1 && !pairs
+        }
+        Body::Weight(_) => c.kind > weight_kind::NARROW,
         Body::Compute(k) => {
             [k.tiles, k.lanes, k.c_count, k.kx_count, k.ky_count].contains(&0)
                 || k.mode != mode::POOL && k.lanes > lanes
                 || !stride_ok(k.stride)
+                || k.paired == 1 && (!pairs || k.mode != mode::DIRECT)
         }
         Body::Store(s) => {
             c.kind > store_kind::END

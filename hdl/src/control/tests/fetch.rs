@@ -11,20 +11,21 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 use rust_hdl_core::prelude::*;
 
 /// A field that would hang an engine.
-fn malformed(words: &[u32; COMMAND_WORDS], lanes: i32) -> bool {
+fn malformed(words: &[u32; COMMAND_WORDS], lanes: i32, pairs: bool) -> bool {
     let head = Head::decode(words);
     let no_stride = |s: i32| ![1, 2, 4].contains(&s);
     match Queue::from_bits(head.queue as u32) {
         Queue::Load => {
             let l = Load::decode(words);
-            l.seg_beats == 0 || l.seg_count == 0 || no_stride(l.stride)
+            l.seg_beats == 0 || l.seg_count == 0 || no_stride(l.stride) || l.parity == 1 && !pairs
         }
-        Queue::Weight => head.kind > weight_kind::BIAS,
+        Queue::Weight => head.kind > weight_kind::NARROW,
         Queue::Compute => {
             let c = Compute::decode(words);
             [c.tiles, c.lanes, c.c_count, c.kx_count, c.ky_count].contains(&0)
                 || no_stride(c.stride)
                 || (c.mode != mode::POOL && c.lanes > lanes)
+                || (c.paired == 1 && (!pairs || c.mode != mode::DIRECT))
         }
         Queue::Store => {
             let s = Store::decode(words);
@@ -39,11 +40,13 @@ fn command(r: &mut StdRng) -> [u32; COMMAND_WORDS] {
     let mut words: [u32; COMMAND_WORDS] = std::array::from_fn(|_| {
         r.random_range(1..8u32) | r.random_range(1..8u32) << 16 | r.random_range(0..4) << 20
     });
-    words[0] = r.random_range(0..4) | r.random_range(0..3) << 2;
+    words[0] = r.random_range(0..4) | r.random_range(0..5) << 2;
     words[4] = words[4] & !(7 << 20) | [1, 2, 4][r.random_range(0..3)] << 20;
     if words[0] & 3 == 2 {
         words[4] = r.random_range(1..4) | r.random_range(0..64) << 16;
-        words[1] = r.random_range(0..4);
+        words[1] = r.random_range(0..4) | r.random_range(0..2) << 6;
+    } else if words[0] & 3 == 0 {
+        words[4] |= r.random_range(0..2) << 30;
     }
     words[15] = words[15] & !7 | [1, 2, 4][r.random_range(0..3)];
     if r.random_ratio(1, 3) {
@@ -56,15 +59,18 @@ fn command(r: &mut StdRng) -> [u32; COMMAND_WORDS] {
 #[test]
 fn commands_go_to_their_queue_when_it_has_room_and_malformed_ones_stop_the_stream() {
     let (mut refused, mut dealt) = (0usize, 0usize);
-    for (seed, word) in seeds().into_iter().flat_map(|s| [(s, "8"), (s, "16")]) {
-        let set = [("word", word), ("lanes", "5")].map(|(k, v)| (k.to_string(), v.to_string()));
+    let shapes = |s| [(s, "8", false), (s, "16", true), (s, "16", false)];
+    for (seed, word, pairs) in seeds().into_iter().flat_map(shapes) {
+        let paired = pairs.to_string();
+        let set = [("word", word), ("lanes", "5"), ("paired", &paired)]
+            .map(|(k, v)| (k.to_string(), v.to_string()));
         let accelerator = Board::load("ultra96", &set).expect("in range").accelerator;
         let beats = COMMAND_BYTES / accelerator.beat_bytes();
         let mut r = StdRng::seed_from_u64(seed);
         let mut dut = ready!(Fetch::new(&accelerator));
         'stream: for n in 0..12 {
             let c = command(&mut r);
-            let bad = malformed(&c, 5);
+            let bad = malformed(&c, 5, pairs);
             let (h, l, k, s) = (
                 Head::decode(&c),
                 Load::decode(&c),
@@ -78,7 +84,9 @@ fn commands_go_to_their_queue_when_it_has_room_and_malformed_ones_stop_the_strea
             dut.load_seg_beats.next = wide(l.seg_beats);
             dut.load_seg_count.next = wide(l.seg_count);
             dut.load_stride.next = (l.stride as u64).into();
+            dut.load_parity.next = l.parity == 1;
             dut.mode.next = (k.mode as u64).into();
+            dut.paired.next = k.paired == 1;
             dut.tiles.next = wide(k.tiles);
             dut.lanes.next = wide(k.lanes);
             dut.c_count.next = wide(k.c_count);

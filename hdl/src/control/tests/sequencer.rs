@@ -49,6 +49,7 @@ fn command(r: &mut StdRng) -> (Compute, Ring) {
         first: r.random_range(0..2),
         last: i32::from(mode == mode::POOL || r.random_ratio(3, 4)),
         pool: r.random_range(0..2),
+        paired: i32::from(mode == mode::DIRECT && r.random()),
         tiles: r.random_range(1..4),
         lanes,
         c_count: if mode == mode::POOL {
@@ -149,6 +150,7 @@ fn model(c: &Compute, ring: &Ring, tiles_wide: i32, mut free: u64) -> (Vec<Step>
             free = cycle + drain_time;
         }
         let weight = match c.mode {
+            mode::DIRECT if c.paired == 1 => (in_pass / 4, in_pass % 4 * 2),
             mode::DIRECT => (in_pass / 8, in_pass % 8),
             _ => (in_pass, 0),
         };
@@ -216,6 +218,7 @@ impl Dut {
             ky_count = c.ky_count, new_mode = n.mode, new_tiles = n.tiles, new_lanes = n.lanes, new_c_count = n.c_count,
             new_kx_count = n.kx_count, new_ky_count = n.ky_count);
         (self.seq.first.next, self.seq.last.next) = (c.first == 1, c.last == 1);
+        (self.seq.paired.next, self.weight.paired.next) = (c.paired == 1, c.paired == 1);
         self.seq.signal.next = signal.into();
         drive!(window: ring_lines = c.ring_lines,
             ring_end = c.ring_end, row_line = c.row_line, row_pitch = c.row_pitch, c_pitch = c.c_pitch,
@@ -312,8 +315,8 @@ impl Stages {
     fn addresses(&self, dut: &Dut) {
         let (s, w) = (&dut.seq, &dut.window);
         let Some(d) = &self.two else {
-            let quiet = (s.drain.val(), s.pool_last.val(), s.clear.val());
-            assert_eq!((quiet, w.w.val().to_u64()), ((false, false, false), 0));
+            let quiet = [&s.drain, &s.pool_last, &s.clear, &s.paired_after].map(|f| f.val());
+            assert_eq!((quiet, w.w.val().to_u64()), ([false; 4], 0));
             return;
         };
         let got = Step {
@@ -339,6 +342,7 @@ impl Stages {
         let c = &d.command;
         assert_eq!(s.mode_after.val().to_u64(), c.mode as u64);
         assert_eq!(s.pool_after.val(), c.mode == mode::POOL);
+        assert_eq!(s.paired_after.val(), c.paired == 1);
         assert_eq!(s.lanes_after.val().to_u64(), c.lanes as u64);
     }
 }
