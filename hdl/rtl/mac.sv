@@ -2,7 +2,8 @@
 // Paired: acc = (clear ? 0 : acc) + (u + x) * (v + w); u + x is the slice's pre-adder, v + w a small adder before its port B.
 // With x = w = 0 that is the same. With words in all four it is u * v + x * w, and beside it v * x, which lane 0 finds alone, and
 // u * w, which the bias takes back (Winograd's inner product, 1968: docs/architecture.md).
-// Latency: 3 cycles from operands to accumulator; clear_i belongs to the operands two cycles before it.
+// Latency: 3 cycles from operands to accumulator; clear_i belongs to the operands two cycles before it. idle_i: these operands
+// count as zero, by the reset of one register: paired it is v's, for a pre-adder's has none that synthesis is sure to use.
 // The clear is written as an AND in front of the adder: in this form synthesis packs the whole cell into one slice.
 `default_nettype none
 module mac #(
@@ -16,6 +17,7 @@ module mac #(
   input  wire logic signed [VW-1:0] v_i,
   input  wire logic [W-1:0]         x_i,
   input  wire logic [W-1:0]         w_i,
+  input  wire logic                 idle_i,
   input  wire logic                 clear_i,
   output logic signed [47:0]        acc_o
 );
@@ -31,11 +33,13 @@ module mac #(
     assign w = {{(VW-W){w_i[W-1]}}, w_i};
     always_ff @(posedge clk_i) begin
       u_q <= u_i + x;
-      v_q <= v_i + w;
+      if (idle_i) v_q <= '0;
+      else        v_q <= v_i + w;
     end
   end else begin : gen_single
     always_ff @(posedge clk_i) begin
-      u_q <= u_i;
+      if (idle_i) u_q <= '0;
+      else        u_q <= u_i;
       v_q <= v_i;
     end
     logic unused;

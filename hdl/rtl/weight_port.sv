@@ -1,7 +1,8 @@
 // One AXI read port of the weight queue: a stream of beats becomes rows of lane words, or biases.
 // PLAIN: a beat is one lane word of 8. KERNEL: a gearbox makes 8 lane words of 9 from 9 beats. NARROW: a beat is W / 8 lane
-// words of 8 with 8 bits each, one after the other. BIAS: a beat is BeatBytes / 8 biases. Always ready; one beat a cycle, or a
-// lane word a cycle. done_o pulses one cycle after a command's last beat (at once when it has none here).
+// words of 8 with 8 bits each, one after the other. BIAS: a beat is BeatBytes / 8 biases. SET: a beat is a word of an activation
+// set. Always ready; one beat a cycle, or a lane word a cycle. done_o pulses one cycle after a command's last beat (at once when
+// it has none here).
 `default_nettype none
 module weight_port import cnna_pkg::*; #(
   parameter int unsigned W           = 16,
@@ -21,7 +22,7 @@ module weight_port import cnna_pkg::*; #(
   input  wire logic [31:0]      cmd_beats_i,
   input  wire logic [7:0]       cmd_lanes_i,
   input  wire logic [15:0]      cmd_dest_i,
-  input  wire logic [1:0]       cmd_kind_i,
+  input  wire logic [2:0]       cmd_kind_i,
   output logic                  done_o,
   // AXI read
   output logic                  arvalid_o,
@@ -41,7 +42,9 @@ module weight_port import cnna_pkg::*; #(
   output logic                  bvalid_o,
   output logic [15:0]           brow_o,
   output logic [1:0]            belem_o,
-  output logic [Perbeat*ACC_W-1:0] bdata_o,
+  output logic [Perbeat*64-1:0] bdata_o,
+  // activation set write: row and data are the bias's
+  output logic                  svalid_o,
   // status
   output logic                  in_flight_o,
   output logic                  error_o
@@ -64,7 +67,7 @@ module weight_port import cnna_pkg::*; #(
     logic        none;    // no beats
     logic [7:0]  last_lane;
     logic [15:0] dest;
-    logic [1:0]  kind;
+    logic [2:0]  kind;
   } rx_t;
   rx_t rx_new, rx;
   logic rx_valid, rx_pop;
@@ -88,13 +91,16 @@ module weight_port import cnna_pkg::*; #(
   logic upper_q;                  // NARROW: the beat's lower half is written
   assign empty    = rx_valid & rx.none;
   assign kernel   = rx.kind == WEIGHT_KIND_KERNEL;
+  logic bias, set;
   assign narrow   = (W == 16) & (rx.kind == WEIGHT_KIND_NARROW);
+  assign bias     = rx.kind == WEIGHT_KIND_BIAS;
+  assign set      = rx.kind == WEIGHT_KIND_SET;
   assign whole    = ~narrow | upper_q;
   assign rready_o = (rx_valid & ~empty & whole) | halt_i;
   assign step     = rvalid_i & rx_valid & ~empty;
   assign take     = step & whole;
   assign rx_pop   = empty | (take & (left == 32'd1));
-  assign word_out = step & (rx.kind != WEIGHT_KIND_BIAS) & ~(kernel & (gear_q == '0));
+  assign word_out = step & ~bias & ~set & ~(kernel & (gear_q == '0));
 
   // Lane word: 9 - gear leftover words, then the first gear words of the beat.
   logic [9*W-1:0] joined;
@@ -126,10 +132,12 @@ module weight_port import cnna_pkg::*; #(
       done_o   <= 1'b0;
       wvalid_o <= 1'b0;
       bvalid_o <= 1'b0;
+      svalid_o <= 1'b0;
     end else begin
       done_o   <= rx_pop;
       wvalid_o <= word_out;
-      bvalid_o <= step & (rx.kind == WEIGHT_KIND_BIAS);
+      bvalid_o <= take & bias;
+      svalid_o <= take & set;
       if (rx_pop) fresh_q <= 1'b1;
       else if (step) fresh_q <= 1'b0;
     end
@@ -140,9 +148,9 @@ module weight_port import cnna_pkg::*; #(
       elem_q <= elem_q + 2'(Perbeat);
       if (word_out) lane_q <= last_lane ? '0 : lane_q + 8'd1;
       row_q  <= row;
-      if (rx.kind == WEIGHT_KIND_BIAS) begin
+      if (bias) begin
         if (elem_q == 2'(4 - Perbeat)) row_q <= row + 16'd1;
-      end else if (word_out & last_lane) begin
+      end else if (set | (word_out & last_lane)) begin
         row_q <= row + 16'd1;
       end
     end
@@ -158,7 +166,7 @@ module weight_port import cnna_pkg::*; #(
     wdata_o <= joined;
     brow_o  <= row;
     belem_o <= elem_q;
-    for (int unsigned b = 0; b < Perbeat; b++) bdata_o[b*ACC_W +: ACC_W] <= rdata_i[b*64 +: ACC_W];
+    bdata_o <= rdata_i;
   end
 endmodule
 `default_nettype wire

@@ -4,13 +4,17 @@ use cnna_machine::{config, counters, isa, num, regs, timing};
 use std::fmt::Write as _;
 
 /// The description of a pass that travels from the sequencer to the post-processing: fields and bits, from the highest.
-pub(crate) const PASS: [(&str, usize); 16] = [
+pub(crate) const PASS: [(&str, usize); 20] = [
     ("last", 1),
     ("signal", 1),
     ("mode", 2),
     ("relu", 1),
     ("pool", 1),
     ("paired", 1),
+    ("residual", 1),
+    ("act", 2),
+    ("act_set", 1),
+    ("per_channel", 1),
     ("rows", 3),
     ("shift", 8),
     ("bias_row", 8),
@@ -48,9 +52,15 @@ pub fn text() -> String {
     }
     s.push_str("  // Array modes, kinds of commands.\n");
     for (field, values) in isa::VALUES {
+        // Each as wide as the largest needs.
+        let most = values.iter().map(|(_, v)| *v).max().unwrap_or(0);
+        let bits = if most > 3 { 3 } else { 2 };
         for (name, value) in values {
-            let field = field.to_uppercase();
-            let _ = writeln!(s, "  localparam logic [1:0] {field}_{name} = 2'd{value};");
+            let (field, high) = (field.to_uppercase(), bits - 1);
+            let _ = writeln!(
+                s,
+                "  localparam logic [{high}:0] {field}_{name} = {bits}'d{value};"
+            );
         }
     }
     s.push_str("  // Registers: byte offsets.\n");
@@ -79,9 +89,15 @@ pub fn text() -> String {
     s.push_str("  // Latencies that the simulator charges.\n");
     let _ = writeln!(
         s,
-        "  localparam logic [7:0] TIMING_MIN_PASS = 8'd{};\n  localparam int unsigned TIMING_RELEASE = {};",
-        timing::MIN_PASS,
-        timing::RELEASE
+        "  localparam logic [7:0] TIMING_MIN_PASS = 8'd{};",
+        timing::MIN_PASS
+    );
+    s.push_str("  // Activation sets.\n");
+    let _ = writeln!(
+        s,
+        "  localparam int unsigned SETS = {}, SET_PITCH = {};",
+        isa::SETS,
+        isa::SET_PITCH
     );
     s.push_str("  // Accumulators and shifts: docs/numerics.md.\n");
     let _ = writeln!(

@@ -22,7 +22,12 @@ fn winograd(a: &Accelerator) -> usize {
     usize::from(a.winograd)
 }
 
-const TERMS: [Term; 7] = [
+/// 1 where the paired mode is generated.
+fn paired(a: &Accelerator) -> usize {
+    usize::from(a.paired)
+}
+
+const TERMS: [Term; 10] = [
     // Registers, fetch, queues, sequencer, and the engines of one port each.
     Term {
         count: |_| 1,
@@ -62,6 +67,23 @@ const TERMS: [Term; 7] = [
         count: |a| a.lanes * word_bits(a) * winograd(a),
         lut: 73.0,
         ff: 0.0,
+    },
+    // Pairs: an adder before each DSP, and the second operands on their way from lane to lane.
+    Term {
+        count: |a| paired(a) * a.dsps() * (word_bits(a) + 2),
+        lut: 1.0,
+        ff: 0.0,
+    },
+    Term {
+        count: |a| paired(a) * a.dsps() * word_bits(a),
+        lut: 0.0,
+        ff: 1.06,
+    },
+    // ... a tile's second window, and what is taken back from its results.
+    Term {
+        count: |a| paired(a) * a.tiles * word_bits(a),
+        lut: 94.0,
+        ff: 66.0,
     },
 ];
 

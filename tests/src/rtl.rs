@@ -90,9 +90,9 @@ fn winograd_graph(seed: u64, word: Word) -> Graph {
     plain_graph(seed, word, &[3], &[16, 24, 30])
 }
 
-/// Of so few channels, or of such kernels, that DIRECT mode is faster.
+/// Of so few channels, or of such kernels, that DIRECT mode is faster, or in chunks.
 fn direct_graph(seed: u64, word: Word) -> Graph {
-    some_narrow(plain_graph(seed, word, &[1, 3, 5], &[1, 2, 5]), seed)
+    some_narrow(plain_graph(seed, word, &[1, 3, 5], &[1, 2, 5, 31]), seed)
 }
 
 /// Convolutions that keep their input's size, most with 2x2 pooling behind them, half of them with sums so small that they are
@@ -304,7 +304,7 @@ pub fn case(
     let graph = draw(seed, board.accelerator.word);
     let options = Options {
         winograd: r.random_ratio(2, 3),
-        paired: pick(&mut r, &[Use::Cheaper, Use::Cheaper, Use::Always]),
+        paired: pick(&mut r, &[Use::Never, Use::Cheaper, Use::Always]),
         fuse: r.random_ratio(7, 8),
         batch: pick(&mut r, &[2, 3, 4]),
         host: false,

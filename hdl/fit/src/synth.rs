@@ -10,6 +10,7 @@
 
 use crate::error::FitError;
 use crate::levels::{self, Depth};
+use crate::packed::{self, Packed};
 use cnna_machine::config::Limits;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -58,6 +59,8 @@ pub struct Report {
     pub ramb18: usize,
     /// The deepest path: levels of LUTs and carry chains, and cells.
     pub depth: Depth,
+    /// What is in the DSP slices; counted for [`Target::Xc7`].
+    pub packed: Packed,
     /// Every cell by type.
     pub cells: BTreeMap<String, usize>,
 }
@@ -246,8 +249,11 @@ impl Yosys {
         if cells.is_empty() {
             return Err(output("cell counts (is the top module empty?)"));
         }
-        report.depth = levels::depth(dir.read("netlist.json")?.as_bytes(), job.top)
-            .map_err(|missing| output(&missing))?;
+        let netlist = dir.read("netlist.json")?;
+        report.depth =
+            levels::depth(netlist.as_bytes(), job.top).map_err(|missing| output(&missing))?;
+        report.packed =
+            packed::packed(netlist.as_bytes(), job.top).map_err(|missing| output(&missing))?;
         Ok(report)
     }
 }

@@ -3,6 +3,7 @@
 //! Needs a Yosys with slang: `pip install pyosys` and `CNNA_YOSYS` naming that Python.
 
 use cnna_fit::FitError;
+use cnna_fit::packed::Packed;
 use cnna_fit::synth::{Job, Report, Target, Yosys};
 use cnna_hdl::sources;
 use cnna_machine::Board;
@@ -134,6 +135,34 @@ fn an_array_keeps_every_multiply_accumulator_in_its_dsp() {
         "{:?}",
         worse.cells
     );
+}
+
+/// The paired lane: two multiplications a slice, by its pre-adder, with every register but those that lanes share inside.
+#[test]
+fn a_paired_lane_keeps_adders_and_registers_in_its_dsps() {
+    let parts = ["cnna_pkg", "ram", "u_transform", "mac", "lane"].map(|m| format!("{m}.sv"));
+    let mut files = emitted(&[]);
+    files.retain(|(name, _)| parts.contains(name));
+    let parameters = [("T", "1"), ("Paired", "1'b1")];
+    let r = run_files(&files, "lane", &parameters, Target::Xc7).unwrap();
+    let all = Packed {
+        pre_adder: 16,
+        operands: 16,
+        product: 16,
+        accumulator: 16,
+    };
+    assert_eq!((r.dsp, r.packed), (16, all), "{:?}", r.cells);
+    assert!(r.depth.levels <= 10, "{:?}", r.depth);
+    // Without the pre-adder's form the sum is left outside, and the count shows it.
+    for (name, text) in &mut files {
+        if name == "mac.sv" {
+            let sum = "u_q <= u_i + x;";
+            assert!(text.contains(sum), "the test replaces this form");
+            *text = text.replace(sum, "u_q <= u_i ^ x;");
+        }
+    }
+    let worse = run_files(&files, "lane", &parameters, Target::Xc7).unwrap();
+    assert_eq!((worse.dsp, worse.packed.pre_adder), (16, 0));
 }
 
 #[test]
