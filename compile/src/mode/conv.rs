@@ -7,7 +7,8 @@
 //!       for group of output channels:    its weights are in the buffer
 //!         for tile row of the stripe, for part of the block that the output buffer holds:   one compute command
 //! ```
-//! A group of a grouped convolution may hold several of its groups: their weights form blocks on a diagonal, zeros beside.
+//! A group of a grouped convolution may hold several of its groups: their weights form blocks on a diagonal, zeros beside; where
+//! each block is one weight, WINOGRAD mode keeps the diagonal alone (`diag`).
 //! Where one group's weights or one tile's inputs do not fit, single tiles are summed over chunks of channels.
 
 use super::ResultRows;
@@ -40,6 +41,15 @@ pub struct Tiling {
     pub chunk: Option<[usize; 2]>,
     /// With chunks: the ring holds a chunk of one tile only, not all channels of the block.
     pub refill: bool,
+}
+
+/// How a tiling uses a row of the weight buffer.
+fn form(l: &Linear, winograd: bool) -> Form {
+    match winograd {
+        true if l.groups > 1 && l.inputs == 1 && l.per_group() == 1 => Form::Diagonal,
+        true => Form::Kernel,
+        false => Form::Plain,
+    }
 }
 
 /// Result rows of one pass that are of use, and all that it writes.
@@ -143,8 +153,7 @@ pub fn tilings(s: &Stage, l: &Linear, winograd: bool, a: &Accelerator) -> Vec<Ti
     let groups = lane_groups(l, lanes);
     let widest = groups.iter().max_by_key(|g| g.window.len());
     let window = &widest.expect("a stage has an output").window;
-    let form = if winograd { Form::Kernel } else { Form::Plain };
-    let rows = whole_chunk(l, window, winograd).rows(form);
+    let rows = whole_chunk(l, window, winograd).rows(form(l, winograd));
     // The widest block of columns whose rows fit with all channels.
     let block = (1..=units).map(|n| units.div_ceil(n)).find(|&units| {
         spans(s.ow, units * unit).all(|x| {
@@ -298,11 +307,7 @@ pub fn capacity_error(s: &Stage, l: &Linear, a: &Accelerator) -> CompileError {
 
 /// Places the stage's weights in memory.
 pub fn place<'a>(l: &Arc<Linear<'a>>, t: &Tiling, placer: &mut Placer<'_, 'a>) -> Weights {
-    let form = if t.winograd {
-        Form::Kernel
-    } else {
-        Form::Plain
-    };
+    let form = form(l, t.winograd);
     let groups = lane_groups(l, t.lanes);
     let chunks = |g: &Group| -> Vec<Chunk> {
         let Some([c, ky]) = t.chunk else {
@@ -424,6 +429,7 @@ impl Tiled<'_> {
                     relu: i32::from(self.l.act == Act::Relu),
                     pool: i32::from(s.pooled),
                     residual: i32::from(s.residual.is_some()),
+                    diag: i32::from(self.weights.form == Form::Diagonal),
                     act: self.l.act.code(),
                     act_set: field(set.map_or(0, |s| s.1)),
                     per_channel: i32::from(!self.l.act.slopes().is_empty()),
