@@ -37,6 +37,8 @@ pub struct Tiling {
     pub width: usize,
     /// Tile rows of a stripe.
     pub stripe: usize,
+    /// Sets of lane groups, each with channels of its own, that share a fill.
+    pub together: usize,
     /// Channels and tap rows summed by one command, when not all.
     pub chunk: Option<[usize; 2]>,
     /// With chunks: the ring holds a chunk of one tile only, not all channels of the block.
@@ -112,8 +114,8 @@ fn lane_groups(l: &Linear, lanes: usize) -> Vec<Group> {
     all
 }
 
-/// Lane groups that read the same channels, by index.
-fn sets(groups: &[Group]) -> Vec<Range<usize>> {
+/// Lane groups that read one fill, by index: all that read the same channels, and `together` of these with those behind them.
+fn sets(groups: &[Group], together: usize) -> Vec<Range<usize>> {
     let mut all: Vec<Range<usize>> = Vec::new();
     for (i, g) in groups.iter().enumerate() {
         match all.last_mut() {
@@ -121,8 +123,19 @@ fn sets(groups: &[Group]) -> Vec<Range<usize>> {
             _ => all.push(i..i + 1),
         }
     }
-    all
+    all.chunks(together)
+        .map(|sets| sets[0].start..sets[sets.len() - 1].end)
+        .collect()
 }
+
+/// The channels that some lane groups read.
+fn window(groups: &[Group]) -> Range<usize> {
+    let from = groups.iter().map(|g| g.window.start).min().unwrap_or(0);
+    from..groups.iter().map(|g| g.window.end).max().unwrap_or(from)
+}
+
+/// Sets of lane groups with other channels that share a fill: the more, the fewer and longer transfers.
+const TOGETHER: [usize; 3] = [1, 4, 16];
 
 /// All steps of a window of channels as one chunk; in WINOGRAD mode a tap is a kernel of 3x3, any other a rectangle of them.
 fn whole_chunk(l: &Linear, window: &Range<usize>, winograd: bool) -> Chunk {
@@ -167,12 +180,29 @@ pub fn tilings(s: &Stage, l: &Linear, winograd: bool, a: &Accelerator) -> Vec<Ti
         block: block * unit,
         width: block.div_ceil(block.div_ceil(most)) * unit,
         stripe: 1,
+        together: 1,
         chunk: None,
         refill: false,
     };
     if let Some(block) = block.filter(|_| rows <= a.weight_depth) {
-        let set = sets(&groups).iter().map(Range::len).max().unwrap_or(1);
-        return stripes(s, base(block), window, rows * set <= a.weight_depth, a);
+        let mut all = Vec::new();
+        let each = sets(&groups, 1).len();
+        for together in TOGETHER.into_iter().filter(|&n| n == 1 || n < 2 * each) {
+            let sets = sets(&groups, together);
+            let windows = sets.iter().map(|set| self::window(&groups[set.clone()]));
+            let widest = windows.max_by_key(Range::len).expect("a stage has an output");
+            let set = sets.iter().map(Range::len).max().unwrap_or(1);
+            let base = Tiling {
+                together,
+                ..base(block)
+            };
+            // Those behind the first share only where a row of tiles fits with all their channels, and their weights stay.
+            let resident = rows * set <= a.weight_depth;
+            if together == 1 || resident && fits(s, &base, &widest, 1, a) {
+                all.extend(stripes(s, base, &widest, resident, a));
+            }
+        }
+        return all;
     }
     if winograd || s.pooled || s.side {
         return Vec::new();
@@ -211,6 +241,14 @@ pub fn tilings(s: &Stage, l: &Linear, winograd: bool, a: &Accelerator) -> Vec<Ti
     }]
 }
 
+/// True when the ring holds so many tile rows of a tiling's blocks with all channels of the window.
+fn fits(s: &Stage, t: &Tiling, window: &Range<usize>, stripe: usize, a: &Accelerator) -> bool {
+    spans(s.ow, t.block).all(|x| {
+        let fill = Fill::for_columns(s, x, window.clone(), a);
+        slots_needed(s, &fill, t.winograd, stripe) * fill.row_pitch <= a.act_depth
+    })
+}
+
 /// Stripe heights to try: the more rows, the more time for each group's weights to come, and the fewer times they do; the
 /// fewer rows, the more room to load ahead. Weights that stay come only once, at their first use.
 fn stripes(
@@ -221,13 +259,10 @@ fn stripes(
     a: &Accelerator,
 ) -> Vec<Tiling> {
     let tile_rows = s.oh.div_ceil(pass_rows(s, base.winograd).0);
-    let fits = |stripe: usize| {
-        spans(s.ow, base.block).all(|x| {
-            let fill = Fill::for_columns(s, x, window.clone(), a);
-            slots_needed(s, &fill, base.winograd, stripe) * fill.row_pitch <= a.act_depth
-        })
-    };
-    let most = (1..=tile_rows).take_while(|&n| fits(n)).last().unwrap_or(1);
+    let most = (1..=tile_rows)
+        .take_while(|&n| fits(s, &base, window, n, a))
+        .last()
+        .unwrap_or(1);
     let low = if resident {
         [1, 2, 4]
     } else {
@@ -338,7 +373,7 @@ pub fn schedule(
     a: &Accelerator,
     jobs: &mut Jobs,
 ) {
-    let sets = sets(&weights.groups);
+    let sets = sets(&weights.groups, t.together);
     let mut work = Tiled {
         s,
         l,
@@ -349,7 +384,7 @@ pub fn schedule(
     let (rows, _) = pass_rows(s, t.winograd);
     let tile_rows = s.oh.div_ceil(rows);
     for set in sets {
-        let window = work.weights.groups[set.start].window.clone();
+        let window = window(&work.weights.groups[set.clone()]);
         for block in spans(s.ow, t.block) {
             let mut fill = Fill::for_columns(s, block.clone(), window.clone(), a);
             fill.open(slots_needed(s, &fill, t.winograd, tile_rows), a);
