@@ -98,8 +98,12 @@ impl Clock<'_> {
                 (beats, ports, 0)
             }
             Body::Store(s) => match e.command.kind {
-                store_kind::STORE => (s.seg_beats as u64 * s.seg_count as u64, 1, 0),
+                store_kind::STORE => {
+                    let beats = s.seg_beats as u64 * s.seg_count as u64;
+                    (beats * s.rows as u64, 1, 0)
+                }
                 store_kind::MARK => (2, 1, 2 * latency),
+                store_kind::FENCE => (0, 1, latency),
                 _ => (0, 1, 0),
             },
         };

@@ -33,8 +33,9 @@ pub struct Tiling {
     /// Result columns of a block, and of one compute command.
     pub block: usize,
     pub width: usize,
-    /// Tile rows of a stripe.
+    /// Tile rows of a stripe, and of the first one, which waits for its whole input.
     pub stripe: usize,
+    pub first: usize,
     /// Channels and tap rows summed by one command, when not all.
     pub chunk: Option<[usize; 2]>,
     /// With chunks: the ring holds a chunk of one tile only, not all channels of the block.
@@ -152,6 +153,7 @@ pub fn tilings(s: &Stage, l: &Linear, winograd: bool, a: &Accelerator) -> Vec<Ti
         block: block * unit,
         width: block.div_ceil(block.div_ceil(most)) * unit,
         stripe: 1,
+        first: 1,
         chunk: None,
         refill: false,
     };
@@ -227,10 +229,17 @@ fn stripes(
         .collect();
     heights.sort_unstable();
     heights.dedup();
-    heights
-        .into_iter()
-        .map(|stripe| Tiling {
+    let equal = heights.iter().map(|&stripe| (stripe, stripe));
+    // One tile row first, the others in equal stripes: all groups are under way when its rows are there.
+    let short = heights
+        .iter()
+        .filter(|&&n| n > 1 && !resident)
+        .map(|&n| ((tile_rows - 1).div_ceil((tile_rows - 1).div_ceil(n)), 1));
+    equal
+        .chain(short)
+        .map(|(stripe, first)| Tiling {
             stripe,
+            first,
             ..base.clone()
         })
         .collect()
@@ -342,7 +351,10 @@ pub fn schedule(
         for block in spans(s.ow, t.block) {
             let mut fill = Fill::for_columns(s, block.clone(), window.clone(), a);
             fill.open(slots_needed(s, &fill, t.winograd, tile_rows), a);
-            for stripe in spans(tile_rows, t.stripe) {
+            let first = t.first.min(tile_rows);
+            let rest = spans(tile_rows - first, t.stripe);
+            let rest = rest.map(|s| s.start + first..s.end + first);
+            for stripe in std::iter::once(0..first).chain(rest) {
                 for group in set.clone() {
                     for tile_row in stripe.clone() {
                         for part in spans(block.len(), t.width) {
@@ -443,7 +455,7 @@ impl Tiled<'_> {
         }
     }
 
-    /// The stores of a part: one for each row that it makes.
+    /// The stores of a part: the rows that it makes.
     fn stores(
         &self,
         group: usize,
@@ -467,9 +479,7 @@ impl Tiled<'_> {
             pitch,
             line: region.start,
         };
-        (0..count)
-            .map(|r| results.store(s, r, first + r, a))
-            .collect()
+        results.stores(s, (0..count).map(|r| (r, first + r)), a)
     }
 }
 
