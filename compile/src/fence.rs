@@ -44,11 +44,12 @@ pub fn early_loads(work: &mut Jobs, a: &Accelerator) {
         let from = next_load + work.loads[next_load..].partition_point(|l| l.after < Some(mark));
         let to = from + work.loads[from..].partition_point(|l| l.after == Some(mark));
         next_load = to;
-        let needed = work.jobs[mark..].iter().find(|j| !j.loads.is_empty());
-        let Some(needed) = needed.map(|j| j.loads.clone()).filter(|l| l.start == from) else {
+        // What the next layer's first job that loads anything needs, its residuals too.
+        let last = |j: &Job| j.loads.iter().map(|l| l.end).max().unwrap_or(0);
+        let Some(end) = work.jobs[mark..].iter().map(last).find(|&end| end > from) else {
             continue;
         };
-        if let Some(fence) = fence(work, first_job..mark, needed, from..to, a) {
+        if let Some(fence) = fence(work, first_job..mark, from..end.min(to), from..to, a) {
             fences.push(fence);
         }
     }
@@ -123,8 +124,8 @@ fn insert(work: &mut Jobs, fences: &[(usize, Vec<usize>)]) {
             body: Body::Store(Store::default()),
             kind: store_kind::FENCE,
             tag: work.jobs[behind + n].tag,
-            loads: 0..0,
-            weights: [None; 2],
+            loads: [0..0, 0..0],
+            weights: [None; 3],
             region: 0..0,
             stores: Vec::new(),
             after: None,

@@ -35,8 +35,9 @@ module load_engine import cnna_pkg::*; #(
   output logic                  rready_o,
   input  wire logic [8*W-1:0]   rdata_i,
   input  wire logic             rlast_i,
-  // activation buffer write
+  // activation or residual buffer write
   output logic [4*T-1:0]        wen_o,
+  output logic [4*T-1:0]        residual_wen_o,
   output logic [1:0]            wbank_o,
   output logic [T*16-1:0]       wline_o, // one a group of four columns
   output logic [4*T*W-1:0]      wdata_o,
@@ -75,6 +76,7 @@ module load_engine import cnna_pkg::*; #(
     logic [15:0] line;
     logic [1:0]  bank;
     logic [2:0]  stride;
+    logic        target;
     logic [15:0] channel_beats;
     logic [15:0] plane_pitch;
   } rx_t;
@@ -87,6 +89,7 @@ module load_engine import cnna_pkg::*; #(
     line:          cmd_i[LOAD_LINE +: LOAD_LINE_W],
     bank:          cmd_i[LOAD_ROW_BANK +: LOAD_ROW_BANK_W],
     stride:        cmd_i[LOAD_STRIDE +: LOAD_STRIDE_W],
+    target:        cmd_i[LOAD_TARGET],
     channel_beats: cmd_i[LOAD_CHANNEL_BEATS +: LOAD_CHANNEL_BEATS_W],
     plane_pitch:   cmd_i[LOAD_PLANE_PITCH +: LOAD_PLANE_PITCH_W]
   };
@@ -228,7 +231,8 @@ module load_engine import cnna_pkg::*; #(
       wline_o[g*16 +: 16] <= late[g] ? late_line_q : line + (dealt ? offset_q : 16'd0);
     end
     for (int unsigned j = 0; j < LineWords; j++) begin
-      wen_o[j]          <= (take & enable[j]) | late[j/4];
+      wen_o[j]          <= (take & enable[j] & ~rx.target) | late[j/4];
+      residual_wen_o[j] <= take & enable[j] & rx.target;
       wdata_o[j*W +: W] <= late[j/4] ? late_data_q[(j%4)*W +: W] : rdata_i[source[j]*W +: W];
     end
   end
