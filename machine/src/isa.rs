@@ -356,16 +356,20 @@ values! {
         MARK = 1
         /// The program is complete.
         END = 2
+        /// Complete when all earlier writes are answered.
+        FENCE = 3
     }
 }
 
 command! {
-    /// Store: one row of a group of output channels from one bank of the output buffer to memory, or a mark, or the end.
+    /// Store: rows of a group of output channels from the output buffer to memory, or a mark, a fence, or the end.
     ///
     /// ```text
-    /// STORE: lines from `line` on, read contiguously: for seg in 0..seg_count: for beat in 0..seg_beats:
-    ///   8 words to ddr + seg * seg_stride + beat * beat_bytes
+    /// STORE: for row in 0..rows: lines of bank (bank + row) % 2 from line + (bank + row) / 2 * row_pitch on, read contiguously:
+    ///   for seg in 0..seg_count: for beat in 0..seg_beats:
+    ///     8 words to ddr + row * row_stride + seg * seg_stride + beat * beat_bytes
     /// MARK:  8 counters of 32 bits to ddr (see `counters.rs`), after every earlier write has been answered
+    /// FENCE: nothing, after every earlier write has been answered
     /// ```
     Store {
         ddr = 1, 0, 32, false; "byte offset in the window"
@@ -374,6 +378,9 @@ command! {
         seg_stride = 3, 0, 32, false; "bytes between segments"
         line = 4, 0, 16, false; "first line of the bank"
         bank = 4, 16, 1, false; "output row bank: row mod 2"
+        rows = 4, 17, 3, false; "rows"
+        row_stride = 5, 0, 32, false; "bytes between rows"
+        row_pitch = 6, 0, 16, false; "lines between rows of one bank"
     }
 }
 

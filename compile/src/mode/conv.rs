@@ -35,8 +35,9 @@ pub struct Tiling {
     /// Result columns of a block, and of one compute command.
     pub block: usize,
     pub width: usize,
-    /// Tile rows of a stripe.
+    /// Tile rows of a stripe, and of the first one, which waits for its whole input.
     pub stripe: usize,
+    pub first: usize,
     /// Sets of lane groups, each with channels of its own, that share a fill.
     pub together: usize,
     /// Channels and tap rows summed by one command, when not all.
@@ -181,6 +182,7 @@ pub fn tilings(s: &Stage, l: &Linear, winograd: bool, a: &Accelerator) -> Vec<Ti
         width: block.div_ceil(block.div_ceil(most)) * unit,
         stripe: 1,
         together: 1,
+        first: 1,
         chunk: None,
         refill: false,
     };
@@ -190,7 +192,9 @@ pub fn tilings(s: &Stage, l: &Linear, winograd: bool, a: &Accelerator) -> Vec<Ti
         for together in TOGETHER.into_iter().filter(|&n| n == 1 || n < 2 * each) {
             let sets = sets(&groups, together);
             let windows = sets.iter().map(|set| self::window(&groups[set.clone()]));
-            let widest = windows.max_by_key(Range::len).expect("a stage has an output");
+            let widest = windows
+                .max_by_key(Range::len)
+                .expect("a stage has an output");
             let set = sets.iter().map(Range::len).max().unwrap_or(1);
             let base = Tiling {
                 together,
@@ -277,10 +281,17 @@ fn stripes(
         .collect();
     heights.sort_unstable();
     heights.dedup();
-    heights
-        .into_iter()
-        .map(|stripe| Tiling {
+    let equal = heights.iter().map(|&stripe| (stripe, stripe));
+    // One tile row first, the others in equal stripes: all groups are under way when its rows are there.
+    let short = heights
+        .iter()
+        .filter(|&&n| n > 1 && !resident)
+        .map(|&n| ((tile_rows - 1).div_ceil((tile_rows - 1).div_ceil(n)), 1));
+    equal
+        .chain(short)
+        .map(|(stripe, first)| Tiling {
             stripe,
+            first,
             ..base.clone()
         })
         .collect()
@@ -388,7 +399,10 @@ pub fn schedule(
         for block in spans(s.ow, t.block) {
             let mut fill = Fill::for_columns(s, block.clone(), window.clone(), a);
             fill.open(slots_needed(s, &fill, t.winograd, tile_rows), a);
-            for stripe in spans(tile_rows, t.stripe) {
+            let first = t.first.min(tile_rows);
+            let rest = spans(tile_rows - first, t.stripe);
+            let rest = rest.map(|s| s.start + first..s.end + first);
+            for stripe in std::iter::once(0..first).chain(rest) {
                 for group in set.clone() {
                     for tile_row in stripe.clone() {
                         for part in spans(block.len(), t.width) {
@@ -525,7 +539,7 @@ impl Tiled<'_> {
         listed.get_or_insert_with(list).clone()
     }
 
-    /// The stores of a part: one for each row that it makes.
+    /// The stores of a part: the rows that it makes.
     fn stores(
         &self,
         group: usize,
@@ -534,9 +548,7 @@ impl Tiled<'_> {
         region: &Range<usize>,
     ) -> Vec<Store> {
         let (results, rows) = self.results(group, o, x, region);
-        rows.enumerate()
-            .map(|(r, y)| results.store(self.s, r, y, self.a))
-            .collect()
+        results.stores(self.s, rows.enumerate(), self.a)
     }
 
     /// A part's results in the output buffer, and their rows of the output.

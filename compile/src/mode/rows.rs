@@ -193,10 +193,10 @@ pub fn schedule(
                         };
                         let done = last && c + 1 == block.end;
                         let stores = match done {
-                            true => (0..rows)
-                                .flat_map(|r| targets[q + r].iter().map(move |&y| (r, y)))
-                                .map(|(r, y)| results.store(s, r, y, a))
-                                .collect(),
+                            true => {
+                                let each = |r: usize| targets[q + r].iter().map(move |&y| (r, y));
+                                results.stores(s, (0..rows).flat_map(each), a)
+                            }
                             false => Vec::new(),
                         };
                         let writes = if last { region.clone() } else { 0..0 };

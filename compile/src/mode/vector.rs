@@ -171,7 +171,7 @@ pub fn schedule(
     }
 }
 
-/// One for each image; one beat a lane: 8 outputs.
+/// A row for each image; one beat a lane: 8 outputs.
 fn stores(
     s: &Stage,
     outputs: &Range<usize>,
@@ -180,16 +180,17 @@ fn stores(
     images: Images,
 ) -> Vec<Store> {
     let first = s.output.offset + outputs.start * s.output.layout.word_bytes;
-    (0..images.count)
-        .map(|n| Store {
-            ddr: address(first + n * images.pitch),
-            seg_beats: field(outputs.len().div_ceil(PLAIN_WORDS)),
-            seg_count: 1,
-            seg_stride: 0,
-            line: field(line + n / 2 * pitch),
-            bank: field(n % 2),
-        })
-        .collect()
+    vec![Store {
+        ddr: address(first),
+        seg_beats: field(outputs.len().div_ceil(PLAIN_WORDS)),
+        seg_count: 1,
+        seg_stride: 0,
+        line: field(line),
+        bank: 0,
+        rows: field(images.count),
+        row_stride: address(images.pitch),
+        row_pitch: field(pitch),
+    }]
 }
 
 /// The shape of a flat output.
