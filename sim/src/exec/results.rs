@@ -62,13 +62,14 @@ pub(super) fn write_channel(
             let shift = places(cmd.shift + more);
             let q = requantise(wrap(a, ACC_BITS), shift, word);
             let mut value = q.value;
-            let mut alarms = u64::from(q.saturated && (residual.is_some() || !undone(value)));
-            if let Some(residual) = &residual {
+            let before = residual.as_ref().filter(|_| cmd.residual_last == 0);
+            let behind = residual.as_ref().filter(|_| cmd.residual_last == 1);
+            let mut alarms = u64::from(q.saturated && (before.is_some() || !undone(value)));
+            if let Some(residual) = before {
                 let sum = i64::from(value) + i64::from(residual[r * columns + x]);
                 value = word.saturate(sum);
                 alarms += u64::from(i64::from(value) != sum && !undone(value));
             }
-            saturated += if x < counted { alarms } else { 0 };
             let function = match cmd.act {
                 act::TABLE => {
                     let (i, steps) = table_index(value, word);
@@ -80,6 +81,12 @@ pub(super) fn write_channel(
                 _ => value.into(),
             };
             *v = clip(function, lowest, highest);
+            if let Some(residual) = behind {
+                let sum = i64::from(*v) + i64::from(residual[r * columns + x]);
+                *v = word.saturate(sum);
+                alarms += u64::from(i64::from(*v) != sum);
+            }
+            saturated += if x < counted { alarms } else { 0 };
         }
     }
     if cmd.pool == 1 {
