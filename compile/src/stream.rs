@@ -153,8 +153,13 @@ pub fn build(work: &Jobs, a: &Accelerator) -> Result<Vec<Entry>, CompileError> {
     let mut load_reader = vec![None; work.loads.len()];
     let mut weight_reader = vec![None; work.weights.len()];
     for (j, job) in work.jobs.iter().enumerate() {
-        for loads in &job.loads {
-            load_reader[loads.clone()].fill(Some(j));
+        // Between the rows of a window other jobs' residuals may be listed.
+        for (loads, residual) in job.loads.iter().zip([false, true]) {
+            for i in loads.clone() {
+                if matches!(work.loads[i].rows.0, Space::Residual(_)) == residual {
+                    load_reader[i] = Some(j);
+                }
+            }
         }
         for &w in job.weights.iter().flatten() {
             weight_reader[w] = Some(j);

@@ -344,6 +344,8 @@ command! {
         h_rem = 15, 9, 2, false; "row planes with one row more"
         dilation_x = 15, 11, 6, false; "columns a tap moves when the phase carries"
         dilation_y = 15, 17, 6, false; "rows a tap moves when the phase carries"
+        short = 15, 26, 4, false; "valid result columns that rows from short_row on have less (DIRECT)"
+        short_row = 15, 30, 2, false; "first such row of the four; 0: none"
     }
 }
 
