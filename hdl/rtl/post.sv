@@ -82,6 +82,8 @@ module post import cnna_pkg::*; #(
   logic [15:0]     addr;
   logic [3:0]      mask;
   logic [Cols-1:0] valid;
+  logic            is_short;       // a row of the last part of a folded map
+  logic [15:0]     width;
   logic            row_high;       // second row of a bank
   logic [15:0]     vline;
   logic [1:0]      vquarter;
@@ -117,6 +119,8 @@ module post import cnna_pkg::*; #(
       mask = 4'b1111;
     end
     if (row_high) addr = addr + pass.row_pitch;
+    is_short = (pass.short_row != '0) & (slice_q >= pass.short_row);
+    width    = pass.width - 16'(is_short ? pass.short : '0);
     for (int unsigned l = 0; l < Cols; l++) begin
       if (wino) begin
         valid[l] = (3'(l / (2*T)) < pass.rows) & (16'(pass.xcol + 16'(l % (2*T))) < pass.width);
@@ -124,7 +128,7 @@ module post import cnna_pkg::*; #(
         valid[l] = ((l / 4) < ImageTiles) & (3'((l / 4) + ImageTiles * 32'(slice_q[1])) < pass.rows)
                  & (16'(out_first + 16'(l % 4)) < pass.width);
       end else begin
-        valid[l] = ~pooling & (3'(slice_q) < pass.rows) & (16'(pass.xcol + 16'(l)) < pass.width);
+        valid[l] = ~pooling & (3'(slice_q) < pass.rows) & (16'(pass.xcol + 16'(l)) < width);
       end
     end
   end

@@ -141,6 +141,7 @@ pub fn schedule(
     let most = channels(s, widest.unwrap_or(1), a).expect("placing checked that one fits");
     for block in spans(s.input().c, most) {
         let mut fill = fill(s, block.clone(), a).expect("placing checked that it fits");
+        fill.place(jobs);
         for q in (0..s.oh).step_by(together) {
             let rows = together.min(s.oh - q);
             for group in 0..weights.groups.len() {

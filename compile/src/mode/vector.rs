@@ -113,6 +113,9 @@ pub fn schedule(
     jobs: &mut Jobs,
 ) {
     let mut whole = whole_fill(s, a);
+    if let Some(fill) = &mut whole {
+        fill.place(jobs);
+    }
     for group in 0..weights.groups.len() {
         let outputs = weights.groups[group].outputs.clone();
         let chunks = weights.chunks[group].clone();
@@ -126,6 +129,7 @@ pub fn schedule(
                 Some(fill) => fill,
                 None => {
                     own = Fill::new(s, [1, 1], chunk.c.clone(), chunk.kx.clone(), a);
+                    own.place(jobs);
                     &mut own
                 }
             };

@@ -51,12 +51,23 @@ pub(super) fn write_channel(
     let mut saturated = 0;
     let mut values = vec![0i16; acc.len()];
     let valid_rows = cmd.rows as usize;
-    let valid_columns = (cmd.out_width as usize).saturating_sub(x0).min(columns);
+    let valid_columns = |less: i32| {
+        // As wide as the machine's counter.
+        let width = (cmd.out_width - less) as u16 as usize;
+        width.saturating_sub(x0).min(columns)
+    };
+    let is_short = |r: usize| {
+        let first = cmd.short_row as usize;
+        cmd.mode == mode::DIRECT && first > 0 && r >= first
+    };
     let rows = acc
         .chunks_exact(columns)
         .zip(values.chunks_exact_mut(columns));
     for (r, (acc, values)) in rows.enumerate() {
-        let counted = if r < valid_rows { valid_columns } else { 0 };
+        let counted = match r < valid_rows {
+            true => valid_columns(if is_short(r) { cmd.short } else { 0 }),
+            false => 0,
+        };
         for (x, (&a, v)) in acc.iter().zip(values).enumerate() {
             let more = if own_shift { i32::from(own(x)) & 31 } else { 0 };
             let shift = places(cmd.shift + more);
