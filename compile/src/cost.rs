@@ -84,12 +84,13 @@ impl Clock<'_> {
         let (beats, ports, tail) = match &e.command.body {
             Body::Compute(c) => return self.compute(c, ready),
             Body::Load(l) => {
-                // A beat that is dealt to planes, or fills two lines, takes several cycles to write.
-                let phases = match l.stride {
-                    1 => 2 / self.board.accelerator.tiles.min(2) as u64,
-                    s => s as u64,
+                // A beat that is dealt to four planes, or fills two lines, takes several cycles to write.
+                let tiles = self.board.accelerator.tiles;
+                beat_cycles = match (l.stride, tiles) {
+                    (4, _) => 4,
+                    (_, 1) => 2,
+                    _ => 1,
                 };
-                beat_cycles = phases;
                 (l.seg_beats as u64 * l.seg_count as u64, 1, 0)
             }
             Body::Weight(w) => {
@@ -97,8 +98,12 @@ impl Clock<'_> {
                 (beats, ports, 0)
             }
             Body::Store(s) => match e.command.kind {
-                store_kind::STORE => (s.seg_beats as u64 * s.seg_count as u64, 1, 0),
+                store_kind::STORE => {
+                    let beats = s.seg_beats as u64 * s.seg_count as u64;
+                    (beats * s.rows as u64, 1, 0)
+                }
                 store_kind::MARK => (2, 1, 2 * latency),
+                store_kind::FENCE => (0, 1, latency),
                 _ => (0, 1, 0),
             },
         };

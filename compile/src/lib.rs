@@ -2,10 +2,12 @@
 //!
 //! [`compile`] turns a network into a program for one board; [`passes::PASSES`] lists the steps.
 
+mod act;
 mod check;
 mod cost;
 mod encode;
 pub mod error;
+mod fence;
 mod fill;
 mod jobs;
 mod linear;

@@ -136,12 +136,14 @@ fn what(w: What) -> String {
         What::Command(Queue::Compute, _) => "compute".into(),
         What::Command(Queue::Weight, kind) => match i32::from(kind) {
             weight_kind::BIAS => "load biases".into(),
+            weight_kind::SET => "load an activation set".into(),
             weight_kind::KERNEL => "load kernels".into(),
             _ => "load weights".into(),
         },
         What::Command(Queue::Store, kind) => match i32::from(kind) {
             store_kind::STORE => "store results".into(),
             store_kind::MARK => "mark".into(),
+            store_kind::FENCE => "fence".into(),
             _ => "end".into(),
         },
         What::WaitsFor(Queue::Load) => "waits for activations".into(),

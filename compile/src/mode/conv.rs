@@ -7,10 +7,12 @@
 //!       for group of output channels:    its weights are in the buffer
 //!         for tile row of the stripe, for part of the block that the output buffer holds:   one compute command
 //! ```
-//! A group of a grouped convolution may hold several of its groups: their weights form blocks on a diagonal, zeros beside.
+//! A group of a grouped convolution may hold several of its groups: their weights form blocks on a diagonal, zeros beside; where
+//! each block is one weight, WINOGRAD mode keeps the diagonal alone (`diag`).
 //! Where one group's weights or one tile's inputs do not fit, single tiles are summed over chunks of channels.
 
 use super::ResultRows;
+use crate::act::Act;
 use crate::error::CompileError;
 use crate::fill::Fill;
 use crate::jobs::{Jobs, field};
@@ -33,12 +35,24 @@ pub struct Tiling {
     /// Result columns of a block, and of one compute command.
     pub block: usize,
     pub width: usize,
-    /// Tile rows of a stripe.
+    /// Tile rows of a stripe, and of the first one, which waits for its whole input.
     pub stripe: usize,
+    pub first: usize,
+    /// Sets of lane groups, each with channels of its own, that share a fill.
+    pub together: usize,
     /// Channels and tap rows summed by one command, when not all.
     pub chunk: Option<[usize; 2]>,
     /// With chunks: the ring holds a chunk of one tile only, not all channels of the block.
     pub refill: bool,
+}
+
+/// How a tiling uses a row of the weight buffer.
+fn form(l: &Linear, winograd: bool) -> Form {
+    match winograd {
+        true if l.groups > 1 && l.inputs == 1 && l.per_group() == 1 => Form::Diagonal,
+        true => Form::Kernel,
+        false => Form::Plain,
+    }
 }
 
 /// Result rows of one pass that are of use, and all that it writes.
@@ -101,8 +115,8 @@ fn lane_groups(l: &Linear, lanes: usize) -> Vec<Group> {
     all
 }
 
-/// Lane groups that read the same channels, by index.
-fn sets(groups: &[Group]) -> Vec<Range<usize>> {
+/// Lane groups that read one fill, by index: all that read the same channels, and `together` of these with those behind them.
+fn sets(groups: &[Group], together: usize) -> Vec<Range<usize>> {
     let mut all: Vec<Range<usize>> = Vec::new();
     for (i, g) in groups.iter().enumerate() {
         match all.last_mut() {
@@ -110,8 +124,19 @@ fn sets(groups: &[Group]) -> Vec<Range<usize>> {
             _ => all.push(i..i + 1),
         }
     }
-    all
+    all.chunks(together)
+        .map(|sets| sets[0].start..sets[sets.len() - 1].end)
+        .collect()
 }
+
+/// The channels that some lane groups read.
+fn window(groups: &[Group]) -> Range<usize> {
+    let from = groups.iter().map(|g| g.window.start).min().unwrap_or(0);
+    from..groups.iter().map(|g| g.window.end).max().unwrap_or(from)
+}
+
+/// Sets of lane groups with other channels that share a fill: the more, the fewer and longer transfers.
+const TOGETHER: [usize; 3] = [1, 4, 16];
 
 /// All steps of a window of channels as one chunk; in WINOGRAD mode a tap is a kernel of 3x3, any other a rectangle of them.
 fn whole_chunk(l: &Linear, window: &Range<usize>, winograd: bool) -> Chunk {
@@ -128,17 +153,21 @@ pub fn tilings(s: &Stage, l: &Linear, winograd: bool, a: &Accelerator) -> Vec<Ti
     let unit = s.unit(a);
     let units = s.ow.div_ceil(unit);
     let (per_unit, _) = out_lines(s, winograd, unit, a);
-    let lanes = a.lanes.min(l.outputs).min(a.out_depth / per_unit);
+    // Lines of the results of one part. Two regions, so that one is stored while the other is written; two of them in the
+    // residual buffer, which is half as deep.
+    let depth = match s.residual {
+        Some(_) => a.residual_depth().min(a.out_depth),
+        None => a.out_depth,
+    };
+    let lanes = a.lanes.min(l.outputs).min(depth / per_unit);
     if lanes == 0 {
         return Vec::new();
     }
-    // Two regions, so that one is stored while the other is written.
-    let most = (a.out_depth / 2 / (lanes * per_unit)).clamp(1, units);
+    let most = (depth / 2 / (lanes * per_unit)).clamp(1, units);
     let groups = lane_groups(l, lanes);
     let widest = groups.iter().max_by_key(|g| g.window.len());
     let window = &widest.expect("a stage has an output").window;
-    let form = if winograd { Form::Kernel } else { Form::Plain };
-    let rows = whole_chunk(l, window, winograd).rows(form);
+    let rows = whole_chunk(l, window, winograd).rows(form(l, winograd));
     // The widest block of columns whose rows fit with all channels.
     let block = (1..=units).map(|n| units.div_ceil(n)).find(|&units| {
         spans(s.ow, units * unit).all(|x| {
@@ -152,12 +181,32 @@ pub fn tilings(s: &Stage, l: &Linear, winograd: bool, a: &Accelerator) -> Vec<Ti
         block: block * unit,
         width: block.div_ceil(block.div_ceil(most)) * unit,
         stripe: 1,
+        together: 1,
+        first: 1,
         chunk: None,
         refill: false,
     };
     if let Some(block) = block.filter(|_| rows <= a.weight_depth) {
-        let set = sets(&groups).iter().map(Range::len).max().unwrap_or(1);
-        return stripes(s, base(block), window, rows * set <= a.weight_depth, a);
+        let mut all = Vec::new();
+        let each = sets(&groups, 1).len();
+        for together in TOGETHER.into_iter().filter(|&n| n == 1 || n < 2 * each) {
+            let sets = sets(&groups, together);
+            let windows = sets.iter().map(|set| self::window(&groups[set.clone()]));
+            let widest = windows
+                .max_by_key(Range::len)
+                .expect("a stage has an output");
+            let set = sets.iter().map(Range::len).max().unwrap_or(1);
+            let base = Tiling {
+                together,
+                ..base(block)
+            };
+            // Those behind the first share only where a row of tiles fits with all their channels, and their weights stay.
+            let resident = rows * set <= a.weight_depth;
+            if together == 1 || resident && fits(s, &base, &widest, 1, a) {
+                all.extend(stripes(s, base, &widest, resident, a));
+            }
+        }
+        return all;
     }
     if winograd || s.pooled || s.side {
         return Vec::new();
@@ -196,6 +245,14 @@ pub fn tilings(s: &Stage, l: &Linear, winograd: bool, a: &Accelerator) -> Vec<Ti
     }]
 }
 
+/// True when the ring holds so many tile rows of a tiling's blocks with all channels of the window.
+fn fits(s: &Stage, t: &Tiling, window: &Range<usize>, stripe: usize, a: &Accelerator) -> bool {
+    spans(s.ow, t.block).all(|x| {
+        let fill = Fill::for_columns(s, x, window.clone(), a);
+        slots_needed(s, &fill, t.winograd, stripe) * fill.row_pitch <= a.act_depth
+    })
+}
+
 /// Stripe heights to try: the more rows, the more time for each group's weights to come, and the fewer times they do; the
 /// fewer rows, the more room to load ahead. Weights that stay come only once, at their first use.
 fn stripes(
@@ -206,13 +263,10 @@ fn stripes(
     a: &Accelerator,
 ) -> Vec<Tiling> {
     let tile_rows = s.oh.div_ceil(pass_rows(s, base.winograd).0);
-    let fits = |stripe: usize| {
-        spans(s.ow, base.block).all(|x| {
-            let fill = Fill::for_columns(s, x, window.clone(), a);
-            slots_needed(s, &fill, base.winograd, stripe) * fill.row_pitch <= a.act_depth
-        })
-    };
-    let most = (1..=tile_rows).take_while(|&n| fits(n)).last().unwrap_or(1);
+    let most = (1..=tile_rows)
+        .take_while(|&n| fits(s, &base, window, n, a))
+        .last()
+        .unwrap_or(1);
     let low = if resident {
         [1, 2, 4]
     } else {
@@ -227,10 +281,17 @@ fn stripes(
         .collect();
     heights.sort_unstable();
     heights.dedup();
-    heights
-        .into_iter()
-        .map(|stripe| Tiling {
+    let equal = heights.iter().map(|&stripe| (stripe, stripe));
+    // One tile row first, the others in equal stripes: all groups are under way when its rows are there.
+    let short = heights
+        .iter()
+        .filter(|&&n| n > 1 && !resident)
+        .map(|&n| ((tile_rows - 1).div_ceil((tile_rows - 1).div_ceil(n)), 1));
+    equal
+        .chain(short)
+        .map(|(stripe, first)| Tiling {
             stripe,
+            first,
             ..base.clone()
         })
         .collect()
@@ -292,11 +353,7 @@ pub fn capacity_error(s: &Stage, l: &Linear, a: &Accelerator) -> CompileError {
 
 /// Places the stage's weights in memory.
 pub fn place<'a>(l: &Arc<Linear<'a>>, t: &Tiling, placer: &mut Placer<'_, 'a>) -> Weights {
-    let form = if t.winograd {
-        Form::Kernel
-    } else {
-        Form::Plain
-    };
+    let form = form(l, t.winograd);
     let groups = lane_groups(l, t.lanes);
     let chunks = |g: &Group| -> Vec<Chunk> {
         let Some([c, ky]) = t.chunk else {
@@ -327,7 +384,7 @@ pub fn schedule(
     a: &Accelerator,
     jobs: &mut Jobs,
 ) {
-    let sets = sets(&weights.groups);
+    let sets = sets(&weights.groups, t.together);
     let mut work = Tiled {
         s,
         l,
@@ -338,11 +395,14 @@ pub fn schedule(
     let (rows, _) = pass_rows(s, t.winograd);
     let tile_rows = s.oh.div_ceil(rows);
     for set in sets {
-        let window = work.weights.groups[set.start].window.clone();
+        let window = window(&work.weights.groups[set.clone()]);
         for block in spans(s.ow, t.block) {
             let mut fill = Fill::for_columns(s, block.clone(), window.clone(), a);
             fill.open(slots_needed(s, &fill, t.winograd, tile_rows), a);
-            for stripe in spans(tile_rows, t.stripe) {
+            let first = t.first.min(tile_rows);
+            let rest = spans(tile_rows - first, t.stripe);
+            let rest = rest.map(|s| s.start + first..s.end + first);
+            for stripe in std::iter::once(0..first).chain(rest) {
                 for group in set.clone() {
                     for tile_row in stripe.clone() {
                         for part in spans(block.len(), t.width) {
@@ -383,6 +443,7 @@ impl Tiled<'_> {
         };
         let chunks = self.weights.chunks[group].clone();
         let mut stores = self.stores(group, o, &x, &region);
+        let mut residuals = None;
         for (i, tile) in tiles.iter().enumerate() {
             for (k, chunk) in chunks.iter().enumerate() {
                 let mut own;
@@ -403,6 +464,7 @@ impl Tiled<'_> {
                 // Taps of the same plane lie `dilation` apart, those of neighbouring planes 1.
                 let y = s.origin(0, o) + (chunk.ky.start * s.taps.dilation[0]) as i64;
                 let (bias_item, bias_row) = self.weights.bias(group, jobs);
+                let set = self.weights.set(jobs);
                 let last = k + 1 == chunks.len();
                 let (ky_count, kx_count) = (chunk.ky.len(), chunk.kx.len());
                 let cmd = Compute {
@@ -413,8 +475,13 @@ impl Tiled<'_> {
                     },
                     first: i32::from(k == 0),
                     last: i32::from(last),
-                    relu: i32::from(self.l.relu),
+                    relu: i32::from(self.l.act == Act::Relu),
                     pool: i32::from(s.pooled),
+                    residual: i32::from(s.residual.is_some()),
+                    diag: i32::from(self.weights.form == Form::Diagonal),
+                    act: self.l.act.code(),
+                    act_set: field(set.map_or(0, |s| s.1)),
+                    per_channel: i32::from(!self.l.act.slopes().is_empty()),
                     rows: field(valid),
                     shift: self.l.shift,
                     bias_row: field(bias_row),
@@ -438,12 +505,41 @@ impl Tiled<'_> {
                     Vec::new()
                 };
                 let writes = if last { region.clone() } else { 0..0 };
-                jobs.compute(cmd, loads, [Some(item), Some(bias_item)], &writes, stores);
+                let residuals = match last {
+                    true => self.residuals(group, o, &x, &region, &mut residuals, jobs),
+                    false => 0..0,
+                };
+                let used = [Some(item), Some(bias_item), set.map(|s| s.0)];
+                jobs.compute(cmd, [loads, residuals], used, &writes, stores);
             }
         }
     }
 
-    /// The stores of a part: one for each row that it makes.
+    /// The loads of a part's residuals, listed at their first use.
+    fn residuals(
+        &self,
+        group: usize,
+        o: usize,
+        x: &Range<usize>,
+        region: &Range<usize>,
+        listed: &mut Option<Range<usize>>,
+        jobs: &mut Jobs,
+    ) -> Range<usize> {
+        let Some(from) = &self.s.residual else {
+            return 0..0;
+        };
+        let list = || {
+            let first = jobs.loads.len();
+            let (results, rows) = self.results(group, o, x, region);
+            for (r, y) in rows.enumerate() {
+                results.residual(from, r, y, self.a, jobs);
+            }
+            first..jobs.loads.len()
+        };
+        listed.get_or_insert_with(list).clone()
+    }
+
+    /// The stores of a part: the rows that it makes.
     fn stores(
         &self,
         group: usize,
@@ -451,25 +547,32 @@ impl Tiled<'_> {
         x: &Range<usize>,
         region: &Range<usize>,
     ) -> Vec<Store> {
+        let (results, rows) = self.results(group, o, x, region);
+        results.stores(self.s, rows.enumerate(), self.a)
+    }
+
+    /// A part's results in the output buffer, and their rows of the output.
+    fn results(
+        &self,
+        group: usize,
+        o: usize,
+        x: &Range<usize>,
+        region: &Range<usize>,
+    ) -> (ResultRows, Range<usize>) {
         let (s, a) = (self.s, self.a);
         let (rows, _) = pass_rows(s, self.t.winograd);
         let valid = rows.min(s.oh - o);
-        let channels = &self.weights.groups[group].outputs;
         let (_, pitch) = out_lines(s, self.t.winograd, x.len(), a);
-        let (first, count) = if s.pooled {
-            (o / 2, valid / 2)
-        } else {
-            (o, valid)
-        };
         let results = ResultRows {
-            channels: channels.clone(),
+            channels: self.weights.groups[group].outputs.clone(),
             column: s.stored(x.start, a),
             pitch,
             line: region.start,
         };
-        (0..count)
-            .map(|r| results.store(s, r, first + r, a))
-            .collect()
+        match s.pooled {
+            true => (results, o / 2..(o + valid) / 2),
+            false => (results, o..o + valid),
+        }
     }
 }
 

@@ -133,7 +133,7 @@ fn column(s: &Stage, x: Range<usize>, channels: Range<usize>, a: &Accelerator, j
             pitch,
             line: region.start,
         };
-        let stores = (0..valid).map(|r| results.store(s, r, o + r, a)).collect();
-        jobs.compute(cmd, loads, [None; 2], &region, stores);
+        let stores = results.stores(s, (0..valid).map(|r| (r, o + r)), a);
+        jobs.compute(cmd, [loads, 0..0], [None; 3], &region, stores);
     }
 }
