@@ -107,6 +107,9 @@ impl InputFile {
             ))
         })?;
         let dims = npy.shape().to_vec();
+        if dims.first() == Some(&0) {
+            return Err(bad(format!("shape {dims:?}: it holds no image")));
+        }
         let count = images_of(&dims, &port.array).ok_or_else(|| {
             let one = port.array.dims.iter().map(usize::to_string);
             let one = one.collect::<Vec<_>>().join(", ");

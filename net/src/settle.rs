@@ -299,10 +299,12 @@ pub fn quantise_constants(graph: &mut Graph) -> Result<(), GraphError> {
         let n = &mut graph.nodes[i];
         match &mut n.op {
             Op::Conv(c) => {
-                linear(&mut c.weights, &mut c.bias, input, output, word).map_err(error)?
+                let finer = std::mem::take(&mut c.finer);
+                linear(&mut c.weights, &mut c.bias, &finer, input, output, word).map_err(error)?;
+                c.finer = finer;
             }
             Op::ConvTranspose(c) => {
-                linear(&mut c.weights, &mut c.bias, input, output, word).map_err(error)?
+                linear(&mut c.weights, &mut c.bias, &[], input, output, word).map_err(error)?
             }
             Op::Constant(c) => {
                 let frac = match (&c.values, output) {
@@ -338,9 +340,33 @@ fn words(v: &[f32], frac: i32, word: cnna_machine::num::Word) -> Result<Values, 
     ))
 }
 
+/// Fraction bits of weights of `taps` products an output that could have `finest`. A bias that would not fit the
+/// accumulator, or a shift beyond the machine's, makes them coarser, as long as the largest inputs times their rounding stay
+/// below the output's last bit. The formats are the input's and the output's.
+pub fn bounded(
+    finest: i32,
+    taps: usize,
+    bias: &[f32],
+    [input, output]: [i32; 2],
+    word: cnna_machine::num::Word,
+) -> i32 {
+    let room = match bias.iter().fold(0f32, |m, v| m.max(v.abs())) {
+        0.0 => i32::MAX,
+        b => ACC_BITS as i32 - 3 - f64::from(b).log2().ceil() as i32 - input,
+    };
+    let reach = *SHIFT_RANGE.end() + output - input;
+    let taps = taps.max(1).ilog2() as i32 + 1;
+    let needed = output - input + word.bits() as i32 - 1 + taps;
+    match finest.min(room).min(reach) {
+        coarse if coarse >= needed => coarse,
+        _ => finest,
+    }
+}
+
 fn linear(
     weights: &mut Values,
     bias: &mut Values,
+    finer: &[u8],
     input: Option<i32>,
     output: Option<i32>,
     word: cnna_machine::num::Word,
@@ -350,22 +376,14 @@ fn linear(
     };
     if let Values::Reals(v) = weights {
         let finest = word.weight_frac() - scale(v, word)?;
-        // A bias that would not fit the accumulator, or a shift beyond the machine's, makes the weights coarser, as long as
-        // the largest inputs times their rounding stay below the output's last bit.
-        let largest = bias
-            .reals()
-            .map_or(0.0, |b| b.iter().fold(0f32, |m, v| m.max(v.abs())));
-        let room = match largest {
-            0.0 => i32::MAX,
-            b => ACC_BITS as i32 - 3 - f64::from(b).log2().ceil() as i32 - input,
-        };
-        let reach = *SHIFT_RANGE.end() + output - input;
-        let taps = (v.len() / bias.len().max(1)).max(1).ilog2() as i32 + 1;
-        let needed = output - input + word.bits() as i32 - 1 + taps;
-        let frac = match finest.min(room).min(reach) {
-            coarse if coarse >= needed => coarse,
-            _ => finest,
-        };
+        let taps = v.len() / bias.len().max(1);
+        let frac = bounded(
+            finest,
+            taps,
+            bias.reals().unwrap_or_default(),
+            [input, output],
+            word,
+        );
         *weights = words(v, frac, word)?;
     }
     let frac = weights.words().map_or(0, |(_, f)| f);
@@ -373,6 +391,7 @@ fn linear(
         let limit = 2f64.powi(ACC_BITS as i32 - 1);
         let mut sums = Vec::with_capacity(v.len());
         for (c, &x) in v.iter().enumerate() {
+            let frac = frac + finer.get(c).map_or(0, |&d| d.into());
             let q = (f64::from(x) * 2f64.powi(input + frac)).round_ties_even();
             // The largest bias rounds to the limit itself as a float of 24 bits.
             let q = if q == limit { limit - 1.0 } else { q };
@@ -387,7 +406,9 @@ fn linear(
         }
         *bias = Values::Sums(sums);
     }
+    let finest = finer.iter().max().map_or(0, |&d| d.into());
     let shift = input + frac - output;
+    let shift = if shift < 0 { shift } else { shift + finest };
     match SHIFT_RANGE.contains(&shift) {
         true => Ok(()),
         false => Err(format!(

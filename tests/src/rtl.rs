@@ -106,6 +106,7 @@ fn plain_graph(seed: u64, word: Word, kernels: &[usize], channels: &[usize]) -> 
         };
         let side = k / 2;
         let conv = Conv {
+            finer: Vec::new(),
             oc,
             groups: 1,
             window: Window {
