@@ -12,7 +12,8 @@ use std::time::Duration;
 
 /// Registers and a memory window. The driver above it does not know whether silicon or a simulator answers.
 ///
-/// While a program runs (`START` differs from `DONE`) the window belongs to the device and must not be touched.
+/// While a program runs (`START` differs from `DONE`) its part of the window, `MEM_SIZE` bytes from `MEM_BASE` on, belongs to the
+/// device and must not be touched.
 pub trait Device {
     /// Reads a register.
     fn read(&self, reg: Reg) -> u32;

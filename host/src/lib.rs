@@ -6,6 +6,7 @@
 //! ```
 //! Light by intent: it ships to the board's ARM cores.
 
+mod batch;
 pub mod device;
 pub mod doctor;
 pub mod driver;
