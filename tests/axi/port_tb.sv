@@ -1,75 +1,75 @@
 // axi3_port between cocotbext-axi's master and slave, which want identities and lengths of 8 bits.
+// All signals are the module's own: cocotb writes what drives nothing here. (Verilator 5.006 undoes its writes of ports.)
 `default_nettype none
-module port_tb (
-  input  wire logic         clk,
-  input  wire logic         rst,
-  input  wire logic         s_axi_awid,
-  input  wire logic [31:0]  s_axi_awaddr,
-  input  wire logic [7:0]   s_axi_awlen,
-  input  wire logic [2:0]   s_axi_awsize,
-  input  wire logic [1:0]   s_axi_awburst,
-  input  wire logic [3:0]   s_axi_awcache,
-  input  wire logic [2:0]   s_axi_awprot,
-  input  wire logic         s_axi_awvalid,
-  output logic              s_axi_awready,
-  input  wire logic [127:0] s_axi_wdata,
-  input  wire logic [15:0]  s_axi_wstrb,
-  input  wire logic         s_axi_wlast,
-  input  wire logic         s_axi_wvalid,
-  output logic              s_axi_wready,
-  output logic              s_axi_bid,
-  output logic [1:0]        s_axi_bresp,
-  output logic              s_axi_bvalid,
-  input  wire logic         s_axi_bready,
-  input  wire logic         s_axi_arid,
-  input  wire logic [31:0]  s_axi_araddr,
-  input  wire logic [7:0]   s_axi_arlen,
-  input  wire logic [2:0]   s_axi_arsize,
-  input  wire logic [1:0]   s_axi_arburst,
-  input  wire logic [3:0]   s_axi_arcache,
-  input  wire logic [2:0]   s_axi_arprot,
-  input  wire logic         s_axi_arvalid,
-  output logic              s_axi_arready,
-  output logic              s_axi_rid,
-  output logic [127:0]      s_axi_rdata,
-  output logic [1:0]        s_axi_rresp,
-  output logic              s_axi_rlast,
-  output logic              s_axi_rvalid,
-  input  wire logic         s_axi_rready,
-  output logic              m_axi_awid,
-  output logic [31:0]       m_axi_awaddr,
-  output logic [7:0]        m_axi_awlen,
-  output logic [2:0]        m_axi_awsize,
-  output logic [1:0]        m_axi_awburst,
-  output logic [3:0]        m_axi_awcache,
-  output logic [2:0]        m_axi_awprot,
-  output logic              m_axi_awvalid,
-  input  wire logic         m_axi_awready,
-  output logic [63:0]       m_axi_wdata,
-  output logic [7:0]        m_axi_wstrb,
-  output logic              m_axi_wlast,
-  output logic              m_axi_wvalid,
-  input  wire logic         m_axi_wready,
-  input  wire logic         m_axi_bid,
-  input  wire logic [1:0]   m_axi_bresp,
-  input  wire logic         m_axi_bvalid,
-  output logic              m_axi_bready,
-  output logic              m_axi_arid,
-  output logic [31:0]       m_axi_araddr,
-  output logic [7:0]        m_axi_arlen,
-  output logic [2:0]        m_axi_arsize,
-  output logic [1:0]        m_axi_arburst,
-  output logic [3:0]        m_axi_arcache,
-  output logic [2:0]        m_axi_arprot,
-  output logic              m_axi_arvalid,
-  input  wire logic         m_axi_arready,
-  input  wire logic         m_axi_rid,
-  input  wire logic [63:0]  m_axi_rdata,
-  input  wire logic [1:0]   m_axi_rresp,
-  input  wire logic         m_axi_rlast,
-  input  wire logic         m_axi_rvalid,
-  output logic              m_axi_rready
-);
+module port_tb;
+  logic clk;
+  logic rst;
+  logic s_axi_awid;
+  logic [31:0]  s_axi_awaddr;
+  logic [7:0]   s_axi_awlen;
+  logic [2:0]   s_axi_awsize;
+  logic [1:0]   s_axi_awburst;
+  logic [3:0]   s_axi_awcache;
+  logic [2:0]   s_axi_awprot;
+  logic s_axi_awvalid;
+  logic s_axi_awready;
+  logic [127:0] s_axi_wdata;
+  logic [15:0]  s_axi_wstrb;
+  logic s_axi_wlast;
+  logic s_axi_wvalid;
+  logic s_axi_wready;
+  logic s_axi_bid;
+  logic [1:0]        s_axi_bresp;
+  logic s_axi_bvalid;
+  logic s_axi_bready;
+  logic s_axi_arid;
+  logic [31:0]  s_axi_araddr;
+  logic [7:0]   s_axi_arlen;
+  logic [2:0]   s_axi_arsize;
+  logic [1:0]   s_axi_arburst;
+  logic [3:0]   s_axi_arcache;
+  logic [2:0]   s_axi_arprot;
+  logic s_axi_arvalid;
+  logic s_axi_arready;
+  logic s_axi_rid;
+  logic [127:0]      s_axi_rdata;
+  logic [1:0]        s_axi_rresp;
+  logic s_axi_rlast;
+  logic s_axi_rvalid;
+  logic s_axi_rready;
+  logic m_axi_awid;
+  logic [31:0]       m_axi_awaddr;
+  logic [7:0]        m_axi_awlen;
+  logic [2:0]        m_axi_awsize;
+  logic [1:0]        m_axi_awburst;
+  logic [3:0]        m_axi_awcache;
+  logic [2:0]        m_axi_awprot;
+  logic m_axi_awvalid;
+  logic m_axi_awready;
+  logic [63:0]       m_axi_wdata;
+  logic [7:0]        m_axi_wstrb;
+  logic m_axi_wlast;
+  logic m_axi_wvalid;
+  logic m_axi_wready;
+  logic m_axi_bid;
+  logic [1:0]   m_axi_bresp;
+  logic m_axi_bvalid;
+  logic m_axi_bready;
+  logic m_axi_arid;
+  logic [31:0]       m_axi_araddr;
+  logic [7:0]        m_axi_arlen;
+  logic [2:0]        m_axi_arsize;
+  logic [1:0]        m_axi_arburst;
+  logic [3:0]        m_axi_arcache;
+  logic [2:0]        m_axi_arprot;
+  logic m_axi_arvalid;
+  logic m_axi_arready;
+  logic m_axi_rid;
+  logic [63:0]  m_axi_rdata;
+  logic [1:0]   m_axi_rresp;
+  logic m_axi_rlast;
+  logic m_axi_rvalid;
+  logic m_axi_rready;
   assign {s_axi_bid, s_axi_rid, m_axi_awid, m_axi_arid} = '0;
   assign {m_axi_awlen[7:4], m_axi_arlen[7:4]} = '0;
   assign {m_axi_awsize, m_axi_arsize} = {3'd3, 3'd3};

@@ -17,7 +17,7 @@ def run(name, sources, top, test, arguments=()):
         verilog_sources=sources,
         hdl_toplevel=top,
         build_dir=folder,
-        build_args=["-Wno-fatal", "--assert", "-O3", "--x-assign", "fast", *arguments],
+        build_args=["-Wno-fatal", "--assert", *arguments],
         always=True,
         log_file=folder.with_suffix(".build.log"),
     )
@@ -27,7 +27,7 @@ def run(name, sources, top, test, arguments=()):
         build_dir=folder,
         test_dir=folder,
         log_file=folder.with_suffix(".log"),
-        extra_env={"PYTHONPATH": f"{here}:{os.environ.get('PYTHONPATH', '')}", "COCOTB_LOG_LEVEL": os.environ.get("COCOTB_LOG_LEVEL", "WARNING")},
+        extra_env={"PYTHONPATH": f"{here}:{os.environ.get('PYTHONPATH', '')}", "COCOTB_LOG_LEVEL": os.environ.get("COCOTB_LOG_LEVEL", "ERROR")},
     )
     tests, failed = get_results(results)
     print(f"axi-model: {name}: {tests - failed} of {tests} tests pass; {folder.with_suffix('.log')}")

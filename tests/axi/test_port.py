@@ -80,12 +80,12 @@ async def values_arrive_whatever_stalls(dut):
             answer = await with_timeout(bench.master.write(at, data, awid=0), 1, "ms")
             assert answer.resp == AxiResp.OKAY
             wanted[at : at + len(data)] = data
-            assert bench.memory.read_region(at, bytes_) == wanted[at : at + bytes_]
+            assert bench.memory[at : at + bytes_] == wanted[at : at + bytes_]
         else:
             answer = await with_timeout(bench.master.read(at, bytes_, arid=0), 1, "ms")
             assert answer.resp == AxiResp.OKAY
             assert answer.data == wanted[at : at + bytes_], f"{bytes_} bytes at {at:#x}"
-    assert bench.memory.read_region(0, SIZE) == wanted
+    assert bench.memory[0 : SIZE] == wanted
     dut._log.info(f"narrow bursts: {bench.watch.seen}")
     assert min(bench.watch.seen.values()) > TRANSFERS // 4
 
@@ -96,7 +96,7 @@ async def many_at_once_stay_in_order(dut):
     bench = Bench(dut, r)
     await bench.reset()
     data = r.randbytes(SIZE)
-    bench.memory.write_region(0, data)
+    bench.memory[0:SIZE] = data
     for _ in range(8):
         bench.stalls()
         places = [bench.place(BAD // 2) for _ in range(24)]
@@ -111,7 +111,7 @@ async def many_at_once_stay_in_order(dut):
             await with_timeout(event.wait(), 5, "ms")
             assert event.data.resp == AxiResp.OKAY
         for at, d in writes:
-            assert bench.memory.read_region(at, len(d)) == d
+            assert bench.memory[at : at + len(d)] == d
 
 
 @cocotb.test()
