@@ -1,4 +1,4 @@
-// The address channel of axi3_port: each burst of wide beats leaves as one or two bursts of at most 16 narrow beats.
+// The address channel of axi3_read and axi3_write: each burst of wide beats leaves as one or two bursts of at most 16 narrow beats.
 // Latency: 1 cycle. Throughput: one narrow burst a cycle while at most Depth are without an answer.
 // A burst stays within 4 KiB, as AXI demands, and so do its parts. Cuts the path from valid to valid and the payload's.
 `default_nettype none

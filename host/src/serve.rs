@@ -322,9 +322,14 @@ impl<'e> Server<'e> {
     /// The part of the window that the running program has.
     fn part(&mut self) -> Range<u64> {
         let e = &mut self.engine;
-        let base = u64::from(e.read(regs::MEM_BASE_HI)) << 32 | u64::from(e.read(regs::MEM_BASE_LO));
+        let base =
+            u64::from(e.read(regs::MEM_BASE_HI)) << 32 | u64::from(e.read(regs::MEM_BASE_LO));
         // A base beyond the window is no place in it but the physical address of its beginning: a board's host, in tests.
-        let base = if base < self.map.len() as u64 { base } else { 0 };
+        let base = if base < self.map.len() as u64 {
+            base
+        } else {
+            0
+        };
         base..base.saturating_add(e.read(regs::MEM_SIZE).into())
     }
 

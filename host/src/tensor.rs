@@ -136,9 +136,7 @@ impl Element {
     /// Elements as numbers; `bytes` has whole ones, which may be put in order.
     fn numbers(self, bytes: &mut [u8], numbers: &mut Vec<f64>) {
         if self.swapped {
-            bytes
-                .chunks_exact_mut(self.bytes)
-                .for_each(<[u8]>::reverse);
+            bytes.chunks_exact_mut(self.bytes).for_each(<[u8]>::reverse);
         }
         numbers.clear();
         fn all<const N: usize>(bytes: &[u8], numbers: &mut Vec<f64>, of: impl Fn([u8; N]) -> f64) {

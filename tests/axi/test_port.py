@@ -1,4 +1,4 @@
-"""axi3_port between another's bus models: random traffic, random stalls of every channel, errors, resets."""
+"""axi3_read and axi3_write between another's bus models: random traffic, random stalls of every channel, errors, resets."""
 
 import os
 import random

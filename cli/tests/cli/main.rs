@@ -7,6 +7,7 @@ mod commands;
 mod difference;
 mod float;
 mod help;
+mod kills;
 mod mutations;
 mod outputs;
 mod report;
