@@ -235,7 +235,7 @@ mod tests {
     /// As C's macros of the public header give them, on both architectures.
     #[test]
     fn the_calls_have_the_headers_numbers_and_layouts() {
-        let numbers = [CREATE_BO, MAP_BO, SYNC_BO, INFO_BO].map(|n| n as u32);
+        let numbers = [CREATE_BO, MAP_BO, SYNC_BO, INFO_BO];
         assert_eq!(
             numbers,
             [0xc010_6440, 0xc010_6443, 0xc018_6444, 0xc018_6445]

@@ -14,7 +14,7 @@ from watch import Watch
 
 FOLDER = os.environ["AXI_MODEL"]
 SEED = int(os.environ.get("SEED", "1"))
-STOPS = int(os.environ.get("STOPS", "6"))
+STOPS = int(os.environ.get("STOPS", "40"))
 MASTERS = os.environ["MASTERS"].split()
 MOST_BEATS, BYTES = 16, int(os.environ["BYTES"])
 BASE = 0x1000_0000
