@@ -8,6 +8,7 @@ mod difference;
 mod float;
 mod help;
 mod integers;
+mod kills;
 mod mutations;
 mod outputs;
 mod preprocess;
