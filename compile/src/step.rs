@@ -2,6 +2,7 @@
 //! read the same blocks of weights.
 
 use crate::error::CompileError;
+use crate::fence;
 use crate::jobs::Jobs;
 use crate::linear::Linear;
 use crate::memory::Images;
@@ -32,7 +33,7 @@ impl Form<'_> {
     pub fn mode(&self) -> Mode {
         match self {
             Form::Conv(_, t, _) => match t.form {
-                weights::Form::Kernel => Mode::Winograd,
+                weights::Form::Kernel | weights::Form::Diagonal => Mode::Winograd,
                 weights::Form::Pairs => Mode::Paired,
                 _ => Mode::Direct,
             },
@@ -69,6 +70,7 @@ pub fn stream(steps: &[Step], images: Images, a: &Accelerator) -> Result<Vec<Ent
     }
     // The end belongs to the last layer, whose tag is still set.
     jobs.end();
+    fence::early_loads(&mut jobs, a);
     stream::build(&jobs, a)
 }
 

@@ -17,6 +17,8 @@ use std::sync::Arc;
 pub enum Form {
     /// One 3x3 kernel a lane, one input channel and tap a row.
     Kernel,
+    /// The same where each lane sees a channel of its own: one tap a row.
+    Diagonal,
     /// 8 steps a lane and row.
     Plain,
     /// 4 steps of two channels each a lane and row; lane 0 has no weights.
@@ -28,9 +30,13 @@ pub enum Form {
 impl Form {
     fn words(self) -> usize {
         match self {
-            Form::Kernel => KERNEL_WORDS,
+            Form::Kernel | Form::Diagonal => KERNEL_WORDS,
             _ => PLAIN_WORDS,
         }
+    }
+    /// Its steps are WINOGRAD mode's.
+    pub fn is_winograd(self) -> bool {
+        matches!(self, Form::Kernel | Form::Diagonal)
     }
     /// Outputs of one lane.
     pub fn outputs(self) -> usize {
@@ -78,6 +84,7 @@ impl Chunk {
             Form::Plain => steps.div_ceil(PLAIN_WORDS),
             Form::Pairs => (2 * steps).div_ceil(PLAIN_WORDS),
             Form::Kernel | Form::Vector => steps,
+            Form::Diagonal => self.ky.len() * self.kx.len(),
         }
     }
 }
@@ -125,7 +132,8 @@ pub struct Group {
 /// A layer's weights as the schedule sees them.
 #[derive(Clone, Debug)]
 pub struct Weights {
-    form: Form,
+    /// How its rows are used.
+    pub form: Form,
     /// Weights come as their upper 8 bits.
     narrow: bool,
     /// In the order in which they are computed.
@@ -185,7 +193,7 @@ impl Weights {
         let rows = |chunk: &Chunk, narrow: bool| stored_rows(chunk.rows(form), narrow);
         let fits = |c: &Chunk| rows(c, true) <= a.weight_depth;
         let narrow =
-            form != Form::Kernel && linear.is_narrow(a.word) && chunks.iter().flatten().all(fits);
+            !form.is_winograd() && linear.is_narrow(a.word) && chunks.iter().flatten().all(fits);
         let weight_bytes = if narrow { 1 } else { a.word.bytes() };
         let mut commands = Vec::with_capacity(groups.len());
         for (group, chunks) in groups.iter().zip(&chunks) {
@@ -301,7 +309,7 @@ impl Weights {
         let mut cmd = self.commands[group][chunk];
         cmd.dest = field(first);
         let kind = match (self.form, self.narrow) {
-            (Form::Kernel, _) => weight_kind::KERNEL,
+            (Form::Kernel | Form::Diagonal, _) => weight_kind::KERNEL,
             (_, true) => weight_kind::NARROW,
             _ => weight_kind::PLAIN,
         };
@@ -436,10 +444,14 @@ impl Block<'_> {
                 let taps = self.linear.taps[0] * self.linear.taps[1];
                 Some(&kernels[at * taps..][..taps])
             };
+            let own = match form {
+                Form::Diagonal => channels.clone(),
+                _ => chunk.c.clone(),
+            };
             let mut step = 0;
             for ky in chunk.ky.clone() {
                 for kx in chunk.kx.clone() {
-                    for c in chunk.c.clone() {
+                    for c in own.clone() {
                         let second = (c - chunk.c.start) % 2;
                         let [height, width] = self.linear.taps;
                         match (form, kernel(c)) {
@@ -453,7 +465,7 @@ impl Block<'_> {
                             (Form::Pairs, Some(kernel)) => {
                                 put(step / 4, step % 4 * 2 + second, kernel[ky * width + kx])
                             }
-                            (Form::Kernel, Some(kernel)) => {
+                            (Form::Kernel | Form::Diagonal, Some(kernel)) => {
                                 // What lies beyond the kernel is zero.
                                 let rows = ky * KERNEL_SIDE..height.min((ky + 1) * KERNEL_SIDE);
                                 for (y, row) in rows.enumerate() {

@@ -7,7 +7,7 @@ use crate::reference::graph;
 use crate::steps::Steps;
 use cnna_host::report::RunReport;
 use cnna_host::tensor::Images;
-use cnna_host::{Device, Driver, HostError, HostSteps, Options, device, serve};
+use cnna_host::{Device, Driver, HostError, HostSteps, Needs, Options, device, serve};
 use cnna_machine::program::Program;
 use cnna_net::Graph;
 use cnna_sim::Machine;
@@ -43,7 +43,7 @@ pub fn run_on(
         Some(engine) => engine.with_device(&meta.board, meta.window_bytes, session, |device| {
             run(device)
         }),
-        None => Ok(run(&mut *device::open(name)?)?),
+        None => Ok(run(&mut *device::open(name, &Needs::default())?)?),
     }
 }
 

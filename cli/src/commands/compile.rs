@@ -6,6 +6,7 @@ use crate::pictures::PictureArguments;
 use crate::progress;
 use anyhow::{Context, Result, bail};
 use cnna_compile::Options;
+use cnna_data::Preprocess;
 use cnna_machine::num::Word;
 use cnna_machine::program::Stream;
 use cnna_net::{Graph, zoo};
@@ -74,7 +75,7 @@ impl Compile {
         inputs.extend(self.calibration.calib.iter().map(Path::new));
         self.json.check_places(&inputs, &[&self.output])?;
         let board = self.board.load()?;
-        let network = self.network(board.accelerator.word)?;
+        let (network, preprocess) = self.network(board.accelerator.word)?;
         let spinner = progress::spinner(&format!("compiling {}", self.model));
         let options = Options {
             winograd: !self.no_winograd,
@@ -84,8 +85,12 @@ impl Compile {
             host: !self.no_host,
             keep: self.keep,
         };
-        let compiled = cnna_compile::compile(&network, &board, &options)
+        let mut compiled = cnna_compile::compile(&network, &board, &options)
             .with_context(|| format!("{} for {}", self.model, board.name))?;
+        if let Some(p) = &preprocess {
+            let metadata = &mut compiled.meta.metadata;
+            metadata.insert(Preprocess::KEY.into(), p.to_text());
+        }
         let (meta, image) = (&compiled.meta, &compiled.image);
         cnna_flow::program::write(&self.output, &compiled, &network)?;
         spinner.finish_and_clear();
@@ -141,12 +146,12 @@ impl Compile {
 }
 
 impl Compile {
-    /// The zoo's network or the file's, quantised where it is float. Errors: not readable, float without images, words of
+    /// The zoo's network or the file's, quantised where it is float, and how pictures become its input. Errors: not readable, float without images, words of
     /// another width.
-    fn network(&self, word: Word) -> Result<Graph> {
+    fn network(&self, word: Word) -> Result<(Graph, Option<Preprocess>)> {
         let model = &self.model;
         if zoo::is_zoo(model) {
-            return Ok(zoo::network(model, self.seed, word)?);
+            return Ok((zoo::network(model, self.seed, word)?, None));
         }
         let front = self
             .calibration
@@ -170,6 +175,6 @@ impl Compile {
             ));
         }
         say_notes(&front);
-        Ok(front.graph)
+        Ok((front.graph, front.preprocess))
     }
 }

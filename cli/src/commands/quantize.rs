@@ -4,10 +4,11 @@ use super::JsonArguments;
 use crate::pictures::PictureArguments;
 use crate::progress::Bar;
 use anyhow::{Context, Result};
+use cnna_data::Preprocess;
 use cnna_flow::Progress as _;
 use cnna_host::files;
 use cnna_machine::num::Word;
-use cnna_quant::ptq::{Calibration, Front, Method, Options, load_or_quantise};
+use cnna_quant::ptq::{Calibration, Front, Method, Narrow, Options, load_or_quantise};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -23,7 +24,7 @@ const CALIBRATION_IMAGES: usize = 64;
   cnna quantize model.onnx --calib fashion-mnist --word 8 -o q.onnx
   cnna quantize keras.onnx --calib photos --pixels 255 -o q.onnx
 
-Columns: frac, fraction bits of the tensor's words; peak, its largest magnitude on the calibration images; SNR, power of the float
+Columns: frac, fraction bits of the tensor's words; weights, bits of a layer's weights, /ch with a scale a channel; peak, its largest magnitude on the calibration images; SNR, power of the float
 values over that of the integers' error; saturated, results beyond the word.")]
 pub struct Quantize {
     /// A float ONNX model, or one that another tool quantised.
@@ -53,6 +54,12 @@ pub struct CalibrationArguments {
     /// How ranges become formats [default: max at 16 bits; at 8 bits the one with the best output].
     #[arg(long, value_parser = ["max", "percentile", "mse"])]
     method: Option<String>,
+    /// Layers whose weights have 8 bits in a 16-bit machine, half the bytes: off, as many as leave the output 40 dB, or all.
+    #[arg(long, value_name = "WHICH", value_parser = ["off", "auto", "all"], default_value = "off")]
+    narrow_weights: String,
+    /// A weight scale for each output channel of a convolution instead of one a layer.
+    #[arg(long)]
+    per_channel: bool,
     /// At most so many images, evenly spread.
     #[arg(long, value_name = "N", default_value_t = CALIBRATION_IMAGES, value_parser = super::images)]
     calib_images: usize,
@@ -67,7 +74,7 @@ impl CalibrationArguments {
         };
         let calibration = Calibration {
             paths: self.calib.iter().map(named).collect(),
-            preprocess: pictures.preprocess(),
+            preprocess: pictures.wanted(),
             most: self.calib_images,
         };
         let options = Options {
@@ -77,6 +84,12 @@ impl CalibrationArguments {
                 "mse" => Method::Mse,
                 _ => Method::Percentile,
             }),
+            narrow: match self.narrow_weights.as_str() {
+                "all" => Narrow::All,
+                "auto" => Narrow::Auto,
+                _ => Narrow::Off,
+            },
+            per_channel: self.per_channel,
         };
         let bar = Bar::new();
         let front = load_or_quantise(model, &calibration, &options, |done, all| {
@@ -121,8 +134,11 @@ impl Quantize {
         self.json.check_places(&inputs, &[&self.output])?;
         let word = Word::try_from(self.word).map_err(anyhow::Error::msg)?;
         let front = self.calibration.load(&self.model, &self.pictures, word)?;
-        let model =
+        let mut model =
             cnna_onnx::export(&front.graph).with_context(|| self.model.display().to_string())?;
+        if let Some(p) = &front.preprocess {
+            model.metadata.push((Preprocess::KEY.into(), p.to_text()));
+        }
         cnna_onnx::write(&self.output, &model)?;
         let q = front.quantised.as_ref();
         let report = Report {

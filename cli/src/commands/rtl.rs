@@ -104,6 +104,7 @@ pub fn write_sources(board: &Board, output: &Path) -> Result<Vec<PathBuf>> {
     let mut files: Vec<(String, String)> = sources::rtl(board)
         .with_context(|| format!("the RTL of {}", board.name))?
         .into_iter()
+        .chain(sources::cell(board))
         .map(|f| (format!("rtl/{}", f.name), f.text))
         .collect();
     let rtl: Vec<String> = files.iter().map(|(name, _)| name.clone()).collect();

@@ -7,13 +7,14 @@
 //!       for group of output channels:    its weights are in the buffer
 //!         for tile row of the stripe, for part of the block that the output buffer holds:   one compute command
 //! ```
-//! A group of a grouped convolution may hold several of its groups: their weights form blocks on a diagonal, zeros beside.
+//! A group of a grouped convolution may hold several of its groups: their weights form blocks on a diagonal, zeros beside; where
+//! each block is one weight, WINOGRAD mode keeps the diagonal alone (`diag`).
 //! Where one group's weights or one tile's inputs do not fit, single tiles are summed over chunks of channels.
 
 use super::ResultRows;
 use crate::act::Act;
 use crate::error::CompileError;
-use crate::fill::Fill;
+use crate::fill::{Fill, Fold};
 use crate::jobs::{Jobs, field};
 use crate::linear::Linear;
 use crate::memory::Placer;
@@ -34,22 +35,27 @@ pub struct Tiling {
     /// Result columns of a block, and of one compute command.
     pub block: usize,
     pub width: usize,
-    /// Tile rows of a stripe.
+    /// Tile rows of a stripe, and of the first one, which waits for its whole input.
     pub stripe: usize,
+    pub first: usize,
+    /// Sets of lane groups, each with channels of its own, that share a fill.
+    pub together: usize,
     /// Channels and tap rows summed by one command, when not all.
     pub chunk: Option<[usize; 2]>,
+    /// The last rows lie in parts below each other.
+    pub fold: bool,
     /// With chunks: the ring holds a chunk of one tile only, not all channels of the block.
     pub refill: bool,
 }
 
 /// Result rows of one pass that are of use, and all that it writes.
 fn pass_rows(s: &Stage, form: Form) -> (usize, usize) {
-    let all = if form == Form::Kernel { 2 } else { 4 };
+    let all = if form.is_winograd() { 2 } else { 4 };
     (if s.spread { 1 } else { all }, all)
 }
 
 fn pass_columns(s: &Stage, form: Form, a: &Accelerator) -> usize {
-    match (s.spread, form == Form::Kernel) {
+    match (s.spread, form.is_winograd()) {
         (true, _) => 1,
         (_, true) => 2 * a.tiles,
         _ => 4 * a.tiles,
@@ -102,8 +108,8 @@ fn lane_groups(l: &Linear, lanes: usize) -> Vec<Group> {
     all
 }
 
-/// Lane groups that read the same channels, by index.
-fn sets(groups: &[Group]) -> Vec<Range<usize>> {
+/// Lane groups that read one fill, by index: all that read the same channels, and `together` of these with those behind them.
+fn sets(groups: &[Group], together: usize) -> Vec<Range<usize>> {
     let mut all: Vec<Range<usize>> = Vec::new();
     for (i, g) in groups.iter().enumerate() {
         match all.last_mut() {
@@ -111,13 +117,24 @@ fn sets(groups: &[Group]) -> Vec<Range<usize>> {
             _ => all.push(i..i + 1),
         }
     }
-    all
+    all.chunks(together)
+        .map(|sets| sets[0].start..sets[sets.len() - 1].end)
+        .collect()
 }
+
+/// The channels that some lane groups read.
+fn window(groups: &[Group]) -> Range<usize> {
+    let from = groups.iter().map(|g| g.window.start).min().unwrap_or(0);
+    from..groups.iter().map(|g| g.window.end).max().unwrap_or(from)
+}
+
+/// Sets of lane groups with other channels that share a fill: the more, the fewer and longer transfers.
+const TOGETHER: [usize; 3] = [1, 4, 16];
 
 /// All steps of a window of channels as one chunk; in WINOGRAD mode a tap is a kernel of 3x3, any other a rectangle of them.
 fn whole_chunk(l: &Linear, window: &Range<usize>, form: Form) -> Chunk {
     let taps = |n: usize| match form {
-        Form::Kernel => n.div_ceil(KERNEL_SIDE),
+        _ if form.is_winograd() => n.div_ceil(KERNEL_SIDE),
         _ => n,
     };
     Chunk {
@@ -129,6 +146,10 @@ fn whole_chunk(l: &Linear, window: &Range<usize>, form: Form) -> Chunk {
 
 /// The tilings worth estimating; empty when this form of the convolution does not fit.
 pub fn tilings(s: &Stage, l: &Linear, form: Form, a: &Accelerator) -> Vec<Tiling> {
+    let form = match form {
+        Form::Kernel if l.groups > 1 && l.inputs == 1 && l.per_group() == 1 => Form::Diagonal,
+        form => form,
+    };
     let paired = form == Form::Pairs;
     let unit = s.unit(a);
     let units = s.ow.div_ceil(unit);
@@ -163,14 +184,40 @@ pub fn tilings(s: &Stage, l: &Linear, form: Form, a: &Accelerator) -> Vec<Tiling
         block: block * unit,
         width: block.div_ceil(block.div_ceil(most)) * unit,
         stripe: 1,
+        together: 1,
+        first: 1,
+        fold: false,
         chunk: None,
         refill: false,
     };
     if let Some(block) = block.filter(|_| rows <= a.weight_depth) {
-        let set = sets(&groups).iter().map(Range::len).max().unwrap_or(1);
-        return stripes(s, base(block), window, rows * set <= a.weight_depth, a);
+        let mut all = Vec::new();
+        // Pairs of channels begin with the first of a fill, so each set has one of its own.
+        let most_sets = if paired {
+            0
+        } else {
+            2 * sets(&groups, 1).len()
+        };
+        for together in TOGETHER.into_iter().filter(|&n| n == 1 || n < most_sets) {
+            let sets = sets(&groups, together);
+            let windows = sets.iter().map(|set| self::window(&groups[set.clone()]));
+            let widest = windows
+                .max_by_key(Range::len)
+                .expect("a stage has an output");
+            let set = sets.iter().map(Range::len).max().unwrap_or(1);
+            let base = Tiling {
+                together,
+                ..base(block)
+            };
+            // Those behind the first share only where a row of tiles fits with all their channels, and their weights stay.
+            let resident = rows * set <= a.weight_depth;
+            if together == 1 || resident && fits(s, &base, &widest, 1, a) {
+                all.extend(stripes(s, base, &widest, resident, a));
+            }
+        }
+        return all;
     }
-    if form == Form::Kernel || s.pooled || s.side {
+    if form.is_winograd() || s.pooled || s.side {
         return Vec::new();
     }
     // Single tiles in chunks of channels: bounded by half the weight buffer, and by the ring.
@@ -211,6 +258,14 @@ pub fn tilings(s: &Stage, l: &Linear, form: Form, a: &Accelerator) -> Vec<Tiling
     }]
 }
 
+/// True when the ring holds so many tile rows of a tiling's blocks with all channels of the window.
+fn fits(s: &Stage, t: &Tiling, window: &Range<usize>, stripe: usize, a: &Accelerator) -> bool {
+    spans(s.ow, t.block).all(|x| {
+        let fill = Fill::for_columns(s, x, window.clone(), t.form == Form::Pairs, a);
+        fill.holds(slots_needed(s, &fill, t.form, stripe), a)
+    })
+}
+
 /// Stripe heights to try: the more rows, the more time for each group's weights to come, and the fewer times they do; the
 /// fewer rows, the more room to load ahead. Weights that stay come only once, at their first use.
 fn stripes(
@@ -221,14 +276,10 @@ fn stripes(
     a: &Accelerator,
 ) -> Vec<Tiling> {
     let tile_rows = s.oh.div_ceil(pass_rows(s, base.form).0);
-    let paired = base.form == Form::Pairs;
-    let fits = |stripe: usize| {
-        spans(s.ow, base.block).all(|x| {
-            let fill = Fill::for_columns(s, x, window.clone(), paired, a);
-            fill.holds(slots_needed(s, &fill, base.form, stripe), a)
-        })
-    };
-    let most = (1..=tile_rows).take_while(|&n| fits(n)).last().unwrap_or(1);
+    let most = (1..=tile_rows)
+        .take_while(|&n| fits(s, &base, window, n, a))
+        .last()
+        .unwrap_or(1);
     let low = if resident {
         [1, 2, 4]
     } else {
@@ -243,13 +294,48 @@ fn stripes(
         .collect();
     heights.sort_unstable();
     heights.dedup();
-    heights
-        .into_iter()
-        .map(|stripe| Tiling {
-            stripe,
-            ..base.clone()
-        })
+    let equal = heights.iter().map(|&stripe| (stripe, stripe));
+    // One tile row first, the others in equal stripes: all groups are under way when its rows are there.
+    let short = heights
+        .iter()
+        .filter(|&&n| n > 1 && !resident)
+        .map(|&n| ((tile_rows - 1).div_ceil((tile_rows - 1).div_ceil(n)), 1));
+    let straight = equal.chain(short).map(|(stripe, first)| Tiling {
+        stripe,
+        first,
+        ..base.clone()
+    });
+    let folds: &[bool] = match fold(s, &base, a) {
+        Some(_) => &[false, true],
+        None => &[false],
+    };
+    straight
+        .flat_map(|t| folds.iter().map(move |&fold| Tiling { fold, ..t.clone() }))
         .collect()
+}
+
+/// The last rows of a map, whose tiles are mostly empty, where they can lie in parts below each other: a 1x1 kernel sees no
+/// neighbours. 14 x 14 results take 7 passes of 4 x 8 instead of 8.
+fn fold(s: &Stage, t: &Tiling, a: &Accelerator) -> Option<Fold> {
+    let (map, layout) = (s.input(), &s.sources[0].info.layout);
+    let whole = (s.oh, s.ow) == (map.h, map.w) && s.ow <= t.width;
+    let plain = !(t.form.is_winograd() || s.spread || s.side || s.pooled) && t.chunk.is_none();
+    let taps = &s.taps;
+    let single = (taps.kernel, taps.stride, taps.first) == ([1, 1], [1, 1], [0, 0]);
+    if !(whole && plain && single) {
+        return None;
+    }
+    let rows = s.oh % 4;
+    let units = layout.padded_w / a.column_align();
+    let parts = (2..=4)
+        .rev()
+        .find(|p| (1..=4).contains(&(p * rows)) && units % p == 0)?;
+    Some(Fold {
+        from: s.oh - rows,
+        rows,
+        parts,
+        columns: layout.padded_w / parts,
+    })
 }
 
 /// Why no tiling fits.
@@ -338,7 +424,7 @@ pub fn schedule(
     a: &Accelerator,
     jobs: &mut Jobs,
 ) {
-    let sets = sets(&weights.groups);
+    let sets = sets(&weights.groups, t.together);
     let mut work = Tiled {
         s,
         l,
@@ -349,12 +435,17 @@ pub fn schedule(
     let (rows, _) = pass_rows(s, t.form);
     let tile_rows = s.oh.div_ceil(rows);
     for set in sets {
-        let window = work.weights.groups[set.start].window.clone();
+        let window = window(&work.weights.groups[set.clone()]);
         for block in spans(s.ow, t.block) {
             let paired = t.form == Form::Pairs;
             let mut fill = Fill::for_columns(s, block.clone(), window.clone(), paired, a);
             fill.open(slots_needed(s, &fill, t.form, tile_rows), a);
-            for stripe in spans(tile_rows, t.stripe) {
+            fill.place(jobs);
+            fill.fold = fold(s, t, a).filter(|_| t.fold);
+            let first = t.first.min(tile_rows);
+            let rest = spans(tile_rows - first, t.stripe);
+            let rest = rest.map(|s| s.start + first..s.end + first);
+            for stripe in std::iter::once(0..first).chain(rest) {
                 for group in set.clone() {
                     for tile_row in stripe.clone() {
                         for part in spans(block.len(), t.width) {
@@ -382,6 +473,8 @@ impl Tiled<'_> {
         let (s, t, a) = (self.s, self.t, self.a);
         let (rows, _) = pass_rows(s, t.form);
         let valid = rows.min(s.oh - o);
+        let fold = fill.fold.filter(|f| f.from == o);
+        let x = fold.map_or(x, |f| 0..f.columns);
         let lanes = self.weights.groups[group].outputs.len();
         let (bank_lines, pitch) = out_lines(s, t.form, x.len(), a);
         let region = jobs.out_ring.take(lanes * bank_lines);
@@ -394,7 +487,14 @@ impl Tiled<'_> {
             false => vec![x.clone()],
         };
         let chunks = self.weights.chunks[group].clone();
-        let mut stores = self.stores(group, o, &x, &region);
+        let place = Place {
+            group,
+            o,
+            x: x.clone(),
+            line: region.start,
+            fold,
+        };
+        let mut stores = self.stores(&place);
         let mut residuals = None;
         for (i, tile) in tiles.iter().enumerate() {
             for (k, chunk) in chunks.iter().enumerate() {
@@ -404,6 +504,7 @@ impl Tiled<'_> {
                         let paired = t.form == Form::Pairs;
                         own = Fill::for_columns(s, tile.clone(), chunk.c.clone(), paired, a);
                         own.open(slots_needed(s, &own, t.form, 1), a);
+                        own.place(jobs);
                         &mut own
                     }
                     false => &mut *fill,
@@ -411,7 +512,7 @@ impl Tiled<'_> {
                 let loads = fill.rows(s.input_rows(o, valid), s, jobs);
                 let (item, weight_row) = self.weights.need(group, k, jobs);
                 let dilation = match t.form {
-                    Form::Kernel => [KERNEL_SIDE; 2],
+                    f if f.is_winograd() => [KERNEL_SIDE; 2],
                     _ => s.taps.dilation,
                 };
                 // Taps of the same plane lie `dilation` apart, those of neighbouring planes 1.
@@ -420,16 +521,18 @@ impl Tiled<'_> {
                 let set = self.weights.set(jobs);
                 let last = k + 1 == chunks.len();
                 let (ky_count, kx_count) = (chunk.ky.len(), chunk.kx.len());
-                let cmd = Compute {
-                    mode: match t.form {
-                        Form::Kernel => mode::WINOGRAD,
-                        _ => mode::DIRECT,
+                let mut cmd = Compute {
+                    mode: match t.form.is_winograd() {
+                        true => mode::WINOGRAD,
+                        false => mode::DIRECT,
                     },
                     first: i32::from(k == 0),
                     last: i32::from(last),
                     relu: i32::from(self.l.act == Act::Relu),
                     pool: i32::from(s.pooled),
                     residual: i32::from(s.residual.is_some()),
+                    residual_last: i32::from(s.residual_last),
+                    diag: i32::from(self.weights.form == Form::Diagonal),
                     act: self.l.act.code(),
                     act_set: field(set.map_or(0, |s| s.1)),
                     per_channel: i32::from(!self.l.act.slopes().is_empty()),
@@ -449,6 +552,13 @@ impl Tiled<'_> {
                     out_width: field(tile.len()),
                     ..fill.view(dilation, chunk.c.start, y, s.origin(1, tile.start))
                 };
+                if let Some(f) = fold {
+                    // Below the map's rows lie its last rows' other parts.
+                    cmd.rows = field(f.parts * f.rows);
+                    cmd.h_full = field(o + f.parts * f.rows);
+                    cmd.short = field(f.parts * f.columns - s.ow);
+                    cmd.short_row = field((f.parts - 1) * f.rows);
+                }
                 let done = last && i + 1 == tiles.len();
                 let stores = if done {
                     std::mem::take(&mut stores)
@@ -457,7 +567,7 @@ impl Tiled<'_> {
                 };
                 let writes = if last { region.clone() } else { 0..0 };
                 let residuals = match last {
-                    true => self.residuals(group, o, &x, &region, &mut residuals, jobs),
+                    true => self.residuals(&place, &mut residuals, jobs),
                     false => 0..0,
                 };
                 let used = [Some(item), Some(bias_item), set.map(|s| s.0)];
@@ -469,10 +579,7 @@ impl Tiled<'_> {
     /// The loads of a part's residuals, listed at their first use.
     fn residuals(
         &self,
-        group: usize,
-        o: usize,
-        x: &Range<usize>,
-        region: &Range<usize>,
+        place: &Place,
         listed: &mut Option<Range<usize>>,
         jobs: &mut Jobs,
     ) -> Range<usize> {
@@ -481,52 +588,59 @@ impl Tiled<'_> {
         };
         let list = || {
             let first = jobs.loads.len();
-            let (results, rows) = self.results(group, o, x, region);
-            for (r, y) in rows.enumerate() {
-                results.residual(from, r, y, self.a, jobs);
+            for (results, rows) in self.results(place) {
+                rows.for_each(|(r, y)| results.residual(from, r, y, self.a, jobs));
             }
             first..jobs.loads.len()
         };
         listed.get_or_insert_with(list).clone()
     }
 
-    /// The stores of a part: one for each row that it makes.
-    fn stores(
-        &self,
-        group: usize,
-        o: usize,
-        x: &Range<usize>,
-        region: &Range<usize>,
-    ) -> Vec<Store> {
-        let (results, rows) = self.results(group, o, x, region);
-        rows.enumerate()
-            .map(|(r, y)| results.store(self.s, r, y, self.a))
+    /// The stores of a part: the rows that it makes.
+    fn stores(&self, place: &Place) -> Vec<Store> {
+        let results = self.results(place);
+        results
+            .flat_map(|(results, rows)| results.stores(self.s, rows, self.a))
             .collect()
     }
 
-    /// A part's results in the output buffer, and their rows of the output.
-    fn results(
-        &self,
-        group: usize,
-        o: usize,
-        x: &Range<usize>,
-        region: &Range<usize>,
-    ) -> (ResultRows, Range<usize>) {
-        let (s, a) = (self.s, self.a);
+    /// A part's results in the output buffer, and their rows there and in the output.
+    fn results<'p>(
+        &'p self,
+        place: &'p Place,
+    ) -> impl Iterator<Item = (ResultRows, impl Iterator<Item = (usize, usize)>)> + 'p {
+        let (s, a, o) = (self.s, self.a, place.o);
         let (rows, _) = pass_rows(s, self.t.form);
         let valid = rows.min(s.oh - o);
-        let (_, pitch) = out_lines(s, self.t.form, x.len(), a);
-        let results = ResultRows {
-            channels: self.weights.groups[group].outputs.clone(),
-            column: s.stored(x.start, a),
-            pitch,
-            line: region.start,
+        let (_, pitch) = out_lines(s, self.t.form, place.x.len(), a);
+        let rows = match s.pooled {
+            true => o / 2..(o + valid) / 2,
+            false => o..o + valid,
         };
-        match s.pooled {
-            true => (results, o / 2..(o + valid) / 2),
-            false => (results, o..o + valid),
-        }
+        (0..place.fold.map_or(1, |f| f.parts)).map(move |part| {
+            let results = ResultRows {
+                channels: self.weights.groups[place.group].outputs.clone(),
+                column: s.stored(place.x.start, a) + part * place.x.len(),
+                pitch,
+                line: place.line,
+            };
+            let first = part * rows.len();
+            let rows = rows.clone().enumerate();
+            (results, rows.map(move |(r, y)| (first + r, y)))
+        })
     }
+}
+
+/// A part of the results: a group's tile row, or some columns of it.
+struct Place {
+    group: usize,
+    /// First result row.
+    o: usize,
+    /// Result columns; those of the first part of a fold.
+    x: Range<usize>,
+    /// First line in the output buffer.
+    line: usize,
+    fold: Option<Fold>,
 }
 
 /// Lines between single tiles of a part: each begins a line of its own.
