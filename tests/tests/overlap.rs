@@ -20,6 +20,7 @@ fn conv(r: &mut StdRng, inputs: usize, oc: usize, side: usize) -> Conv {
     let border = side / 2;
     Conv {
         oc,
+        finer: Vec::new(),
         groups: 1,
         activation: Activation::None,
         window: Window {
