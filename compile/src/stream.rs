@@ -153,7 +153,7 @@ pub fn build(work: &Jobs, a: &Accelerator) -> Result<Vec<Entry>, CompileError> {
     let mut load_reader = vec![None; work.loads.len()];
     let mut weight_reader = vec![None; work.weights.len()];
     for (j, job) in work.jobs.iter().enumerate() {
-        // Between the rows of a window other jobs' residuals may be listed.
+        // Among the rows that a job reads lie residuals of jobs before it.
         for (loads, residual) in job.loads.iter().zip([false, true]) {
             for i in loads.clone() {
                 if matches!(work.loads[i].rows.0, Space::Residual(_)) == residual {

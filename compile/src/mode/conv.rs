@@ -7,7 +7,8 @@
 //!       for group of output channels:    its weights are in the buffer
 //!         for tile row of the stripe, for part of the block that the output buffer holds:   one compute command
 //! ```
-//! A group of a grouped convolution may hold several of its groups: their weights form blocks on a diagonal, zeros beside.
+//! A group of a grouped convolution may hold several of its groups: their weights form blocks on a diagonal, zeros beside; where
+//! each block is one weight, WINOGRAD mode keeps the diagonal alone (`diag`).
 //! Where one group's weights or one tile's inputs do not fit, single tiles are summed over chunks of channels.
 
 use super::ResultRows;
@@ -37,12 +38,23 @@ pub struct Tiling {
     /// Tile rows of a stripe, and of the first one, which waits for its whole input.
     pub stripe: usize,
     pub first: usize,
+    /// Sets of lane groups, each with channels of its own, that share a fill.
+    pub together: usize,
     /// Channels and tap rows summed by one command, when not all.
     pub chunk: Option<[usize; 2]>,
     /// The last rows lie in parts below each other.
     pub fold: bool,
     /// With chunks: the ring holds a chunk of one tile only, not all channels of the block.
     pub refill: bool,
+}
+
+/// How a tiling uses a row of the weight buffer.
+fn form(l: &Linear, winograd: bool) -> Form {
+    match winograd {
+        true if l.groups > 1 && l.inputs == 1 && l.per_group() == 1 => Form::Diagonal,
+        true => Form::Kernel,
+        false => Form::Plain,
+    }
 }
 
 /// Result rows of one pass that are of use, and all that it writes.
@@ -105,8 +117,8 @@ fn lane_groups(l: &Linear, lanes: usize) -> Vec<Group> {
     all
 }
 
-/// Lane groups that read the same channels, by index.
-fn sets(groups: &[Group]) -> Vec<Range<usize>> {
+/// Lane groups that read one fill, by index: all that read the same channels, and `together` of these with those behind them.
+fn sets(groups: &[Group], together: usize) -> Vec<Range<usize>> {
     let mut all: Vec<Range<usize>> = Vec::new();
     for (i, g) in groups.iter().enumerate() {
         match all.last_mut() {
@@ -114,8 +126,19 @@ fn sets(groups: &[Group]) -> Vec<Range<usize>> {
             _ => all.push(i..i + 1),
         }
     }
-    all
+    all.chunks(together)
+        .map(|sets| sets[0].start..sets[sets.len() - 1].end)
+        .collect()
 }
+
+/// The channels that some lane groups read.
+fn window(groups: &[Group]) -> Range<usize> {
+    let from = groups.iter().map(|g| g.window.start).min().unwrap_or(0);
+    from..groups.iter().map(|g| g.window.end).max().unwrap_or(from)
+}
+
+/// Sets of lane groups with other channels that share a fill: the more, the fewer and longer transfers.
+const TOGETHER: [usize; 3] = [1, 4, 16];
 
 /// All steps of a window of channels as one chunk; in WINOGRAD mode a tap is a kernel of 3x3, any other a rectangle of them.
 fn whole_chunk(l: &Linear, window: &Range<usize>, winograd: bool) -> Chunk {
@@ -146,8 +169,7 @@ pub fn tilings(s: &Stage, l: &Linear, winograd: bool, a: &Accelerator) -> Vec<Ti
     let groups = lane_groups(l, lanes);
     let widest = groups.iter().max_by_key(|g| g.window.len());
     let window = &widest.expect("a stage has an output").window;
-    let form = if winograd { Form::Kernel } else { Form::Plain };
-    let rows = whole_chunk(l, window, winograd).rows(form);
+    let rows = whole_chunk(l, window, winograd).rows(form(l, winograd));
     // The widest block of columns whose rows fit with all channels.
     let block = (1..=units).map(|n| units.div_ceil(n)).find(|&units| {
         spans(s.ow, units * unit).all(|x| {
@@ -161,14 +183,33 @@ pub fn tilings(s: &Stage, l: &Linear, winograd: bool, a: &Accelerator) -> Vec<Ti
         block: block * unit,
         width: block.div_ceil(block.div_ceil(most)) * unit,
         stripe: 1,
+        together: 1,
         first: 1,
         fold: false,
         chunk: None,
         refill: false,
     };
     if let Some(block) = block.filter(|_| rows <= a.weight_depth) {
-        let set = sets(&groups).iter().map(Range::len).max().unwrap_or(1);
-        return stripes(s, base(block), window, rows * set <= a.weight_depth, a);
+        let mut all = Vec::new();
+        let each = sets(&groups, 1).len();
+        for together in TOGETHER.into_iter().filter(|&n| n == 1 || n < 2 * each) {
+            let sets = sets(&groups, together);
+            let windows = sets.iter().map(|set| self::window(&groups[set.clone()]));
+            let widest = windows
+                .max_by_key(Range::len)
+                .expect("a stage has an output");
+            let set = sets.iter().map(Range::len).max().unwrap_or(1);
+            let base = Tiling {
+                together,
+                ..base(block)
+            };
+            // Those behind the first share only where a row of tiles fits with all their channels, and their weights stay.
+            let resident = rows * set <= a.weight_depth;
+            if together == 1 || resident && fits(s, &base, &widest, 1, a) {
+                all.extend(stripes(s, base, &widest, resident, a));
+            }
+        }
+        return all;
     }
     if winograd || s.pooled || s.side {
         return Vec::new();
@@ -207,6 +248,14 @@ pub fn tilings(s: &Stage, l: &Linear, winograd: bool, a: &Accelerator) -> Vec<Ti
     }]
 }
 
+/// True when the ring holds so many tile rows of a tiling's blocks with all channels of the window.
+fn fits(s: &Stage, t: &Tiling, window: &Range<usize>, stripe: usize, a: &Accelerator) -> bool {
+    spans(s.ow, t.block).all(|x| {
+        let fill = Fill::for_columns(s, x, window.clone(), a);
+        slots_needed(s, &fill, t.winograd, stripe) * fill.row_pitch <= a.act_depth
+    })
+}
+
 /// Stripe heights to try: the more rows, the more time for each group's weights to come, and the fewer times they do; the
 /// fewer rows, the more room to load ahead. Weights that stay come only once, at their first use.
 fn stripes(
@@ -217,13 +266,10 @@ fn stripes(
     a: &Accelerator,
 ) -> Vec<Tiling> {
     let tile_rows = s.oh.div_ceil(pass_rows(s, base.winograd).0);
-    let fits = |stripe: usize| {
-        spans(s.ow, base.block).all(|x| {
-            let fill = Fill::for_columns(s, x, window.clone(), a);
-            slots_needed(s, &fill, base.winograd, stripe) * fill.row_pitch <= a.act_depth
-        })
-    };
-    let most = (1..=tile_rows).take_while(|&n| fits(n)).last().unwrap_or(1);
+    let most = (1..=tile_rows)
+        .take_while(|&n| fits(s, &base, window, n, a))
+        .last()
+        .unwrap_or(1);
     let low = if resident {
         [1, 2, 4]
     } else {
@@ -338,11 +384,7 @@ pub fn capacity_error(s: &Stage, l: &Linear, a: &Accelerator) -> CompileError {
 
 /// Places the stage's weights in memory.
 pub fn place<'a>(l: &Arc<Linear<'a>>, t: &Tiling, placer: &mut Placer<'_, 'a>) -> Weights {
-    let form = if t.winograd {
-        Form::Kernel
-    } else {
-        Form::Plain
-    };
+    let form = form(l, t.winograd);
     let groups = lane_groups(l, t.lanes);
     let chunks = |g: &Group| -> Vec<Chunk> {
         let Some([c, ky]) = t.chunk else {
@@ -373,7 +415,7 @@ pub fn schedule(
     a: &Accelerator,
     jobs: &mut Jobs,
 ) {
-    let sets = sets(&weights.groups);
+    let sets = sets(&weights.groups, t.together);
     let mut work = Tiled {
         s,
         l,
@@ -384,7 +426,7 @@ pub fn schedule(
     let (rows, _) = pass_rows(s, t.winograd);
     let tile_rows = s.oh.div_ceil(rows);
     for set in sets {
-        let window = work.weights.groups[set.start].window.clone();
+        let window = window(&work.weights.groups[set.clone()]);
         for block in spans(s.ow, t.block) {
             let mut fill = Fill::for_columns(s, block.clone(), window.clone(), a);
             fill.open(slots_needed(s, &fill, t.winograd, tile_rows), a);
@@ -479,6 +521,7 @@ impl Tiled<'_> {
                     relu: i32::from(self.l.act == Act::Relu),
                     pool: i32::from(s.pooled),
                     residual: i32::from(s.residual.is_some()),
+                    diag: i32::from(self.weights.form == Form::Diagonal),
                     act: self.l.act.code(),
                     act_set: field(set.map_or(0, |s| s.1)),
                     per_channel: i32::from(!self.l.act.slopes().is_empty()),
