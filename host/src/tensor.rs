@@ -53,6 +53,53 @@ pub trait Images {
     }
 }
 
+/// From numbers to the words of one format, as `num::quantise` rounds them: half to even, then saturated.
+#[derive(Clone, Copy, Debug)]
+pub struct ToWord {
+    frac: i32,
+    word: Word,
+    scale: f64,
+}
+
+impl ToWord {
+    /// For words with `frac` fraction bits.
+    pub fn new(frac: i32, word: Word) -> Self {
+        ToWord {
+            frac,
+            word,
+            scale: 2f64.powi(frac),
+        }
+    }
+
+    /// The word, and whether the number lay beyond the format and was clipped; `None` for NaN and infinities.
+    #[inline]
+    pub fn word(&self, v: f64) -> Option<(i16, bool)> {
+        let exact = v * self.scale;
+        // The usual case without the power: exact within the format.
+        if exact > self.word.min() as f64 && exact < self.word.max() as f64 {
+            return Some((exact.round_ties_even() as i16, false));
+        }
+        if !v.is_finite() {
+            return None;
+        }
+        let word = quantise(v, self.frac, self.word)?;
+        // What rounds to the last word and lies within half a step of it is not clipped.
+        Some((word, (exact - f64::from(word)).abs() > 0.5))
+    }
+}
+
+/// Images in an array of that shape, alone or with the batch before it. Errors: what shape was expected.
+pub fn batch_of(dims: &[u64], port: &PortInfo) -> Result<u64, String> {
+    images_of(dims, &port.array).ok_or_else(|| {
+        let one = port.array.dims.iter().map(usize::to_string);
+        let one = one.collect::<Vec<_>>().join(", ");
+        format!(
+            "shape {dims:?} does not fit: input `{}` takes ({one}) or a batch (N, {one})",
+            port.name
+        )
+    })
+}
+
 /// The images of an npy file of one input's shape, alone or with the batch before it, read as they are asked for.
 ///
 /// Floats and integers are numbers, quantised with the input's fraction bits (round half to even, saturating); with
@@ -66,8 +113,7 @@ pub struct InputFile {
     offsets: Vec<usize>,
     /// Values read.
     at: u64,
-    frac: i32,
-    word: Word,
+    to_word: ToWord,
     raw: bool,
     /// Numbers beyond the input's format.
     clipped: u64,
@@ -107,14 +153,7 @@ impl InputFile {
             ))
         })?;
         let dims = npy.shape().to_vec();
-        let count = images_of(&dims, &port.array).ok_or_else(|| {
-            let one = port.array.dims.iter().map(usize::to_string);
-            let one = one.collect::<Vec<_>>().join(", ");
-            bad(format!(
-                "shape {dims:?} does not fit: input `{}` takes ({one}) or a batch (N, {one})",
-                port.name
-            ))
-        })?;
+        let count = batch_of(&dims, port).map_err(bad)?;
         if npy.order() == Order::Fortran && dims.iter().filter(|d| **d != 1).count() > 1 {
             return Err(bad(
                 "it is in Fortran order: save numpy.ascontiguousarray(x)".into(),
@@ -158,8 +197,7 @@ impl InputFile {
             count: usize::try_from(count).unwrap_or(usize::MAX),
             offsets: port.array.offsets().collect(),
             at: 0,
-            frac: port.tensor.frac,
-            word,
+            to_word: ToWord::new(port.tensor.frac, word),
             raw: false,
             clipped: 0,
         })
@@ -174,6 +212,9 @@ impl InputFile {
     /// int16 and int8 are words of the input's format; other types stay numbers.
     pub fn raw(mut self, raw: bool) -> Self {
         self.raw = raw && matches!(self.values, Values::I16(_) | Values::I8(_));
+        if self.raw {
+            self.to_word = ToWord::new(0, self.to_word.word);
+        }
         self
     }
 
@@ -208,21 +249,11 @@ impl InputFile {
 
     fn next_word(&mut self) -> Result<i16, HostError> {
         let v = self.next_number()?;
-        if !v.is_finite() {
-            return Err(self.bad(&format!(
-                "{v} at index {{index}}: the input must be finite numbers"
-            )));
-        }
-        let frac = if self.raw { 0 } else { self.frac };
-        let word = quantise(v, frac, self.word).expect("a finite number");
-        // What rounds to the last word and lies within half a step of it is not clipped.
-        let exact = v * 2f64.powi(frac);
-        let clipped = (exact - f64::from(word)).abs() > 0.5;
+        let Some((word, clipped)) = self.to_word.word(v) else {
+            return Err(self.bad(&not_finite(v)));
+        };
         if self.raw && clipped {
-            return Err(self.bad(&format!(
-                "{v} at index {{index}} is outside the program's {}-bit words",
-                self.word.bits()
-            )));
+            return Err(self.bad(&beyond_words(v, self.to_word)));
         }
         self.clipped += u64::from(clipped);
         Ok(word)
@@ -337,6 +368,19 @@ impl Images for InMemory<'_> {
     }
 }
 
+/// The message about a number that is none; `{index}` is where it stands.
+pub fn not_finite(v: f64) -> String {
+    format!("{v} at index {{index}}: the input must be finite numbers")
+}
+
+/// The message about a word that the program's words are too narrow for; `{index}` is where it stands.
+pub fn beyond_words(v: f64, to: ToWord) -> String {
+    format!(
+        "{v} at index {{index}} is outside the program's {}-bit words",
+        to.word.bits()
+    )
+}
+
 fn tensor_error(path: &Path, message: String) -> HostError {
     HostError::Tensor {
         path: path.into(),
@@ -370,7 +414,8 @@ fn images_of(dims: &[u64], array: &ArrayLayout) -> Option<u64> {
     }
 }
 
-fn index_of(flat: u64, dims: &[u64]) -> Vec<u64> {
+/// Where an array of that shape has its element number `flat`.
+pub fn index_of(flat: u64, dims: &[u64]) -> Vec<u64> {
     let mut rest = flat;
     let mut index: Vec<u64> = dims
         .iter()
@@ -539,4 +584,28 @@ fn header<T: npyz::AutoSerialize>(output: &mut Output, dims: &[u64]) -> std::io:
         .writer(output)
         .write_header_only()
         .map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_quick_way_to_words_gives_those_of_the_one_rounding() {
+        for word in [Word::W8, Word::W16] {
+            for frac in [-3, 0, 5, 14] {
+                let to = ToWord::new(frac, word);
+                let step = 2f64.powi(-frac);
+                for i in -140_000..140_000 {
+                    let v = f64::from(i) * 0.25 * step;
+                    let (found, clipped) = to.word(v).unwrap();
+                    assert_eq!(Some(found), quantise(v, frac, word), "{v}");
+                    let far = (v / step - f64::from(found)).abs() > 0.5;
+                    assert_eq!(clipped, far, "{v}");
+                }
+                assert_eq!(to.word(f64::NAN), None);
+                assert_eq!(to.word(f64::NEG_INFINITY), None);
+            }
+        }
+    }
 }
