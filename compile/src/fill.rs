@@ -5,7 +5,7 @@ use crate::memory::Images;
 use crate::stage::{Source, Stage};
 use cnna_machine::Accelerator;
 use cnna_machine::config::BEAT_WORDS;
-use cnna_machine::isa::{Compute, Load};
+use cnna_machine::isa::{Compute, Load, target};
 use cnna_machine::layout::Shape;
 use std::ops::Range;
 
@@ -193,6 +193,7 @@ impl Fill {
                 line: field(line),
                 row_bank: field(row % 4),
                 stride: field(stride),
+                target: target::ACTIVATIONS,
                 channel_beats: field(self.beats),
                 plane_pitch: field(self.plane_pitch),
             };

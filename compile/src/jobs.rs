@@ -5,7 +5,7 @@
 
 use crate::memory::Ring;
 use cnna_machine::Accelerator;
-use cnna_machine::isa::{Body, Compute, Load, Store, Weight, store_kind};
+use cnna_machine::isa::{Body, Compute, Load, SETS, Store, Weight, store_kind};
 use std::ops::Range;
 
 /// A buffer that items fill.
@@ -17,6 +17,10 @@ pub enum Space {
     Weights,
     /// The bias buffer, in rows.
     Bias,
+    /// A row bank of the residual buffer, in lines.
+    Residual(usize),
+    /// The activation sets.
+    Sets,
 }
 
 /// A load or weight command.
@@ -43,10 +47,10 @@ pub struct Job {
     pub kind: i32,
     /// Its layer.
     pub tag: u16,
-    /// Load items that it reads.
-    pub loads: Range<usize>,
-    /// Weight items that it reads.
-    pub weights: [Option<usize>; 2],
+    /// Load items that it reads: of activations, of residuals.
+    pub loads: [Range<usize>; 2],
+    /// Weight items that it reads: weights, biases, its activation set.
+    pub weights: [Option<usize>; 3],
     /// Output buffer lines that it writes.
     pub region: Range<usize>,
     /// Stores of what this job and the ones before it left in its region.
@@ -70,6 +74,10 @@ pub struct Jobs {
     pub bias_ring: Ring,
     /// Output buffer.
     pub out_ring: Ring,
+    /// Activation sets.
+    pub set_ring: Ring,
+    /// Lines of a bank of the residual buffer.
+    residual_depth: usize,
     /// Layer of what is added.
     pub tag: u16,
     /// The last mark.
@@ -86,6 +94,8 @@ impl Jobs {
             weight_ring: Ring::new(a.weight_depth),
             bias_ring: Ring::new(a.bias_depth),
             out_ring: Ring::new(a.out_depth),
+            set_ring: Ring::new(SETS),
+            residual_depth: a.residual_depth(),
             tag: 0,
             mark: None,
         }
@@ -98,6 +108,23 @@ impl Jobs {
             kind: 0,
             tag: self.tag,
             rows: (Space::Act(load.row_bank as usize), lines),
+            after: self.mark,
+        });
+    }
+
+    /// Appends a load of residuals for output buffer lines `lines`.
+    pub fn residual(&mut self, load: Load, lines: Range<usize>) {
+        let depth = self.residual_depth;
+        let (from, count) = (lines.start % depth, lines.len());
+        let end = (from + count).min(depth);
+        self.loads.push(Item {
+            body: Body::Load(load),
+            kind: 0,
+            tag: self.tag,
+            rows: (
+                Space::Residual(load.row_bank as usize),
+                vec![from..end, 0..from + count - end],
+            ),
             after: self.mark,
         });
     }
@@ -118,8 +145,8 @@ impl Jobs {
     pub fn compute(
         &mut self,
         compute: Compute,
-        loads: Range<usize>,
-        weights: [Option<usize>; 2],
+        loads: [Range<usize>; 2],
+        weights: [Option<usize>; 3],
         region: &Range<usize>,
         stores: Vec<Store>,
     ) {
@@ -155,8 +182,8 @@ impl Jobs {
             body: Body::Store(body),
             kind,
             tag: self.tag,
-            loads: 0..0,
-            weights: [None; 2],
+            loads: [0..0, 0..0],
+            weights: [None; 3],
             region: 0..0,
             stores: Vec::new(),
             after: None,

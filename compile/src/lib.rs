@@ -2,6 +2,7 @@
 //!
 //! [`compile`] turns a network into a program for one board; [`passes::PASSES`] lists the steps.
 
+mod act;
 mod check;
 mod cost;
 mod encode;

@@ -1,5 +1,6 @@
 //! What conv and vector modes compute: sums of products with constant weights, requantised.
 
+use crate::act::Act;
 use cnna_machine::num::{ACC_BITS, WINOGRAD_BITS, Word};
 use std::borrow::Cow;
 use std::ops::Range;
@@ -21,8 +22,8 @@ pub struct Linear<'a> {
     pub bias: Cow<'a, [i64]>,
     /// Requantisation shift.
     pub shift: i32,
-    /// `max(0, y)` behind it.
-    pub relu: bool,
+    /// The function behind it.
+    pub act: Act,
 }
 
 impl Linear<'_> {

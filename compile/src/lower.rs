@@ -1,6 +1,7 @@
 //! From nodes to steps: every stage gets its cheapest form, weights and records their places; tensors get theirs when all
 //! steps are known, by how long each is needed.
 
+use crate::act::Act;
 use crate::encode::{Map, Sizes};
 use crate::error::CompileError;
 use crate::jobs::Jobs;
@@ -20,7 +21,7 @@ use cnna_machine::layout::{Shape, TensorLayout};
 use cnna_machine::num::Word;
 use cnna_machine::program::{HostStep, LayerInfo, Mode, PortInfo, TensorInfo};
 use cnna_machine::{Accelerator, Board};
-use cnna_net::{Graph, Node, TensorId};
+use cnna_net::{Graph, TensorId};
 use std::sync::Arc;
 
 /// Index of a tensor in memory: those of the graph first, then those that only the compiler knows.
@@ -40,6 +41,8 @@ struct Buffer {
 struct Planned<'a> {
     step: Step<'a>,
     inputs: Vec<BufferId>,
+    /// What is added to its results.
+    residual: Option<BufferId>,
     output: BufferId,
 }
 
@@ -72,6 +75,8 @@ pub struct Build<'b, 'a> {
     pub graph: &'a Graph,
     /// Nodes that read each of its tensors.
     pub readers: Vec<Vec<usize>>,
+    /// The node that writes each, but inputs.
+    writers: Vec<Option<usize>>,
     /// Weights and biases in memory.
     pub placer: Placer<'b, 'a>,
     buffers: Vec<Buffer>,
@@ -123,6 +128,7 @@ impl<'b, 'a> Build<'b, 'a> {
             options: *options,
             graph,
             readers: graph.readers(),
+            writers: graph.writers(),
             placer: Placer::new(accelerator),
             buffers: Vec::new(),
             flat: op::conv::vectors(graph),
@@ -278,6 +284,11 @@ impl<'b, 'a> Build<'b, 'a> {
         &self.graph.nodes[layer.nodes[0]].name
     }
 
+    /// True when a tensor's values are there in the turn of node `i`.
+    pub fn is_there(&self, t: TensorId, i: usize) -> bool {
+        self.writers[t].is_none_or(|w| w < i || self.covered[w])
+    }
+
     /// Adds a later node to the layer: it ends with that node's output.
     pub fn cover(&mut self, node: usize) {
         self.covered[node] = true;
@@ -294,7 +305,24 @@ impl<'b, 'a> Build<'b, 'a> {
         }
     }
 
+    /// What a node's activation is for words of its output's format. Errors: one that needs a table.
+    pub fn act(&self, f: &cnna_net::Activation, output: BufferId) -> Result<Act, CompileError> {
+        Act::new(f, self.frac(output), self.word())
+            .ok_or_else(|| self.unsupported("its activation is a table between two formats"))
+    }
+
     fn push(&mut self, stage: Stage<'a>, form: Form<'a>, inputs: Vec<BufferId>, output: BufferId) {
+        self.push_with(stage, form, inputs, None, output);
+    }
+
+    fn push_with(
+        &mut self,
+        stage: Stage<'a>,
+        form: Form<'a>,
+        inputs: Vec<BufferId>,
+        residual: Option<BufferId>,
+        output: BufferId,
+    ) {
         let record = self.records.take(RECORD_BYTES);
         self.planned.push(Planned {
             step: Step {
@@ -304,6 +332,7 @@ impl<'b, 'a> Build<'b, 'a> {
                 record,
             },
             inputs,
+            residual,
             output,
         });
     }
@@ -343,7 +372,7 @@ impl<'b, 'a> Build<'b, 'a> {
         weights: &[i64],
         bias: i64,
         shift: i32,
-        relu: bool,
+        act: Act,
         output: BufferId,
     ) -> Result<(), CompileError> {
         let c = self.shape(output).c;
@@ -381,7 +410,7 @@ impl<'b, 'a> Build<'b, 'a> {
             weights: sources.flat_map(spread).collect(),
             bias: vec![bias; c].into(),
             shift,
-            relu,
+            act,
         };
         check::linear(self.name(), &l, self.word())?;
         let taps = Taps {
@@ -498,20 +527,25 @@ impl<'b, 'a> Build<'b, 'a> {
         }
     }
 
-    /// A convolution with the 2x2 maximum of node `pool` behind it in the same pass, where that fits. Returns whether it did.
-    pub fn pooled(
+    /// A convolution with what rides on it, where that fits: a residual, or behind it the 2x2 maximum that makes `output` of its
+    /// results. Returns whether it did.
+    pub fn ridden(
         &mut self,
         l: &Arc<Linear<'a>>,
         taps: Taps,
         input: BufferId,
-        pool: usize,
+        residual: Option<BufferId>,
+        pooled: bool,
+        output: BufferId,
     ) -> Result<bool, CompileError> {
-        let node: &Node = &self.graph.nodes[pool];
         let kind = Kind::Linear(l.clone());
-        let mut stage = self.stage(kind, taps, vec![self.source(input)], node.output);
-        stage.pooled = true;
-        stage.oh *= 2;
-        stage.ow *= 2;
+        let mut stage = self.stage(kind, taps, vec![self.source(input)], output);
+        if pooled {
+            stage.pooled = true;
+            stage.oh *= 2;
+            stage.ow *= 2;
+        }
+        stage.residual = residual.map(|r| self.info(r));
         if !taps.has_planes() {
             return Ok(false);
         }
@@ -519,13 +553,8 @@ impl<'b, 'a> Build<'b, 'a> {
             return Ok(false);
         };
         let weights = conv::place(l, &t, &mut self.placer);
-        self.push(
-            stage,
-            Form::Conv(l.clone(), t, weights),
-            vec![input],
-            node.output,
-        );
-        self.cover(pool);
+        let form = Form::Conv(l.clone(), t, weights);
+        self.push_with(stage, form, vec![input], residual, output);
         Ok(true)
     }
 
@@ -626,7 +655,8 @@ impl<'b, 'a> Build<'b, 'a> {
             *life = life.start.min(at)..life.end.max(at + 1);
         };
         for (i, p) in self.planned.iter().enumerate() {
-            p.inputs.iter().for_each(|&b| touch(b, 2 * i + 2));
+            let inputs = p.inputs.iter().chain(&p.residual);
+            inputs.for_each(|&b| touch(b, 2 * i + 2));
             touch(p.output, 2 * i + 2);
         }
         for h in &self.host {
@@ -669,6 +699,9 @@ impl<'b, 'a> Build<'b, 'a> {
                 let mut step = p.step.clone();
                 for (s, &b) in step.stage.sources.iter_mut().zip(&p.inputs) {
                     s.info.offset = offset(b);
+                }
+                if let (Some(r), Some(b)) = (&mut step.stage.residual, p.residual) {
+                    r.offset = offset(b);
                 }
                 step.stage.output.offset = offset(p.output);
                 step

@@ -102,6 +102,8 @@ pub struct Stage<'a> {
     pub oh: usize,
     /// Result columns before pooling.
     pub ow: usize,
+    /// Added to the results, which have its format.
+    pub residual: Option<TensorInfo>,
     /// A 2x2 maximum follows in the same pass.
     pub pooled: bool,
     /// Each result lies alone at the start of `4T` output columns: for steps that planes cannot express.
@@ -127,6 +129,7 @@ impl<'a> Stage<'a> {
             output,
             oh: shape.h,
             ow: shape.w,
+            residual: None,
             pooled: false,
             spread: false,
         }
@@ -148,6 +151,9 @@ impl<'a> Stage<'a> {
         let mut stage = self.clone();
         for s in &mut stage.sources {
             s.info.offset += bytes;
+        }
+        if let Some(r) = &mut stage.residual {
+            r.offset += bytes;
         }
         stage.output.offset += bytes;
         stage

@@ -3,7 +3,7 @@
 use crate::error::CompileError;
 use crate::jobs::{Item, Job, Jobs, Space};
 use cnna_machine::Accelerator;
-use cnna_machine::isa::{Body, Command, Queue, TOKEN_PATHS, store_kind};
+use cnna_machine::isa::{Body, Command, Queue, SETS, TOKEN_PATHS, store_kind};
 use std::ops::Range;
 
 /// Loads issued ahead of need after one job: few, so that the queue never fills with what is needed late.
@@ -37,6 +37,8 @@ fn freed_by(items: &[Item], last_reader: &[Option<usize>], a: &Accelerator) -> V
     let depth = |n: usize| Rows(vec![None; n]);
     let mut act: [Rows; 4] = std::array::from_fn(|_| depth(a.act_depth));
     let (mut weights, mut bias) = (depth(a.weight_depth), depth(a.bias_depth));
+    let mut residual: [Rows; 2] = std::array::from_fn(|_| depth(a.residual_depth()));
+    let mut sets = depth(SETS);
     items
         .iter()
         .enumerate()
@@ -46,6 +48,8 @@ fn freed_by(items: &[Item], last_reader: &[Option<usize>], a: &Accelerator) -> V
                 Space::Act(bank) => &mut act[*bank],
                 Space::Weights => &mut weights,
                 Space::Bias => &mut bias,
+                Space::Residual(bank) => &mut residual[*bank],
+                Space::Sets => &mut sets,
             };
             let before = rows.iter().flat_map(|r| buffer.latest(r));
             let free = before.filter_map(|i| last_reader[i]).max();
@@ -99,7 +103,9 @@ pub fn build(work: &Jobs, a: &Accelerator) -> Result<Vec<Entry>, CompileError> {
     let mut load_reader = vec![None; work.loads.len()];
     let mut weight_reader = vec![None; work.weights.len()];
     for (j, job) in work.jobs.iter().enumerate() {
-        load_reader[job.loads.clone()].fill(Some(j));
+        for loads in &job.loads {
+            load_reader[loads.clone()].fill(Some(j));
+        }
         for &w in job.weights.iter().flatten() {
             weight_reader[w] = Some(j);
         }
@@ -122,7 +128,8 @@ pub fn build(work: &Jobs, a: &Accelerator) -> Result<Vec<Entry>, CompileError> {
     for (j, job) in work.jobs.iter().enumerate() {
         let done = j.checked_sub(1);
         weights_used = weights_used.max(job.weights.iter().flatten().max().map_or(0, |w| w + 1));
-        for (feed, needed) in [(&mut loads, job.loads.end), (&mut weights, weights_used)] {
+        let loads_used = job.loads.iter().map(|l| l.end).max().unwrap_or(0);
+        for (feed, needed) in [(&mut loads, loads_used), (&mut weights, weights_used)] {
             while feed.issued.len() < needed {
                 if !feed.may_issue(done) {
                     return Err(broken(
@@ -163,9 +170,8 @@ fn issue_job(
     job_at: &mut Vec<usize>,
 ) {
     let mut after = [None; 4];
-    if !job.loads.is_empty() {
-        after[Queue::Load as usize] = Some(loads.issued[job.loads.end - 1]);
-    }
+    let last = job.loads.iter().filter(|l| !l.is_empty());
+    after[Queue::Load as usize] = last.map(|l| loads.issued[l.end - 1]).max();
     let used = job.weights.iter().flatten();
     after[Queue::Weight as usize] = used.map(|&w| weights.issued[w]).max();
     let mark = job.after.map(|j| job_at[j]);

@@ -6,8 +6,9 @@ use crate::linear::Linear;
 use crate::memory::Placer;
 use cnna_machine::Accelerator;
 use cnna_machine::config::{BEAT_WORDS, BIAS_ROW, BURST_BEATS, KERNEL_WORDS, PLAIN_WORDS};
-use cnna_machine::isa::{Weight, weight_kind};
+use cnna_machine::isa::{SET_PITCH, Weight, weight_kind};
 use cnna_machine::layout::put_word;
+use cnna_machine::num::ACC_BITS;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -87,6 +88,8 @@ enum Contents {
         groups: Vec<Range<usize>>,
         rows: usize,
     },
+    /// Words of an activation set, one a beat.
+    Set { words: Vec<[u16; 3]>, beat: usize },
 }
 
 /// Outputs that are computed together, and the input channels that they read.
@@ -113,6 +116,15 @@ pub struct Weights {
     /// ((group, chunk), item, first row), of those in the buffer.
     present: Vec<([usize; 2], usize, usize)>,
     bias: Biases,
+    set: Option<Set>,
+}
+
+#[derive(Clone, Debug)]
+struct Set {
+    /// The transfer into set 0.
+    command: Weight,
+    /// (item, set).
+    present: Option<(usize, usize)>,
 }
 
 #[derive(Clone, Debug)]
@@ -182,6 +194,28 @@ impl Weights {
                 rows,
             },
         });
+        let set = linear.act.set(a).map(|(first, words)| {
+            let offset = placer.arena.take(words.len() * a.beat_bytes());
+            let command = Weight {
+                ddr: address(offset),
+                dest: field(first),
+                beats_high: field(words.len()),
+                split: 1,
+                ..Weight::default()
+            };
+            placer.blocks.push(Block {
+                offset,
+                linear: linear.clone(),
+                contents: Contents::Set {
+                    words,
+                    beat: a.beat_bytes(),
+                },
+            });
+            Set {
+                command,
+                present: None,
+            }
+        });
         let total: usize = chunks.iter().flatten().map(|c| c.rows(form)).sum();
         Weights {
             form,
@@ -196,9 +230,26 @@ impl Weights {
                 row_beats: BIAS_ROW * 8 / a.beat_bytes(),
                 present: None,
             },
+            set,
             groups,
             chunks,
         }
+    }
+
+    /// The item that brings the layer's activation set, and which it is; `None` for those that need none.
+    pub fn set(&mut self, jobs: &mut Jobs) -> Option<(usize, usize)> {
+        let set = self.set.as_mut()?;
+        let bring = || {
+            let rows = jobs.set_ring.take(1);
+            let at = rows.start;
+            let mut command = set.command;
+            command.dest += field(at * SET_PITCH);
+            (
+                jobs.weight(weight_kind::SET, command, Space::Sets, rows),
+                at,
+            )
+        };
+        Some(*set.present.get_or_insert_with(bring))
     }
 
     /// The item that brings a group's chunk, and its first row.
@@ -281,9 +332,21 @@ impl Block<'_> {
         match &self.contents {
             Contents::Biases { groups, rows } => {
                 for (g, group) in groups.iter().enumerate() {
-                    for (i, b) in self.linear.bias[group.clone()].iter().enumerate() {
+                    let slopes = self.linear.act.slopes();
+                    for (i, o) in group.clone().enumerate() {
+                        // Beside the sum's bits stand the channel's own.
+                        let own = slopes.get(o).copied().unwrap_or(0);
+                        let sum = self.linear.bias[o] & ((1 << ACC_BITS) - 1);
+                        let entry = sum | i64::from(own) << ACC_BITS;
                         image[(g * rows * BIAS_ROW + i) * 8..][..8]
-                            .copy_from_slice(&b.to_le_bytes());
+                            .copy_from_slice(&entry.to_le_bytes());
+                    }
+                }
+            }
+            Contents::Set { words, beat } => {
+                for (image, words) in image.chunks_exact_mut(*beat).zip(words) {
+                    for (to, w) in image.chunks_exact_mut(2).zip(words) {
+                        to.copy_from_slice(&w.to_le_bytes());
                     }
                 }
             }

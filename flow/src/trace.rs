@@ -136,6 +136,7 @@ fn what(w: What) -> String {
         What::Command(Queue::Compute, _) => "compute".into(),
         What::Command(Queue::Weight, kind) => match i32::from(kind) {
             weight_kind::BIAS => "load biases".into(),
+            weight_kind::SET => "load an activation set".into(),
             weight_kind::KERNEL => "load kernels".into(),
             _ => "load weights".into(),
         },

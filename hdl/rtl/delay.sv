@@ -10,9 +10,9 @@ module delay #(
   output logic [Width-1:0]      data_o
 );
   logic [Width-1:0] stage_q [Stages];
-  always_ff @(posedge clk_i) begin
-    stage_q[0] <= rst_i ? '0 : data_i;
-    for (int unsigned s = 1; s < Stages; s++) stage_q[s] <= rst_i ? '0 : stage_q[s-1];
+  always_ff @(posedge clk_i) stage_q[0] <= rst_i ? '0 : data_i;
+  for (genvar s = 1; s < Stages; s++) begin : gen_stage
+    always_ff @(posedge clk_i) stage_q[s] <= rst_i ? '0 : stage_q[s-1];
   end
   assign data_o = stage_q[Stages-1];
 endmodule

@@ -1,6 +1,7 @@
 // One output channel (VECTOR: eight): its weight rows, their transform, and 16T multiply-accumulators.
 // The operands v arrive one cycle later in each lane: this lane passes them on. Weight addresses travel the same way, four
-// cycles ahead. done_o: acc_o holds a finished pass in this cycle only; the next pass may overwrite it in the next.
+// cycles ahead. soon_o: in the next cycle, and only then, acc_o holds a finished pass; the next may overwrite it after that.
+// With diag_i the operands are of channel channel_i, and count in the lane of that number alone.
 `default_nettype none
 module lane import cnna_pkg::*; #(
   parameter int unsigned T        = 2,
@@ -31,12 +32,16 @@ module lane import cnna_pkg::*; #(
   input  wire logic              clear_i,
   input  wire logic              drain_i,
   input  wire logic [7:0]        lanes_i,
+  input  wire logic              diag_i,
+  input  wire logic [7:0]        channel_i,
   output logic [N*VW-1:0]        v_o,
   output logic                   clear_o,
   output logic                   drain_o,
   output logic [7:0]             lanes_o,
+  output logic                   diag_o,
+  output logic [7:0]             channel_o,
   // results
-  output logic                   done_o,
+  output logic                   soon_o,
   output logic [N*ACC_W-1:0]        acc_o
 );
   always_ff @(posedge clk_i) begin
@@ -47,6 +52,8 @@ module lane import cnna_pkg::*; #(
     clear_o <= clear_i;
     drain_o <= drain_i & ~rst_i;
     lanes_o <= lanes_i;
+    diag_o  <= diag_i;
+    channel_o <= channel_i;
   end
 
   // Weight row: two cycles; mode and selection wait for it.
@@ -66,13 +73,14 @@ module lane import cnna_pkg::*; #(
   u_transform #(.W(W), .Winograd(Winograd)) i_u (.clk_i, .mode_i(mode_qq), .sel_i(sel_qq), .row_i(row), .u_o(u));
 
   logic clear_q, clear_qq;
-  logic done_q, done_qq;
+  logic done_q;
+  logic idle;                    // another lane's operands
+  assign idle = diag_i & (channel_i != 8'(Index));
   always_ff @(posedge clk_i) begin
     clear_q  <= clear_i;
     clear_qq <= clear_q;
     done_q   <= drain_i & (8'(Index) < lanes_i) & ~rst_i;
-    done_qq  <= done_q & ~rst_i;
-    done_o   <= done_qq & ~rst_i;
+    soon_o   <= done_q & ~rst_i;
   end
   for (genvar t = 0; t < T; t++) begin : gen_tile
     for (genvar k = 0; k < 16; k++) begin : gen_position
@@ -80,6 +88,7 @@ module lane import cnna_pkg::*; #(
         .clk_i,
         .u_i    (u[k*UW +: UW]),
         .v_i    (v_i[(t*16+k)*VW +: VW]),
+        .idle_i (idle),
         .clear_i(clear_qq),
         .acc_o  (acc_o[(t*16+k)*ACC_W +: ACC_W])
       );

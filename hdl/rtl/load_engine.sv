@@ -32,8 +32,9 @@ module load_engine import cnna_pkg::*; #(
   output logic                  rready_o,
   input  wire logic [8*W-1:0]   rdata_i,
   input  wire logic             rlast_i,
-  // activation buffer write
+  // activation or residual buffer write
   output logic [4*T-1:0]        wen_o,
+  output logic [4*T-1:0]        residual_wen_o,
   output logic [1:0]            wbank_o,
   output logic [15:0]           wline_o,
   output logic [4*T*W-1:0]      wdata_o,
@@ -71,6 +72,7 @@ module load_engine import cnna_pkg::*; #(
     logic [15:0] line;
     logic [1:0]  bank;
     logic [2:0]  stride;
+    logic        target;
     logic [15:0] channel_beats;
     logic [15:0] plane_pitch;
   } rx_t;
@@ -83,6 +85,7 @@ module load_engine import cnna_pkg::*; #(
     line:          cmd_i[LOAD_LINE +: LOAD_LINE_W],
     bank:          cmd_i[LOAD_ROW_BANK +: LOAD_ROW_BANK_W],
     stride:        cmd_i[LOAD_STRIDE +: LOAD_STRIDE_W],
+    target:        cmd_i[LOAD_TARGET],
     channel_beats: cmd_i[LOAD_CHANNEL_BEATS +: LOAD_CHANNEL_BEATS_W],
     plane_pitch:   cmd_i[LOAD_PLANE_PITCH +: LOAD_PLANE_PITCH_W]
   };
@@ -200,7 +203,8 @@ module load_engine import cnna_pkg::*; #(
     wbank_o <= rx.bank;
     wline_o <= line + (dealt ? offset_q : 16'd0);
     for (int unsigned j = 0; j < LineWords; j++) begin
-      wen_o[j]           <= take & enable[j];
+      wen_o[j]           <= take & enable[j] & ~rx.target;
+      residual_wen_o[j]  <= take & enable[j] & rx.target;
       wdata_o[j*W +: W]  <= rdata_i[source[j]*W +: W];
     end
   end

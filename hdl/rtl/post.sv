@@ -1,6 +1,7 @@
 // Post-processing: takes finished lanes from the drain queue, one slice a cycle, and makes words in the output buffer.
 // A slice is one row of every tile (DIRECT, VECTOR, POOL: 4 slices a lane) or all of Winograd's 2x2 tiles (1 slice a lane).
-// Latency: 9 cycles from the slice to the write. Never stalls: commands start only when their output buffer lines are free.
+// Bias, requantisation, residual, activation, pooling, in this order.
+// Latency: 17 cycles from the slice to the write. Never stalls: commands start only when their output buffer lines are free.
 `default_nettype none
 module post import cnna_pkg::*; #(
   parameter int unsigned T         = 2,
@@ -11,7 +12,8 @@ module post import cnna_pkg::*; #(
   localparam int unsigned N        = 16 * T,
   localparam int unsigned Cols     = 4 * T,
   localparam int unsigned BiasW    = $clog2(BiasDepth),
-  localparam int unsigned OutW     = $clog2(OutDepth)
+  localparam int unsigned OutW     = $clog2(OutDepth),
+  localparam int unsigned LineW    = Cols * W
 ) (
   input  wire logic              clk_i,
   input  wire logic              rst_i,
@@ -24,12 +26,21 @@ module post import cnna_pkg::*; #(
   output logic                   pass_pop_o,
   // bias row, 1 cycle
   output logic [BiasW-1:0]       bias_row_o,
-  input  wire logic [4*ACC_W-1:0]   bias_i,
+  input  wire logic [4*64-1:0]   bias_i,
+  // residual buffer, both row banks, 2 cycles
+  output logic [OutW-2:0]        residual_line_o,
+  input  wire logic [2*LineW-1:0] residual_i,
+  // words of the activation sets
+  input  wire logic              set_valid_i,
+  /* verilator lint_off UNUSEDSIGNAL */ // as wide as a weight command's row, and as the largest word
+  input  wire logic [15:0]       set_word_i,
+  input  wire logic [63:0]       set_data_i,
+  /* verilator lint_on UNUSEDSIGNAL */
   // output buffer write: two row banks, four quarter lines each
   output logic [1:0]             wen_o,
   output logic [2*OutW-1:0]      waddr_o,
   output logic [2*4-1:0]         wmask_o,
-  output logic [2*Cols*W-1:0]    wdata_o,
+  output logic [2*LineW-1:0]     wdata_o,
   // saturated results of this cycle
   output logic [5:0]             saturated_o,
   // the last result of a command is written; token for the store queue if it asked for one
@@ -124,22 +135,29 @@ module post import cnna_pkg::*; #(
     logic            wino;
     logic            vec;
     logic            pool;
+    logic            residual;
+    logic            relu;
+    logic [1:0]      act;
+    logic            act_set;
+    logic            per_channel;
     logic [1:0]      slice;
     logic [1:0]      en;
     logic [OutW-1:0] addr;
     logic [3:0]      mask;
     logic [Cols-1:0] valid;
   } side_t;
+  localparam int unsigned Stages = 16;
   side_t side_new;
-  side_t side_q [8];
+  side_t side_q [Stages+1];      // 1 to Stages
   assign side_new = '{
     last: valid_i & pass_pop_o & pass.last & pass.signal,
-    wino: wino, vec: vec, pool: pass.pool, slice: slice_q,
+    wino: wino, vec: vec, pool: pass.pool, residual: pass.residual, relu: pass.relu, act: pass.act, act_set: pass.act_set,
+    per_channel: pass.per_channel, slice: slice_q,
     en: valid_i ? en : 2'b00, addr: addr[OutW-1:0], mask: mask, valid: valid_i ? valid : '0
   };
+  assign side_q[0] = side_new;
   always_ff @(posedge clk_i) begin
-    side_q[0] <= rst_i ? '0 : side_new;
-    for (int unsigned s = 1; s < 8; s++) side_q[s] <= rst_i ? '0 : side_q[s-1];
+    for (int unsigned s = 1; s <= Stages; s++) side_q[s] <= rst_i ? '0 : side_q[s-1];
   end
 
   // 1: the lane, out of the queue's RAM.
@@ -154,12 +172,12 @@ module post import cnna_pkg::*; #(
   always_ff @(posedge clk_i) begin
     for (int unsigned t = 0; t < T; t++) begin
       for (int unsigned j = 0; j < 4; j++) begin
-        if (side_q[0].wino) begin
+        if (side_q[1].wino) begin
           mid_q[t][0][j] <= element(t, 0, j) + element(t, 1, j) + element(t, 2, j);
           mid_q[t][1][j] <= element(t, 1, j) - element(t, 2, j) - element(t, 3, j);
         end else begin
           // Written out: a variable index times its width would become a multiplier.
-          unique case (side_q[0].slice)
+          unique case (side_q[1].slice)
             2'd0:    mid_q[t][0][j] <= element(t, 0, j);
             2'd1:    mid_q[t][0][j] <= element(t, 1, j);
             2'd2:    mid_q[t][0][j] <= element(t, 2, j);
@@ -185,9 +203,9 @@ module post import cnna_pkg::*; #(
   always_ff @(posedge clk_i) begin
     for (int unsigned t = 0; t < T; t++) begin
       for (int unsigned j = 0; j < 4; j++) begin
-        if (~side_q[1].wino) pixel_q[4*t + j] <= mid_q[t][0][j];
+        if (~side_q[2].wino) pixel_q[4*t + j] <= mid_q[t][0][j];
       end
-      if (side_q[1].wino) begin
+      if (side_q[2].wino) begin
         for (int unsigned r = 0; r < 2; r++) begin
           for (int unsigned c = 0; c < 2; c++) pixel_q[r*2*T + 2*t + c] <= y[t][r][c] >>> WINOGRAD_BITS;
         end
@@ -195,75 +213,127 @@ module post import cnna_pkg::*; #(
     end
   end
 
-  // Bias: one for all pixels, or in VECTOR mode one for each of four outputs.
+  // Bias: one for all pixels, or in VECTOR mode one for each of four outputs. Its upper bits are its channel's shift or slope.
   logic [15:0] bias_base_q, bias_step_q;
   logic [1:0]  elem_q [3];
   logic        none_q [3];
+  logic [5:0]  shift_q [3];
   always_ff @(posedge clk_i) begin
     bias_base_q <= 16'(pass.bias_row);
     bias_step_q <= vec ? {2'b0, lane_q[12:0], slice_q[0]} : {2'b0, lane_q[15:2]};
     bias_row_o  <= BiasW'(bias_base_q + bias_step_q);
     elem_q[0]   <= lane_q[1:0];
     none_q[0]   <= pooling;
+    shift_q[0]  <= pass.shift[5:0] + 6'd16;
     for (int unsigned s = 1; s < 3; s++) begin
-      elem_q[s] <= elem_q[s-1];
-      none_q[s] <= none_q[s-1];
+      elem_q[s]  <= elem_q[s-1];
+      none_q[s]  <= none_q[s-1];
+      shift_q[s] <= shift_q[s-1];
     end
   end
-
-  logic signed [ACC_W-1:0] bias_one;
+  logic [63:0] bias [4];         // of the pixels whose column is k modulo 4
   always_comb begin
-    unique case (elem_q[2])
-      2'd0:    bias_one = bias_i[0*ACC_W +: ACC_W];
-      2'd1:    bias_one = bias_i[1*ACC_W +: ACC_W];
-      2'd2:    bias_one = bias_i[2*ACC_W +: ACC_W];
-      default: bias_one = bias_i[3*ACC_W +: ACC_W];
-    endcase
+    for (int unsigned k = 0; k < 4; k++) begin
+      if (side_q[3].vec) begin
+        bias[k] = bias_i[k*64 +: 64];
+      end else begin
+        unique case (elem_q[2])
+          2'd0:    bias[k] = bias_i[0*64 +: 64];
+          2'd1:    bias[k] = bias_i[1*64 +: 64];
+          2'd2:    bias[k] = bias_i[2*64 +: 64];
+          default: bias[k] = bias_i[3*64 +: 64];
+        endcase
+      end
+    end
   end
 
   // 4: add the bias.
   logic signed [ACC_W-1:0] sum_q [Cols];
-  logic signed [7:0]  shift_q [4];
-  logic               relu_q [4];
-  logic [SHIFT_MAX-1:0] half_q;         // rounding: 2^(shift-1), in step with the sum
+  logic [5:0]  places_q [4];     // of the shift, plus 16
+  logic        own_shift;
+  assign own_shift = side_q[3].per_channel & (side_q[3].act != ACT_SLOPE);
   always_ff @(posedge clk_i) begin
-    shift_q[0] <= pass.shift;
-    relu_q[0]  <= pass.relu;
-    for (int unsigned s = 1; s < 4; s++) begin
-      shift_q[s] <= shift_q[s-1];
-      relu_q[s]  <= relu_q[s-1];
-    end
-    for (int unsigned b = 0; b < SHIFT_MAX; b++) half_q[b] <= shift_q[2] == 8'(b + 1);
-    for (int unsigned l = 0; l < Cols; l++) begin
-      if (none_q[2]) sum_q[l] <= pixel_q[l];
-      else sum_q[l] <= pixel_q[l] + (side_q[2].vec ? bias_i[(l % 4)*ACC_W +: ACC_W] : bias_one);
-    end
+    for (int unsigned k = 0; k < 4; k++) places_q[k] <= shift_q[2] + (own_shift ? {1'b0, bias[k][ACC_W +: 5]} : 6'd0);
+    for (int unsigned l = 0; l < Cols; l++) sum_q[l] <= pixel_q[l] + (none_q[2] ? '0 : bias[l % 4][ACC_W-1:0]);
   end
 
-  // 5, 6, 7: requantise and activate.
+  // 5 to 8: requantise, add the residual. In WINOGRAD mode the lanes are two rows, else one.
+  assign residual_line_o = side_q[4].addr[OutW-2:0];
+  logic [W-1:0] residual_q [Cols];
+  always_ff @(posedge clk_i) begin
+    for (int unsigned l = 0; l < Cols; l++) begin
+      if (~side_q[6].residual)  residual_q[l] <= '0;
+      else if (~side_q[6].wino) residual_q[l] <= side_q[6].en[1] ? residual_i[(Cols+l)*W +: W] : residual_i[l*W +: W];
+      else if (side_q[6].mask[3]) residual_q[l] <= residual_i[(l/(2*T)*Cols + 2*T + l%(2*T))*W +: W];
+      else                        residual_q[l] <= residual_i[(l/(2*T)*Cols + l%(2*T))*W +: W];
+    end
+  end
   logic [W-1:0]    word [Cols];
-  logic [Cols-1:0] sat;
+  logic [Cols-1:0] clipped, over, under;
   for (genvar l = 0; l < Cols; l++) begin : gen_requantise
     requantise #(.W(W)) i_requantise (
-      .clk_i, .acc_i(sum_q[l]), .shift_i(shift_q[3]), .half_i(half_q), .relu_i(relu_q[3]), .word_o(word[l]), .saturated_o(sat[l])
+      .clk_i, .acc_i(sum_q[l]), .shift_i(places_q[l % 4]), .residual_i(residual_q[l]), .word_o(word[l]), .clipped_o(clipped[l]),
+      .over_o(over[l]), .under_o(under[l])
     );
   end
 
-  // 8: maxima of neighbours in a row.
+  // 9 to 15: activate.
+  localparam logic [W-1:0] Max = {1'b0, {(W-1){1'b1}}};
+  localparam int unsigned  EntryW = (W == 16) ? 9 : 8;
+  logic [W-1:0] lo_q [SETS], hi_q [SETS];
+  logic [15:0]  slope_q [SETS];
+  logic         write_set, write_entry;
+  logic [0:0]   set_at;
+  assign set_at      = set_word_i[$clog2(SET_PITCH)];
+  assign write_set   = set_valid_i & set_word_i[EntryW];
+  assign write_entry = set_valid_i & ~set_word_i[EntryW];
+  always_ff @(posedge clk_i) begin
+    if (write_set) begin
+      lo_q[set_at]    <= set_data_i[0 +: W];
+      hi_q[set_at]    <= set_data_i[16 +: W];
+      slope_q[set_at] <= set_data_i[32 +: 16];
+    end
+  end
+  // A channel's slope, beside its results.
+  logic [15:0] own_slope_q [11];  // 4 to 10
+  logic [15:0] slope;
+  logic [W-1:0] lo, hi;
+  always_ff @(posedge clk_i) begin
+    own_slope_q[4] <= bias[0][ACC_W +: 16];
+    for (int unsigned s = 5; s < 11; s++) own_slope_q[s] <= own_slope_q[s-1];
+  end
+  assign slope = side_q[10].per_channel ? own_slope_q[10] : slope_q[side_q[10].act_set];
+  always_comb begin
+    lo = side_q[14].relu ? '0 : ~Max;
+    hi = Max;
+    if (side_q[14].act != ACT_NONE) begin
+      lo = lo_q[side_q[14].act_set];
+      hi = hi_q[side_q[14].act_set];
+    end
+  end
+  logic [W-1:0] result [Cols];
+  for (genvar l = 0; l < Cols; l++) begin : gen_activation
+    activation #(.W(W)) i_activation (
+      .clk_i, .wvalid_i(write_entry), .windex_i({set_at, set_word_i[EntryW-1:0]}), .wdata_i(set_data_i[31:0]),
+      .word_i(word[l]), .kind_i(side_q[8].act), .set_i(side_q[8].act_set), .slope_i(slope), .lo_i(lo), .hi_i(hi), .word_o(result[l])
+    );
+  end
+
+  // 16: maxima of neighbours in a row.
   function automatic logic [W-1:0] larger(input logic [W-1:0] a, input logic [W-1:0] b);
     return ($signed(a) > $signed(b)) ? a : b;
   endfunction
   logic [W-1:0] word_q [Cols];
   logic [W-1:0] pairs_q [2*T];
   always_ff @(posedge clk_i) begin
-    for (int unsigned l = 0; l < Cols; l++) word_q[l] <= word[l];
-    for (int unsigned p = 0; p < 2*T; p++) pairs_q[p] <= larger(word[2*p], word[2*p+1]);
+    for (int unsigned l = 0; l < Cols; l++) word_q[l] <= result[l];
+    for (int unsigned p = 0; p < 2*T; p++) pairs_q[p] <= larger(result[2*p], result[2*p+1]);
   end
 
-  // 9: pool and lay out for the output buffer.
+  // 17: pool and lay out for the output buffer.
   logic [W-1:0] above_q [2*T];     // pairs of the slice before
   side_t side;
-  assign side = side_q[7];
+  assign side = side_q[Stages];
   always_ff @(posedge clk_i) begin
     for (int unsigned p = 0; p < 2*T; p++) above_q[p] <= pairs_q[p];
     wen_o    <= rst_i ? 2'b00 : side.en;
@@ -287,11 +357,22 @@ module post import cnna_pkg::*; #(
       end
     end
   end
-  logic [Cols-1:0] sat_q;
+
+  // Saturations, those that the activation undoes left out: a sum is only then the last word if no residual comes.
+  logic [W-1:0]    least, most;
+  logic [Cols-1:0] alarm_q, again_q;
+  logic            undoes_below, undoes_above;
+  assign least = (side_q[8].act == ACT_NONE) ? (side_q[8].relu ? '0 : ~Max) : lo_q[side_q[8].act_set];
+  assign most  = (side_q[8].act == ACT_NONE) ? Max : hi_q[side_q[8].act_set];
+  assign undoes_below = least != ~Max;
+  assign undoes_above = most != Max;
   always_ff @(posedge clk_i) begin
-    sat_q       <= sat;
+    for (int unsigned l = 0; l < Cols; l++) begin
+      alarm_q[l] <= side_q[8].valid[l] & clipped[l] & (side_q[8].residual | ~(word[l][W-1] ? undoes_below : undoes_above));
+      again_q[l] <= side_q[8].valid[l] & ((over[l] & ~undoes_above) | (under[l] & ~undoes_below));
+    end
     saturated_o <= '0;
-    if (~rst_i) saturated_o <= count(sat_q & side.valid);
+    if (~rst_i) saturated_o <= count(alarm_q) + count(again_q);
   end
   function automatic logic [5:0] count(input logic [Cols-1:0] bits);
     logic [5:0] n;
@@ -300,6 +381,6 @@ module post import cnna_pkg::*; #(
     return n;
   endfunction
   logic unused;
-  assign unused = &{1'b0, addr, side.slice, lane_q};
+  assign unused = &{1'b0, addr, side, lane_q, pass.shift};
 endmodule
 `default_nettype wire

@@ -1,6 +1,8 @@
-// Accumulator to word: add half, shift right (half up), or shift left; saturate; activate.
-// Latency: 3 cycles, 1 a cycle. shift_i: -16..=SHIFT_MAX, beside the accumulator; half_i: 2^(shift-1), or 0 for shifts up to 0.
-// saturated_o: the value changed by saturation.
+// Accumulator to word: shift right (half up) or left, saturate, add the residual, saturate.
+// Latency: 4 cycles, 1 a cycle; residual_i belongs to the third of them. shift_i: the shift plus 16, 0..=63.
+// One shifter for both directions: the accumulator stands 16 bits to the left and one more for the bit that rounds, since
+// (a + 2^(s-1)) >> s = (a >> s) + bit s - 1 of a.
+// clipped_o: the sum before the residual left the word; saturated_o: the one behind it did, to the side of under_o.
 // Source: docs/numerics.md; machine::num::requantise is the same arithmetic.
 `default_nettype none
 module requantise import cnna_pkg::*; #(
@@ -8,52 +10,83 @@ module requantise import cnna_pkg::*; #(
 ) (
   input  wire logic               clk_i,
   input  wire logic signed [ACC_W-1:0] acc_i,
-  input  wire logic signed [7:0]  shift_i,
-  input  wire logic [SHIFT_MAX-1:0] half_i,
-  input  wire logic               relu_i,
+  input  wire logic [5:0]         shift_i,
+  input  wire logic [W-1:0]       residual_i,
   output logic [W-1:0]            word_o,
-  output logic                    saturated_o
+  output logic                    clipped_o,
+  output logic                    over_o,
+  output logic                    under_o
 );
-  localparam logic signed [ACC_W:0] Max = {{(ACC_W+2-W){1'b0}}, {(W-1){1'b1}}};
-  localparam logic signed [ACC_W:0] Min = ~Max;
-  // Anything beyond 18 bits saturates at every left shift.
-  localparam logic signed [ACC_W:0] Wide = {{(ACC_W-16){1'b0}}, {17{1'b1}}};
+  localparam int unsigned Kept   = W + 2;           // a bit more than the word, and the bit that rounds
+  localparam int unsigned Coarse = Kept + 7;        // the same before the last 0 to 7 places
+  localparam int unsigned Wide   = ACC_W + 17;
+  localparam int unsigned Chunks = (Wide - Coarse + 7) / 8;
+  localparam logic [W-1:0] Max = {1'b0, {(W-1){1'b1}}};
 
-  // 1: round, or clamp for the left shift.
-  logic signed [ACC_W:0] acc;
-  assign acc = {acc_i[ACC_W-1], acc_i};
-  logic signed [ACC_W:0] rounded_q;
-  logic signed [7:0]  shift_q;
-  logic               relu_q, relu_qq;
-  logic [7:0]         left;
-  always_ff @(posedge clk_i) begin
-    shift_q <= shift_i;
-    relu_q  <= relu_i;
-    if (shift_i[7]) begin
-      rounded_q <= (acc > Wide) ? Wide : (acc < ~Wide) ? ~Wide : acc;
-    end else begin
-      rounded_q <= acc + $signed({{(ACC_W+1-SHIFT_MAX){1'b0}}, half_i});
+  // 1: by multiples of 8. What is cut off above must all be the sign.
+  logic [Wide-1:0]          wide;
+  logic [55+Coarse:0]       extended;
+  logic signed [Coarse-1:0] coarse_q;
+  logic                     far_q, sign_q;
+  logic [2:0]               fine_q;
+  logic [Chunks-1:0]        differs;
+  assign wide     = {acc_i, 17'd0};
+  assign extended = {{(56+Coarse-Wide){wide[Wide-1]}}, wide};
+  always_comb begin
+    for (int unsigned k = 0; k < Chunks; k++) begin
+      differs[k] = 1'b0;
+      for (int unsigned b = 0; b < 8; b++) begin
+        if (Coarse - 1 + 8*k + b < Wide) differs[k] = differs[k] | (wide[Coarse - 1 + 8*k + b] != wide[Wide-1]);
+      end
     end
   end
-  // 2: shift.
-  logic signed [ACC_W:0] shifted_q;
-  assign left = -shift_q;
   always_ff @(posedge clk_i) begin
-    relu_qq   <= relu_q;
-    shifted_q <= shift_q[7] ? rounded_q <<< left[4:0] : rounded_q >>> shift_q[5:0];
+    sign_q <= wide[Wide-1];
+    fine_q <= shift_i[2:0];
+    far_q  <= 1'b0;
+    for (int unsigned k = 0; k < Chunks; k++) begin
+      if (differs[k] & (shift_i[5:3] <= 3'(k))) far_q <= 1'b1;
+    end
+    unique case (shift_i[5:3])
+      3'd0:    coarse_q <= extended[0 +: Coarse];
+      3'd1:    coarse_q <= extended[8 +: Coarse];
+      3'd2:    coarse_q <= extended[16 +: Coarse];
+      3'd3:    coarse_q <= extended[24 +: Coarse];
+      3'd4:    coarse_q <= extended[32 +: Coarse];
+      3'd5:    coarse_q <= extended[40 +: Coarse];
+      3'd6:    coarse_q <= extended[48 +: Coarse];
+      default: coarse_q <= extended[56 +: Coarse];
+    endcase
   end
-  // 3: saturate, activate.
-  logic over, under;
-  assign over  = shifted_q > Max;
-  assign under = shifted_q < Min;
+  // 2: by what is left.
+  logic signed [Coarse-1:0] fine;
+  logic [Kept-1:0]          kept_q;
+  logic                     beyond_q, below_q;
+  assign fine = coarse_q >>> fine_q;
   always_ff @(posedge clk_i) begin
-    // What the activation makes zero anyway alarms nobody.
-    saturated_o <= over | (under & ~relu_qq);
-    if (over)       word_o <= Max[W-1:0];
-    else if (under) word_o <= relu_qq ? '0 : Min[W-1:0];
-    else            word_o <= (relu_qq & shifted_q[ACC_W]) ? '0 : shifted_q[W-1:0];
+    kept_q   <= fine[Kept-1:0];
+    beyond_q <= far_q | (fine[Coarse-1:Kept-1] != {(Coarse-Kept+1){fine[Coarse-1]}});
+    below_q  <= sign_q;
   end
-  logic unused;
-  assign unused = &{1'b0, left[7:5]};
+  // 3: round, saturate.
+  logic signed [Kept-1:0] rounded;
+  logic [W-1:0]           word_q;
+  logic                   clipped_q;
+  assign rounded = $signed({kept_q[Kept-1], kept_q[Kept-1:1]}) + $signed({{(Kept-1){1'b0}}, kept_q[0]});
+  logic fits;
+  assign fits = ~beyond_q & (rounded[Kept-1:W-1] == {(Kept-W+1){rounded[Kept-1]}});
+  always_ff @(posedge clk_i) begin
+    clipped_q <= ~fits;
+    word_q    <= fits ? rounded[W-1:0] : below_q ? ~Max : Max;
+  end
+  // 4: the residual.
+  logic signed [W:0] sum;
+  assign sum = $signed({word_q[W-1], word_q}) + $signed({residual_i[W-1], residual_i});
+  always_ff @(posedge clk_i) begin
+    clipped_o <= clipped_q;
+    over_o    <= ~sum[W] & sum[W-1];
+    under_o   <= sum[W] & ~sum[W-1];
+    word_o    <= (sum[W] == sum[W-1]) ? sum[W-1:0] : sum[W] ? ~Max : Max;
+  end
 endmodule
 `default_nettype wire

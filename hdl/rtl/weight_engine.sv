@@ -40,7 +40,9 @@ module weight_engine import cnna_pkg::*; #(
   output logic                        bvalid_o,
   output logic [15:0]                 brow_o,
   output logic [1:0]                  belem_o,
-  output logic [Perbeat*ACC_W-1:0]       bdata_o,
+  output logic [Perbeat*64-1:0]          bdata_o,
+  // activation set write: row and data are the bias's
+  output logic                        svalid_o,
   // status
   output logic                        in_flight_o,
   output logic                        error_o
@@ -55,15 +57,17 @@ module weight_engine import cnna_pkg::*; #(
   logic [Ports-1:0]             bvalid;
   logic [Ports*16-1:0]          brow;
   logic [Ports*2-1:0]           belem;
-  logic [Ports*Perbeat*ACC_W-1:0]  bdata;
-  // Biases travel on port 0 only.
+  logic [Ports*Perbeat*64-1:0]  bdata;
+  logic [Ports-1:0]             svalid;
+  // Biases and sets travel on port 0 only.
+  assign svalid_o = svalid[0];
   assign bvalid_o = bvalid[0];
   assign brow_o   = brow[15:0];
   assign belem_o  = belem[1:0];
-  assign bdata_o  = bdata[Perbeat*ACC_W-1:0];
+  assign bdata_o  = bdata[Perbeat*64-1:0];
   if (Ports > 1) begin : gen_unused
     logic unused;
-    assign unused = &{1'b0, bvalid[Ports-1:1], brow[Ports*16-1:16], belem[Ports*2-1:2], bdata[Ports*Perbeat*ACC_W-1:Perbeat*ACC_W]};
+    assign unused = &{1'b0, svalid[Ports-1:1], bvalid[Ports-1:1], brow[Ports*16-1:16], belem[Ports*2-1:2], bdata[Ports*Perbeat*64-1:Perbeat*64]};
   end
 
   // A port's number times the stride, of at most 4 ports: written as a product, three strides would take two DSPs.
@@ -85,7 +89,8 @@ module weight_engine import cnna_pkg::*; #(
       .arvalid_o(arvalid_o[p]), .arready_i(arready_i[p]), .araddr_o(araddr_o[p*AddrW +: AddrW]), .arlen_o(arlen_o[p*8 +: 8]),
       .rvalid_i(rvalid_i[p]), .rready_o(rready_o[p]), .rdata_i(rdata_i[p*8*W +: 8*W]), .rlast_i(rlast_i[p]),
       .wvalid_o(wvalid_o[p]), .wlane_o(wlane_o[p*8 +: 8]), .wrow_o(wrow_o[p*16 +: 16]), .wdata_o(wdata_o[p*9*W +: 9*W]),
-      .bvalid_o(bvalid[p]), .brow_o(brow[p*16 +: 16]), .belem_o(belem[p*2 +: 2]), .bdata_o(bdata[p*Perbeat*ACC_W +: Perbeat*ACC_W]),
+      .bvalid_o(bvalid[p]), .brow_o(brow[p*16 +: 16]), .belem_o(belem[p*2 +: 2]), .bdata_o(bdata[p*Perbeat*64 +: Perbeat*64]),
+      .svalid_o(svalid[p]),
       .in_flight_o(flight[p]), .error_o(err[p])
     );
   end

@@ -1,6 +1,6 @@
 // One AXI read port of the weight queue: a stream of beats becomes rows of lane words, or biases.
 // PLAIN: a beat is one lane word of 8. KERNEL: a gearbox makes 8 lane words of 9 from 9 beats. BIAS: a beat is BeatBytes / 8
-// biases. Always ready; one beat a cycle. done_o pulses one cycle after a command's last beat (at once when it has none here).
+// biases. SET: a beat is a word of an activation set. Always ready; one beat a cycle. done_o pulses one cycle after a command's last beat (at once when it has none here).
 `default_nettype none
 module weight_port import cnna_pkg::*; #(
   parameter int unsigned W           = 16,
@@ -40,7 +40,9 @@ module weight_port import cnna_pkg::*; #(
   output logic                  bvalid_o,
   output logic [15:0]           brow_o,
   output logic [1:0]            belem_o,
-  output logic [Perbeat*ACC_W-1:0] bdata_o,
+  output logic [Perbeat*64-1:0] bdata_o,
+  // activation set write: row and data are the bias's
+  output logic                  svalid_o,
   // status
   output logic                  in_flight_o,
   output logic                  error_o
@@ -89,7 +91,10 @@ module weight_port import cnna_pkg::*; #(
   assign take     = rvalid_i & rx_valid & ~empty;
   assign rx_pop   = empty | (take & (left == 32'd1));
   assign kernel   = rx.kind == WEIGHT_KIND_KERNEL;
-  assign word_out = take & (rx.kind != WEIGHT_KIND_BIAS) & ~(kernel & (gear_q == '0));
+  logic bias, set;
+  assign bias     = rx.kind == WEIGHT_KIND_BIAS;
+  assign set      = rx.kind == WEIGHT_KIND_SET;
+  assign word_out = take & ~bias & ~set & ~(kernel & (gear_q == '0));
 
   // Lane word: 9 - gear leftover words, then the first gear words of the beat.
   logic [9*W-1:0] joined;
@@ -116,10 +121,12 @@ module weight_port import cnna_pkg::*; #(
       done_o   <= 1'b0;
       wvalid_o <= 1'b0;
       bvalid_o <= 1'b0;
+      svalid_o <= 1'b0;
     end else begin
       done_o   <= rx_pop;
       wvalid_o <= word_out;
-      bvalid_o <= take & (rx.kind == WEIGHT_KIND_BIAS);
+      bvalid_o <= take & bias;
+      svalid_o <= take & set;
       if (rx_pop) fresh_q <= 1'b1;
       else if (take) fresh_q <= 1'b0;
     end
@@ -130,9 +137,9 @@ module weight_port import cnna_pkg::*; #(
       elem_q <= elem_q + 2'(Perbeat);
       if (word_out) lane_q <= last_lane ? '0 : lane_q + 8'd1;
       row_q  <= row;
-      if (rx.kind == WEIGHT_KIND_BIAS) begin
+      if (bias) begin
         if (elem_q == 2'(4 - Perbeat)) row_q <= row + 16'd1;
-      end else if (word_out & last_lane) begin
+      end else if (set | (word_out & last_lane)) begin
         row_q <= row + 16'd1;
       end
     end
@@ -146,7 +153,7 @@ module weight_port import cnna_pkg::*; #(
     wdata_o <= joined;
     brow_o  <= row;
     belem_o <= elem_q;
-    for (int unsigned b = 0; b < Perbeat; b++) bdata_o[b*ACC_W +: ACC_W] <= rdata_i[b*64 +: ACC_W];
+    bdata_o <= rdata_i;
   end
 endmodule
 `default_nettype wire

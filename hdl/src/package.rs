@@ -4,12 +4,16 @@ use cnna_machine::{config, counters, isa, num, regs, timing};
 use std::fmt::Write as _;
 
 /// The description of a pass that travels from the sequencer to the post-processing: fields and bits, from the highest.
-pub(crate) const PASS: [(&str, usize); 15] = [
+pub(crate) const PASS: [(&str, usize); 19] = [
     ("last", 1),
     ("signal", 1),
     ("mode", 2),
     ("relu", 1),
     ("pool", 1),
+    ("residual", 1),
+    ("act", 2),
+    ("act_set", 1),
+    ("per_channel", 1),
     ("rows", 3),
     ("shift", 8),
     ("bias_row", 8),
@@ -78,9 +82,15 @@ pub fn text() -> String {
     s.push_str("  // Latencies that the simulator charges.\n");
     let _ = writeln!(
         s,
-        "  localparam logic [7:0] TIMING_MIN_PASS = 8'd{};\n  localparam int unsigned TIMING_RELEASE = {};",
-        timing::MIN_PASS,
-        timing::RELEASE
+        "  localparam logic [7:0] TIMING_MIN_PASS = 8'd{};",
+        timing::MIN_PASS
+    );
+    s.push_str("  // Activation sets.\n");
+    let _ = writeln!(
+        s,
+        "  localparam int unsigned SETS = {}, SET_PITCH = {};",
+        isa::SETS,
+        isa::SET_PITCH
     );
     s.push_str("  // Accumulators and shifts: docs/numerics.md.\n");
     let _ = writeln!(

@@ -38,7 +38,9 @@ const FILES: &[(&str, &str)] = &rtl![
     "array.sv",
     "pool_unit.sv",
     "bias_buffer.sv",
+    "residual_buffer.sv",
     "requantise.sv",
+    "activation.sv",
     "post.sv",
     "out_buffer.sv",
 ];

@@ -225,14 +225,14 @@ impl Board {
     /// Refuses a configuration that the chip cannot hold.
     pub fn check_fit(&self) -> Result<(), MachineError> {
         let a = &self.accelerator;
-        if a.dsps() > self.limits.dsp {
+        if a.all_dsps() > self.limits.dsp {
             return Err(MachineError::config(
                 "lanes",
                 format!(
                     "{} tiles x {} lanes need {} DSPs, {} has {}: lower lanes or tiles",
                     a.tiles,
                     a.lanes,
-                    a.dsps(),
+                    a.all_dsps(),
                     self.name,
                     self.limits.dsp
                 ),
@@ -339,6 +339,21 @@ impl Accelerator {
     pub fn dsps(&self) -> usize {
         POSITIONS * self.tiles * self.lanes
     }
+    /// All multipliers: the array's, and one a result lane for its activation.
+    pub fn all_dsps(&self) -> usize {
+        self.dsps() + self.line_words()
+    }
+    /// Entries of an activation table: one for each byte, or for each segment of 128 words.
+    pub fn table_entries(&self) -> usize {
+        match self.word {
+            Word::W8 => 256,
+            Word::W16 => 512,
+        }
+    }
+    /// Lines of each bank of the residual buffer, a power of two.
+    pub fn residual_depth(&self) -> usize {
+        self.out_depth.next_power_of_two() / 2
+    }
     /// Words of one buffer line: the columns of a window.
     pub fn line_words(&self) -> usize {
         TILE_SIDE * self.tiles
@@ -373,7 +388,9 @@ impl Accelerator {
         // The output buffer is written in quarter lines, each a memory of its own.
         let all = POSITIONS * self.tiles * halves(self.act_depth, w)
             + self.lanes * halves(self.weight_depth, KERNEL_WORDS * w)
-            + 2 * 4 * halves(self.out_depth, self.tiles * w);
+            + 2 * 4 * halves(self.out_depth, self.tiles * w)
+            + 2 * 4 * halves(self.residual_depth(), self.tiles * w)
+            + self.line_words() * halves(isa::SETS * self.table_entries(), 32);
         all.div_ceil(2)
     }
 
@@ -428,8 +445,8 @@ mod tests {
             b.check_fit().unwrap_err().to_string()
         };
         for (message, resource) in [
-            (refused(|l| l.dsp = 351), "352 DSPs"),
-            (refused(|l| l.bram36 = 187), "188 BRAM36"),
+            (refused(|l| l.dsp = 359), "360 DSPs"),
+            (refused(|l| l.bram36 = 203), "204 BRAM36"),
             (refused(|l| l.lut = 30_000), "LUT"),
             (refused(|l| l.ff = 10_000), "FF"),
         ] {
@@ -444,10 +461,10 @@ mod tests {
     fn block_rams_are_those_that_yosys_counts() {
         // Counted with `synth_xilinx -family xc7`, BRAM18 as halves.
         for (tiles, lanes, act_depth, out_depth, counted) in [
-            ("2", "11", "8192", "2048", 188),
-            ("4", "5", "8192", "2048", 308),
-            ("2", "2", "1024", "512", 28),
-            ("1", "2", "1024", "512", 20),
+            ("2", "11", "8192", "2048", 204),
+            ("4", "5", "8192", "2048", 340),
+            ("2", "2", "1024", "512", 40),
+            ("1", "2", "1024", "512", 28),
         ] {
             let set = [
                 ("tiles", tiles),

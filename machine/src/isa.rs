@@ -187,6 +187,7 @@ command! {
     ///   stride == 1: bank[row_bank] words from line * 4T on, contiguous over all beats
     ///   stride s:    word x goes to plane x % s, column x / s of its channel; a channel is channel_beats beats and
     ///                begins on a line; planes lie plane_pitch lines apart
+    /// target RESIDUAL: bank[row_bank % 2] of the residual buffer instead, lines modulo its depth; stride 1
     /// ```
     Load {
         ddr = 1, 0, 32, false; "byte offset of the first segment in the window"
@@ -196,6 +197,7 @@ command! {
         line = 4, 0, 16, false; "first line in the bank"
         row_bank = 4, 16, 2, false; "row bank: row mod 4"
         stride = 4, 20, 3, false; "1, 2 or 4: columns dealt to this many planes"
+        target = 4, 31, 1, false; "buffer: 0 activations, 1 residuals"
         channel_beats = 5, 0, 16, false; "beats of one channel's row (used when stride > 1)"
         plane_pitch = 5, 16, 16, false; "lines between column planes"
     }
@@ -210,6 +212,18 @@ values! {
         KERNEL = 1
         /// Biases of 64 bits, on port 0.
         BIAS = 2
+        /// Words of an activation set, one beat each, on port 0.
+        SET = 3
+    }
+}
+
+values! {
+    /// Buffers that loads fill.
+    mod target {
+        /// The activation buffer.
+        ACTIVATIONS = 0
+        /// The residual buffer.
+        RESIDUAL = 1
     }
 }
 
@@ -220,7 +234,9 @@ command! {
     /// for port p: lanes(p) = lanes_high if p < split else lanes_low, beats(p) likewise
     ///   beats(p) beats from ddr + p * port_stride, one stream of rows; in a row lanes p, p + P, p + 2P, ...
     ///   PLAIN: 8 words each; KERNEL: 9 words each; row r lands in weight buffer row dest + r
-    /// BIAS: every 64 bits one bias, from bias buffer row dest, element 0 on
+    /// BIAS: every 64 bits one bias, from bias buffer row dest, element 0 on: 48 bits of bias, 16 of its channel (see act)
+    /// SET:  every beat one word of a set, from word dest on: words SET_PITCH * set + i are table entries (base in bits 15:0,
+    ///       delta in 31:16), word SET_PITCH * set + entries holds lo, hi and slope in bits 15:0, 31:16 and 47:32
     /// ```
     Weight {
         ddr = 1, 0, 32, false; "byte offset of port 0's block in the window"
@@ -231,6 +247,25 @@ command! {
         split = 4, 16, 8, false; "first port with lanes_low lanes"
         beats_high = 5, 0, 32, false; "beats of each port below split"
         beats_low = 6, 0, 32, false; "beats of each other port"
+    }
+}
+
+/// Activation sets; a command names one, so that the next layer's comes while this one's is in use.
+pub const SETS: usize = 2;
+/// Words from one set to the next; see [`Weight`].
+pub const SET_PITCH: usize = 1024;
+
+values! {
+    /// Functions of a result, behind saturation.
+    mod act {
+        /// `max(0, y)` if `relu`, else nothing.
+        NONE = 0
+        /// `min(hi, max(lo, y))` of the set.
+        CLIP = 1
+        /// `y >= 0 ? y : (y * slope + 2^14) >> 15`, then the clip; with `per_channel` the channel's slope.
+        SLOPE = 2
+        /// The set's table: `base[i] + ((delta[i] * f + 64) >> 7)`, then the clip.
+        TABLE = 3
     }
 }
 
@@ -256,9 +291,11 @@ command! {
     ///   for ky, kx, c (POOL: for c, ky, kx):                                    one step, one cycle
     ///     window rows y..y+4, columns x..x+4T of channel plane (py, px, c), zero (POOL: minimum) outside the map
     ///     acc[pixel][lane] += window[pixel] * weight[lane]      (cleared at the first step if `first`)
-    ///   if `last`: add bias, requantise, activate, pool, write the output buffer
+    ///   if `last`: add bias, requantise, saturate, add the residual, saturate, activate, pool, write the output buffer
     /// y, x, py, px follow the tap: the phase counts to `stride` and carries into the position by `dilation`.
     /// WINOGRAD: one kernel of 9 words a step; VECTOR: one row of 8 words a step; DIRECT: 8 steps a row.
+    /// diag (WINOGRAD only): channel c reaches lane c alone, and a weight row serves all channels of a tap.
+    /// A residual is read where the result is written: same bank, line modulo the residual buffer's depth; not with `pool`.
     /// ```
     Compute {
         mode = 1, 0, 2, false; "array mode"
@@ -266,7 +303,12 @@ command! {
         last = 1, 3, 1, false; "drain the accumulators after each pass's last step"
         relu = 1, 4, 1, false; "apply max(0, y)"
         pool = 1, 5, 1, false; "2x2 maximum of the results before they are written"
+        diag = 1, 7, 1, false; "lane m sees channel m alone (WINOGRAD)"
         rows = 1, 8, 3, false; "valid result rows before pooling (VECTOR: images)"
+        residual = 1, 11, 1, false; "add the residual buffer's words to the saturated results"
+        act = 1, 12, 2, false; "function of the results: 0 relu or none, 1 clip, 2 slope, 3 table"
+        act_set = 1, 14, 1, false; "activation set"
+        per_channel = 1, 15, 1, false; "the bias's upper 16 bits add to the shift (act 2: are the slope)"
         shift = 1, 16, 8, true; "requantisation shift, -16..=47"
         bias_row = 1, 24, 8, false; "first row of the group's biases, modulo 256"
         tiles = 2, 0, 16, false; "passes"
@@ -433,8 +475,10 @@ pub const TABLES: [(&str, &[Field]); 5] = [
 ];
 
 /// The named values by the field that takes them, in the order of the documentation.
-pub const VALUES: [(&str, &[(&str, i32)]); 3] = [
+pub const VALUES: [(&str, &[(&str, i32)]); 5] = [
     ("weight_kind", weight_kind::ALL),
+    ("target", target::ALL),
+    ("act", act::ALL),
     ("mode", mode::ALL),
     ("store_kind", store_kind::ALL),
 ];

@@ -149,6 +149,28 @@ pub fn requantise(acc: i64, shift: i32, word: Word) -> Requantised {
     }
 }
 
+/// The slope of what is negative: `m` has 15 fraction bits; rounds half up, and is not yet saturated.
+#[inline]
+pub fn apply_slope(m: i16, y: i16) -> i32 {
+    (i32::from(y) * i32::from(m) + (1 << 14)) >> 15
+}
+
+/// Where a word lies in a table: its entry, and of how many of 128 steps it is behind that (bytes have an entry each).
+#[inline]
+pub fn table_index(y: i16, word: Word) -> (usize, i32) {
+    let at = i64::from(y) - word.min();
+    match word {
+        Word::W8 => (at as usize, 0),
+        Word::W16 => ((at >> 7) as usize, (at & 127) as i32),
+    }
+}
+
+/// The value `steps` of 128 steps behind an entry; rounds half up.
+#[inline]
+pub fn interpolate(base: i16, delta: i32, steps: i32) -> i32 {
+    i32::from(base) + ((delta * steps + 64) >> 7)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,15 +4,21 @@
 use crate::isa::{Compute, mode};
 
 /// From the issue of a pass's last step to its first result leaving the drain queue (lane 0).
-pub const STEP_TO_DRAIN: u64 = 15;
+pub const STEP_TO_DRAIN: u64 = 16;
 /// From a result leaving the drain queue to its write into the output buffer.
-pub const DRAIN_TO_WRITE: u64 = 9;
+pub const DRAIN_TO_WRITE: u64 = 17;
 /// Shortest distance in cycles between the ends of two draining passes.
 pub const MIN_PASS: u64 = 4;
-/// From the issue of a command's last step to its tokens for the load and weight queues, beyond one cycle a lane.
-pub const RELEASE: u64 = 9;
 /// Cycles a drained lane occupies the post-processing: one row of every tile each (one in Winograd mode).
 pub const SLICES: u64 = 4;
+
+/// From the issue of a command's last step to its tokens for the load and weight queues, in a machine of `lanes` lanes.
+///
+/// Not before its last result is written, whatever its mode: results read residuals, biases and activation sets on their way,
+/// and tokens must not overtake those of an earlier command.
+pub const fn release(lanes: usize) -> u64 {
+    STEP_TO_DRAIN + SLICES * lanes as u64 + DRAIN_TO_WRITE
+}
 
 /// What becomes of a compute command once it is taken: nothing delays it any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +57,7 @@ pub fn schedule(c: &Compute, lanes: usize, taken: u64, pace: u64) -> Schedule {
         steps,
         last_step,
         pace: if c.last == 1 { last_step + drain } else { pace },
-        released: last_step + RELEASE + lanes as u64,
+        released: last_step + release(lanes),
         stored: (c.last == 1).then_some(last_step + STEP_TO_DRAIN + slices - 1 + DRAIN_TO_WRITE),
     }
 }
@@ -78,7 +84,7 @@ mod tests {
         // 6 steps a pass, 20 slices: the first ends with its sixth step, each further one 20 cycles on.
         let s = schedule(&conv(), 8, 100, 0);
         assert_eq!((s.steps, s.last_step, s.pace), (18, 106 + 2 * 20, 146 + 20));
-        assert_eq!(s.released, 146 + RELEASE + 8);
+        assert_eq!(s.released, 146 + release(8));
         assert_eq!(s.stored, Some(146 + STEP_TO_DRAIN + 19 + DRAIN_TO_WRITE));
         // Winograd: one slice a lane, so the steps set the pace.
         let c = Compute {

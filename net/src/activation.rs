@@ -2,7 +2,7 @@
 
 use crate::run::Target;
 use crate::values::Values;
-use cnna_machine::num::{Requantised, Word, quantise};
+use cnna_machine::num::{Requantised, Word, apply_slope, interpolate, quantise, table_index};
 use serde::{Deserialize, Serialize};
 
 /// A function of one value. Parameters are reals: the integers follow from the output's format.
@@ -89,15 +89,9 @@ impl Table {
     /// The function of a word.
     #[inline]
     pub fn apply(&self, y: i16, word: Word) -> i16 {
-        let at = i64::from(y) - word.min();
-        match word {
-            Word::W8 => self.base[at as usize],
-            Word::W16 => {
-                let (i, f) = ((at >> 7) as usize, (at & 127) as i32);
-                // Between two words of the range, so again one.
-                (i32::from(self.base[i]) + ((self.delta[i] * f + 64) >> 7)) as i16
-            }
-        }
+        let (i, steps) = table_index(y, word);
+        // Between two words of the range, so again one.
+        interpolate(self.base[i], self.delta[i], steps) as i16
     }
 }
 
@@ -153,11 +147,11 @@ fn erf(x: f64) -> f64 {
 }
 
 /// The slope of a leaky part as the machine multiplies by it: 15 fraction bits.
-pub fn slope_word(slope: f32) -> i32 {
+pub fn slope_word(slope: f32) -> i16 {
     const LARGEST: f64 = 32767.0;
     (f64::from(slope) * 32768.0)
         .round_ties_even()
-        .clamp(-LARGEST, LARGEST) as i32
+        .clamp(-LARGEST, LARGEST) as i16
 }
 
 impl Activation {
@@ -201,13 +195,12 @@ impl Activation {
         }
     }
 
-    /// True when a saturation counts: not below zero where the activation makes it zero anyway.
+    /// True when a saturation counts: not where a bound moves the word anyway.
     pub fn alarms(&self, r: Requantised, out: &Target) -> bool {
-        let zeroed = r.value < 0
-            && self
-                .bounds(out.frac, out.word)
-                .is_some_and(|[lo, _]| lo == 0);
-        r.saturated && !zeroed
+        let undone = self
+            .bounds(out.frac, out.word)
+            .is_some_and(|[lo, hi]| r.value < lo || r.value > hi);
+        r.saturated && !undone
     }
 
     /// True for those that keep order and format, so that they may move before a maximum or a concatenation.
@@ -216,38 +209,32 @@ impl Activation {
     }
 
     /// Applies the function in place to saturated words, [channel][plane], of format `frac`; tables are not of one format.
-    /// Returns how many results saturation changed: a slope may turn the least word over.
     ///
     /// Panics for [`Activation::Table`] and for slopes of another number than channels: both are checked when a graph is built.
-    pub fn apply(&self, values: &mut [i16], channels: usize, frac: i32, word: Word) -> u64 {
+    pub fn apply(&self, values: &mut [i16], channels: usize, frac: i32, word: Word) {
         match self {
-            Activation::None => 0,
+            Activation::None => {}
             Activation::Relu | Activation::Clip { .. } => {
                 let [lo, hi] = self.bounds(frac, word).expect("a clip has bounds");
                 values.iter_mut().for_each(|v| *v = (*v).max(lo).min(hi));
-                0
             }
             Activation::Leaky(m) => leak(values, slope_word(*m), word),
             Activation::PRelu(m) => {
                 let m = m.to_reals(0);
                 let plane = values.len() / channels;
                 let each = values.chunks_exact_mut(plane).enumerate();
-                each.map(|(c, v)| leak(v, slope_word(m[c % m.len()]), word))
-                    .sum()
+                each.for_each(|(c, v)| leak(v, slope_word(m[c % m.len()]), word));
             }
             Activation::Table(_) => unreachable!("a table has an operator of its own"),
         }
     }
 }
 
-fn leak(values: &mut [i16], m: i32, word: Word) -> u64 {
-    let mut saturated = 0;
+/// A slope of nearly -1 turns the least byte over: it stays the largest, as behind the machine's clip.
+fn leak(values: &mut [i16], m: i16, word: Word) {
     for v in values.iter_mut().filter(|v| **v < 0) {
-        let exact = (i64::from(i32::from(*v) * m) + (1 << 14)) >> 15;
-        *v = word.saturate(exact);
-        saturated += u64::from(i64::from(*v) != exact);
+        *v = word.saturate(apply_slope(m, *v).into());
     }
-    saturated
 }
 
 #[cfg(test)]

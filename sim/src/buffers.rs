@@ -5,7 +5,28 @@
 
 use cnna_machine::Accelerator;
 use cnna_machine::config::{BIAS_ROW, KERNEL_WORDS, POSITIONS};
+use cnna_machine::isa::SETS;
 use cnna_machine::num::Word;
+
+/// An entry of the bias buffer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bias {
+    /// 48 bits, in the accumulator's scale.
+    pub sum: i64,
+    /// The channel's shift or slope.
+    pub own: i16,
+}
+
+/// An activation set.
+#[derive(Clone, Debug, Default)]
+pub struct Set {
+    /// Bounds, as words.
+    pub bounds: [i16; 2],
+    /// Slope of what is negative, 15 fraction bits.
+    pub slope: i16,
+    /// (base, delta) of each segment or byte.
+    pub table: Vec<[i16; 2]>,
+}
 
 /// All on-chip state that commands read and write.
 #[derive(Clone, Debug)]
@@ -23,7 +44,11 @@ pub struct Buffers {
     /// Weight buffer: words as reals, [row][lane][9], lanes padded to [`Buffers::lane_pitch`].
     pub weights: Vec<f64>,
     /// Bias buffer: [row][4].
-    pub bias: Vec<i64>,
+    pub bias: Vec<Bias>,
+    /// Activation sets.
+    pub sets: [Set; SETS],
+    /// Residual buffer: two row banks of `residual_depth * 4T` words.
+    pub residual: [Vec<i16>; 2],
     /// Output buffer: two row banks of `out_depth * 4T` words.
     pub out: [Vec<i16>; 2],
     /// Accumulators that a command with `last` = 0 leaves: [lane][16T], 48 bits each.
@@ -41,7 +66,12 @@ impl Buffers {
             word: a.word,
             act: std::array::from_fn(|_| vec![0; a.act_depth * line]),
             weights: vec![0.0; a.weight_depth * lane_pitch(a.lanes) * KERNEL_WORDS],
-            bias: vec![0; a.bias_depth * BIAS_ROW],
+            bias: vec![Bias::default(); a.bias_depth * BIAS_ROW],
+            sets: std::array::from_fn(|_| Set {
+                table: vec![[0; 2]; a.table_entries()],
+                ..Set::default()
+            }),
+            residual: std::array::from_fn(|_| vec![0; a.residual_depth() * line]),
             out: std::array::from_fn(|_| vec![0; a.out_depth * line]),
             acc: vec![0; a.lanes * a.tiles * POSITIONS],
         }

@@ -188,7 +188,7 @@ fn accumulators_continue_from_one_command_to_the_next_and_wrap_at_48_bits() {
     let mut b = Buffers::new(&a);
     b.act[0][0] = -32768;
     b.weights[0] = -32768.0;
-    b.bias[0] = 5;
+    b.bias[0].sum = 5;
     let sum = |b: &mut Buffers, first, last| {
         let c = Compute {
             first,

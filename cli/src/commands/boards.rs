@@ -50,7 +50,7 @@ impl Boards {
         );
         for b in &boards {
             let a = &b.accelerator;
-            let dsp = format!("{}/{}", a.dsps(), b.limits.dsp);
+            let dsp = format!("{}/{}", a.all_dsps(), b.limits.dsp);
             let bram = format!("{}/{}", a.bram36(), b.limits.bram36);
             let lut = format!("{}/{}", a.luts(), b.limits.lut);
             let ff = format!("{}/{}", a.ffs(), b.limits.ff);

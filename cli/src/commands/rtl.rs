@@ -72,7 +72,7 @@ impl Rtl {
         let report = Report {
             board: &board.name,
             config: format!("{:016x}", a.hash()),
-            dsp: a.dsps(),
+            dsp: a.all_dsps(),
             bram36: a.bram36(),
             lut: a.luts(),
             ff: a.ffs(),

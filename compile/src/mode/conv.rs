@@ -11,6 +11,7 @@
 //! Where one group's weights or one tile's inputs do not fit, single tiles are summed over chunks of channels.
 
 use super::ResultRows;
+use crate::act::Act;
 use crate::error::CompileError;
 use crate::fill::Fill;
 use crate::jobs::{Jobs, field};
@@ -128,12 +129,17 @@ pub fn tilings(s: &Stage, l: &Linear, winograd: bool, a: &Accelerator) -> Vec<Ti
     let unit = s.unit(a);
     let units = s.ow.div_ceil(unit);
     let (per_unit, _) = out_lines(s, winograd, unit, a);
-    let lanes = a.lanes.min(l.outputs).min(a.out_depth / per_unit);
+    // Lines of the results of one part. Two regions, so that one is stored while the other is written; two of them in the
+    // residual buffer, which is half as deep.
+    let depth = match s.residual {
+        Some(_) => a.residual_depth().min(a.out_depth),
+        None => a.out_depth,
+    };
+    let lanes = a.lanes.min(l.outputs).min(depth / per_unit);
     if lanes == 0 {
         return Vec::new();
     }
-    // Two regions, so that one is stored while the other is written.
-    let most = (a.out_depth / 2 / (lanes * per_unit)).clamp(1, units);
+    let most = (depth / 2 / (lanes * per_unit)).clamp(1, units);
     let groups = lane_groups(l, lanes);
     let widest = groups.iter().max_by_key(|g| g.window.len());
     let window = &widest.expect("a stage has an output").window;
@@ -383,6 +389,7 @@ impl Tiled<'_> {
         };
         let chunks = self.weights.chunks[group].clone();
         let mut stores = self.stores(group, o, &x, &region);
+        let mut residuals = None;
         for (i, tile) in tiles.iter().enumerate() {
             for (k, chunk) in chunks.iter().enumerate() {
                 let mut own;
@@ -403,6 +410,7 @@ impl Tiled<'_> {
                 // Taps of the same plane lie `dilation` apart, those of neighbouring planes 1.
                 let y = s.origin(0, o) + (chunk.ky.start * s.taps.dilation[0]) as i64;
                 let (bias_item, bias_row) = self.weights.bias(group, jobs);
+                let set = self.weights.set(jobs);
                 let last = k + 1 == chunks.len();
                 let (ky_count, kx_count) = (chunk.ky.len(), chunk.kx.len());
                 let cmd = Compute {
@@ -413,8 +421,12 @@ impl Tiled<'_> {
                     },
                     first: i32::from(k == 0),
                     last: i32::from(last),
-                    relu: i32::from(self.l.relu),
+                    relu: i32::from(self.l.act == Act::Relu),
                     pool: i32::from(s.pooled),
+                    residual: i32::from(s.residual.is_some()),
+                    act: self.l.act.code(),
+                    act_set: field(set.map_or(0, |s| s.1)),
+                    per_channel: i32::from(!self.l.act.slopes().is_empty()),
                     rows: field(valid),
                     shift: self.l.shift,
                     bias_row: field(bias_row),
@@ -438,9 +450,38 @@ impl Tiled<'_> {
                     Vec::new()
                 };
                 let writes = if last { region.clone() } else { 0..0 };
-                jobs.compute(cmd, loads, [Some(item), Some(bias_item)], &writes, stores);
+                let residuals = match last {
+                    true => self.residuals(group, o, &x, &region, &mut residuals, jobs),
+                    false => 0..0,
+                };
+                let used = [Some(item), Some(bias_item), set.map(|s| s.0)];
+                jobs.compute(cmd, [loads, residuals], used, &writes, stores);
             }
         }
+    }
+
+    /// The loads of a part's residuals, listed at their first use.
+    fn residuals(
+        &self,
+        group: usize,
+        o: usize,
+        x: &Range<usize>,
+        region: &Range<usize>,
+        listed: &mut Option<Range<usize>>,
+        jobs: &mut Jobs,
+    ) -> Range<usize> {
+        let Some(from) = &self.s.residual else {
+            return 0..0;
+        };
+        let list = || {
+            let first = jobs.loads.len();
+            let (results, rows) = self.results(group, o, x, region);
+            for (r, y) in rows.enumerate() {
+                results.residual(from, r, y, self.a, jobs);
+            }
+            first..jobs.loads.len()
+        };
+        listed.get_or_insert_with(list).clone()
     }
 
     /// The stores of a part: one for each row that it makes.
@@ -451,25 +492,34 @@ impl Tiled<'_> {
         x: &Range<usize>,
         region: &Range<usize>,
     ) -> Vec<Store> {
+        let (results, rows) = self.results(group, o, x, region);
+        rows.enumerate()
+            .map(|(r, y)| results.store(self.s, r, y, self.a))
+            .collect()
+    }
+
+    /// A part's results in the output buffer, and their rows of the output.
+    fn results(
+        &self,
+        group: usize,
+        o: usize,
+        x: &Range<usize>,
+        region: &Range<usize>,
+    ) -> (ResultRows, Range<usize>) {
         let (s, a) = (self.s, self.a);
         let (rows, _) = pass_rows(s, self.t.winograd);
         let valid = rows.min(s.oh - o);
-        let channels = &self.weights.groups[group].outputs;
         let (_, pitch) = out_lines(s, self.t.winograd, x.len(), a);
-        let (first, count) = if s.pooled {
-            (o / 2, valid / 2)
-        } else {
-            (o, valid)
-        };
         let results = ResultRows {
-            channels: channels.clone(),
+            channels: self.weights.groups[group].outputs.clone(),
             column: s.stored(x.start, a),
             pitch,
             line: region.start,
         };
-        (0..count)
-            .map(|r| results.store(s, r, first + r, a))
-            .collect()
+        match s.pooled {
+            true => (results, o / 2..(o + valid) / 2),
+            false => (results, o..o + valid),
+        }
     }
 }
 

@@ -5,11 +5,12 @@ pub mod pool;
 pub mod rows;
 pub mod vector;
 
-use crate::jobs::{address, field};
+use crate::jobs::{Jobs, address, field};
 use crate::stage::Stage;
 use cnna_machine::Accelerator;
 use cnna_machine::config::BEAT_WORDS;
-use cnna_machine::isa::Store;
+use cnna_machine::isa::{Load, Store, target};
+use cnna_machine::program::TensorInfo;
 use std::ops::Range;
 
 /// Result rows in the output buffer: `channels` neighbouring channels, `pitch` lines each, from `line` on.
@@ -26,15 +27,45 @@ pub struct ResultRows {
 }
 
 impl ResultRows {
+    /// Brings row `y` of the stage's residual to where result row `r` will be.
+    pub fn residual(
+        &self,
+        from: &TensorInfo,
+        r: usize,
+        y: usize,
+        a: &Accelerator,
+        jobs: &mut Jobs,
+    ) {
+        let s = self.row(from, r, y, a);
+        let load = Load {
+            ddr: s.ddr,
+            seg_beats: s.seg_beats,
+            seg_count: s.seg_count,
+            seg_stride: s.seg_stride,
+            line: s.line,
+            row_bank: s.bank,
+            stride: 1,
+            target: target::RESIDUAL,
+            ..Load::default()
+        };
+        let first = s.line as usize;
+        jobs.residual(load, first..first + self.channels.len() * self.pitch);
+    }
+
     /// Brings result row `r` to row `y` of the stage's output.
     pub fn store(&self, s: &Stage, r: usize, y: usize, a: &Accelerator) -> Store {
-        let out = &s.output.layout;
+        self.row(&s.output, r, y, a)
+    }
+
+    /// Between result row `r` and row `y` of a tensor.
+    fn row(&self, of: &TensorInfo, r: usize, y: usize, a: &Accelerator) -> Store {
+        let out = &of.layout;
         let words = self.pitch * a.line_words();
         let (seg_count, beats) = match words == out.padded_w {
             true => (1, self.channels.len() * words / BEAT_WORDS),
             false => (self.channels.len(), words / BEAT_WORDS),
         };
-        let ddr = s.output.offset
+        let ddr = of.offset
             + y * out.row_bytes
             + self.channels.start * out.channel_bytes()
             + self.column * out.word_bytes;

@@ -134,6 +134,6 @@ fn column(s: &Stage, x: Range<usize>, channels: Range<usize>, a: &Accelerator, j
             line: region.start,
         };
         let stores = (0..valid).map(|r| results.store(s, r, o + r, a)).collect();
-        jobs.compute(cmd, loads, [None; 2], &region, stores);
+        jobs.compute(cmd, [loads, 0..0], [None; 3], &region, stores);
     }
 }

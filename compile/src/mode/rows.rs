@@ -9,6 +9,7 @@
 //! ```
 
 use super::{ResultRows, vector};
+use crate::act::Act;
 use crate::error::CompileError;
 use crate::fill::Fill;
 use crate::jobs::{Jobs, field};
@@ -158,13 +159,17 @@ pub fn schedule(
                         let loads = fill.rows(s.input_rows(q, rows), s, jobs);
                         let (item, weight_row) = weights.need(group, k, jobs);
                         let (bias_item, bias_row) = weights.bias(group, jobs);
+                        let set = weights.set(jobs);
                         let chunk = &weights.chunks[group][k];
                         let last = k + 1 == weights.chunks[group].len();
                         let cmd = Compute {
                             mode: mode::VECTOR,
                             first: i32::from(k == 0),
                             last: i32::from(last),
-                            relu: i32::from(l.relu),
+                            relu: i32::from(l.act == Act::Relu),
+                            act: l.act.code(),
+                            act_set: field(set.map_or(0, |s| s.1)),
+                            per_channel: 0,
                             rows: field(rows),
                             shift: l.shift,
                             bias_row: field(bias_row),
@@ -195,7 +200,8 @@ pub fn schedule(
                             false => Vec::new(),
                         };
                         let writes = if last { region.clone() } else { 0..0 };
-                        jobs.compute(cmd, loads, [Some(item), Some(bias_item)], &writes, stores);
+                        let used = [Some(item), Some(bias_item), set.map(|s| s.0)];
+                        jobs.compute(cmd, [loads, 0..0], used, &writes, stores);
                     }
                 }
             }

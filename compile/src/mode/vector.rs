@@ -3,6 +3,7 @@
 //!
 //! The output is flat: one row of one channel, so that the next such layer reads it as columns.
 
+use crate::act::Act;
 use crate::fill::Fill;
 use crate::jobs::{Jobs, address, field};
 use crate::linear::Linear;
@@ -132,13 +133,17 @@ pub fn schedule(
             let loads = fill.rows(chunk.ky.clone(), s, jobs);
             let (item, weight_row) = weights.need(group, k, jobs);
             let (bias_item, bias_row) = weights.bias(group, jobs);
+            let set = weights.set(jobs);
             let last = k + 1 == chunks.len();
             let (y, x) = (chunk.ky.start as i64, chunk.kx.start as i64);
             let cmd = Compute {
                 mode: mode::VECTOR,
                 first: i32::from(k == 0),
                 last: i32::from(last),
-                relu: i32::from(l.relu),
+                relu: i32::from(l.act == Act::Relu),
+                act: l.act.code(),
+                act_set: field(set.map_or(0, |s| s.1)),
+                per_channel: 0,
                 rows: field(images.count),
                 shift: l.shift,
                 bias_row: field(bias_row),
@@ -160,7 +165,8 @@ pub fn schedule(
                 Vec::new()
             };
             let writes = if last { region.clone() } else { 0..0 };
-            jobs.compute(cmd, loads, [Some(item), Some(bias_item)], &writes, stores);
+            let used = [Some(item), Some(bias_item), set.map(|s| s.0)];
+            jobs.compute(cmd, [loads, 0..0], used, &writes, stores);
         }
     }
 }

@@ -1,6 +1,6 @@
-//! Sums: the operands lie side by side in the activation buffer, a channel's weights are powers of two.
+//! Sums: the operands lie side by side in the activation buffer, a channel's weights are powers of two. One that follows a
+//! convolution rides on it instead: see [`super::conv`].
 
-use super::activate;
 use crate::error::CompileError;
 use crate::lower::Build;
 use cnna_net::Node;
@@ -28,13 +28,7 @@ pub fn lower(b: &mut Build<'_, '_>, n: &Node, a: &Add) -> Result<(), CompileErro
             "its operands have {fracs:?} fraction bits, too far apart: give them scales nearer to each other"
         )));
     }
-    let split = activate::split(&a.activation, b.frac(n.output), b.word())
-        .ok_or_else(|| b.unsupported("its activation needs a table, which this machine has not"))?;
+    let act = b.act(&a.activation, n.output)?;
     let shift = finest - b.frac(n.output);
-    if !split.is_more() {
-        return b.each(&n.inputs, &weights, 0, shift, split.relu, n.output);
-    }
-    let sum = b.temporary_like(n.output);
-    b.each(&n.inputs, &weights, 0, shift, split.relu, sum)?;
-    activate::passes(b, &split, sum, n.output)
+    b.each(&n.inputs, &weights, 0, shift, act, n.output)
 }

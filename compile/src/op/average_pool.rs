@@ -2,6 +2,7 @@
 //! matrix.
 
 use super::concat::sum;
+use crate::act::Act;
 use crate::error::CompileError;
 use crate::linear::Linear;
 
@@ -32,7 +33,7 @@ pub fn lower(b: &mut Build<'_, '_>, n: &Node, p: &AveragePool) -> Result<(), Com
             weights: vec![r; i.c * kh * kw].into(),
             bias: vec![0; i.c].into(),
             shift: t + scale,
-            relu: false,
+            act: Act::None,
         };
         return b.linear(l, taps, input, output);
     }
@@ -124,7 +125,7 @@ fn stage(
         weights: weights.into(),
         bias: vec![0; w].into(),
         shift,
-        relu: false,
+        act: Act::None,
     };
     let rows = Taps::of(&p.window);
     let taps = Taps {

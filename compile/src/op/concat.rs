@@ -1,6 +1,7 @@
 //! Concatenation: members lie in the output's memory already; those that cannot are copied there. Along columns, which are
 //! no addresses, members with zeros around them are added.
 
+use crate::act::Act;
 use crate::error::CompileError;
 use crate::linear::Linear;
 use crate::lower::{BufferId, Build};
@@ -47,7 +48,7 @@ pub fn padded(
         weights: vec![1; c].into(),
         bias: vec![0; c].into(),
         shift: 0,
-        relu: false,
+        act: Act::None,
     };
     let taps = Taps {
         first,
@@ -65,9 +66,9 @@ pub fn sum(
     while from.len() > 4 {
         let part = from.split_off(from.len() - 4);
         let next = b.temporary_like(to);
-        b.each(&part, &[1; 4], 0, 0, false, next)?;
+        b.each(&part, &[1; 4], 0, 0, Act::None, next)?;
         from.push(next);
     }
     let ones = vec![1; from.len()];
-    b.each(&from, &ones, 0, 0, false, to)
+    b.each(&from, &ones, 0, 0, Act::None, to)
 }

@@ -1,13 +1,14 @@
-//! Convolution and fully connected: one stage, with the pooling behind it where that rides along.
+//! Convolution and fully connected: one stage, with what rides along: a sum, an activation, a 2x2 maximum.
 
 use super::activate;
+use crate::act::Act;
 use crate::check;
 use crate::error::CompileError;
 use crate::linear::Linear;
 use crate::lower::Build;
 use crate::stage::Taps;
-use cnna_net::op::Conv;
-use cnna_net::{Activation, Graph, Node, Op, TensorId};
+use cnna_net::op::{Activate, Conv};
+use cnna_net::{Activation, Graph, Op, TensorId};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -26,39 +27,124 @@ pub fn vectors(graph: &Graph) -> Vec<bool> {
     vectors
 }
 
-/// The pooling that may ride on the node: the only reader of its output, 2x2, of whole windows.
-fn riding(b: &Build, n: &Node) -> Option<usize> {
-    let shape = b.graph.tensors[n.output].shape;
-    let &[reader] = &b.readers[n.output][..] else {
-        return None;
-    };
-    let rides = match &b.graph.nodes[reader].op {
-        Op::MaxPool(p) => {
-            let after = [p.window.pad.bottom, p.window.pad.right];
-            Taps::of(&p.window).rides() && after == [0, 0]
-        }
-        _ => false,
-    };
-    let free = !b.graph.is_output(n.output);
-    (b.options.fuse && rides && free && shape.h % 2 == 0 && shape.w % 2 == 0).then_some(reader)
+/// What rides on a convolution: the nodes behind it that need no pass of their own.
+struct Riders {
+    nodes: Vec<usize>,
+    /// The operand of a sum.
+    residual: Option<TensorId>,
+    act: Act,
+    /// A 2x2 maximum ends them.
+    pooled: bool,
+    output: TensorId,
 }
 
-pub fn lower<'a>(b: &mut Build<'_, 'a>, n: &'a Node, c: &'a Conv) -> Result<(), CompileError> {
+impl Riders {
+    /// Those behind node `i`, as many as the machine takes in one pass: a sum, then a table, then a maximum.
+    fn find(b: &Build, i: usize, act: Act) -> Riders {
+        let mut all = Riders {
+            nodes: Vec::new(),
+            residual: None,
+            act,
+            pooled: false,
+            output: b.graph.nodes[i].output,
+        };
+        if b.options.fuse {
+            all.sum(b, i);
+            all.table(b);
+            all.pooling(b);
+        }
+        all
+    }
+
+    /// The only reader of what there is so far, if that is not an output of the network.
+    fn reader(&self, b: &Build) -> Option<usize> {
+        match b.readers[self.output][..] {
+            [reader] if !b.graph.is_output(self.output) => Some(reader),
+            _ => None,
+        }
+    }
+
+    fn add(&mut self, b: &Build, node: usize) {
+        self.nodes.push(node);
+        self.output = b.graph.nodes[node].output;
+    }
+
+    /// A sum with another tensor of the same format, whose values are there.
+    fn sum(&mut self, b: &Build, i: usize) {
+        let Some(reader) = self.reader(b).filter(|_| self.act == Act::None) else {
+            return;
+        };
+        let n = &b.graph.nodes[reader];
+        let (Op::Add(a), &[x, y]) = (&n.op, &n.inputs[..]) else {
+            return;
+        };
+        let other = if x == self.output { y } else { x };
+        let plain = !a.negative.contains(&true) && x != y;
+        let format = [other, n.output]
+            .iter()
+            .all(|&t| b.frac(t) == b.frac(self.output));
+        if !(plain && format && b.is_there(other, i)) {
+            return;
+        }
+        let Some(act) = Act::new(&a.activation, b.frac(n.output), b.word()) else {
+            return;
+        };
+        // Bias and slope of a channel come with the convolution's.
+        (self.residual, self.act) = (Some(other), act);
+        self.add(b, reader);
+    }
+
+    /// A function by table.
+    fn table(&mut self, b: &Build) {
+        let Some(reader) = self.reader(b).filter(|_| self.act == Act::None) else {
+            return;
+        };
+        let n = &b.graph.nodes[reader];
+        let Op::Activate(Activate {
+            function: Activation::Table(f),
+        }) = n.op
+        else {
+            return;
+        };
+        if let Ok(act) = activate::table(b, f, b.frac(self.output), b.frac(n.output)) {
+            self.act = act;
+            self.add(b, reader);
+        }
+    }
+
+    /// A 2x2 maximum of whole windows.
+    fn pooling(&mut self, b: &Build) {
+        let Some(reader) = self.reader(b).filter(|_| self.residual.is_none()) else {
+            return;
+        };
+        let shape = b.graph.tensors[self.output].shape;
+        let Op::MaxPool(p) = &b.graph.nodes[reader].op else {
+            return;
+        };
+        let after = [p.window.pad.bottom, p.window.pad.right];
+        if Taps::of(&p.window).rides() && after == [0, 0] && shape.h % 2 == 0 && shape.w % 2 == 0 {
+            self.pooled = true;
+            self.add(b, reader);
+        }
+    }
+}
+
+pub fn lower<'a>(b: &mut Build<'_, 'a>, i: usize, c: &'a Conv) -> Result<(), CompileError> {
+    let n = &b.graph.nodes[i];
     let input: TensorId = n.inputs[0];
-    let i = b.graph.tensors[input].shape;
+    let shape = b.graph.tensors[input].shape;
     let (weights, frac) = c.weights.words().expect("checked before");
     let bias = c.bias.sums().ok_or_else(|| CompileError::Network {
         layer: n.name.clone(),
         message: "its bias is not quantised".into(),
     })?;
-    let split = activate::split(&c.activation, b.frac(n.output), b.word())
-        .ok_or_else(|| b.unsupported("its activation needs a table, which this machine has not"))?;
+    let act = b.act(&c.activation, n.output)?;
     let vector = b.is_flat(n.output);
     // What a fully connected layer reads may be one row too.
     let memory = b.shape(input);
     let (inputs, taps) = match vector {
         true => (memory.c, [memory.h, memory.w]),
-        false => (i.c / c.groups, c.window.kernel),
+        false => (shape.c / c.groups, c.window.kernel),
     };
     let l = Linear {
         outputs: c.oc,
@@ -68,27 +154,23 @@ pub fn lower<'a>(b: &mut Build<'_, 'a>, n: &'a Node, c: &'a Conv) -> Result<(), 
         weights: Cow::Borrowed(weights),
         bias: Cow::Borrowed(bias),
         shift: b.frac(input) + frac - b.frac(n.output),
-        relu: split.relu,
+        act: act.clone(),
     };
-    if !split.is_more() && !vector {
-        if let Some(pool) = riding(b, n) {
-            check::linear(&n.name, &l, b.word())?;
-            let l = Arc::new(l.clone());
-            if b.pooled(&l, Taps::of(&c.window), input, pool)? {
-                return Ok(());
-            }
+    if vector {
+        return b.vector(l, input, n.output);
+    }
+    let riders = Riders::find(b, i, act);
+    if !riders.nodes.is_empty() {
+        check::linear(&n.name, &l, b.word())?;
+        let l = Arc::new(Linear {
+            act: riders.act.clone(),
+            ..l.clone()
+        });
+        let (taps, residual) = (Taps::of(&c.window), riders.residual);
+        if b.ridden(&l, taps, input, residual, riders.pooled, riders.output)? {
+            riders.nodes.iter().for_each(|&n| b.cover(n));
+            return Ok(());
         }
     }
-    let to = match split.is_more() {
-        true => b.temporary_like(n.output),
-        false => n.output,
-    };
-    match vector {
-        true => b.vector(l, input, to)?,
-        false => b.linear(l, Taps::of(&c.window), input, to)?,
-    }
-    match split.is_more() {
-        true => activate::passes(b, &split, to, n.output),
-        false => Ok(()),
-    }
+    b.linear(l, Taps::of(&c.window), input, n.output)
 }

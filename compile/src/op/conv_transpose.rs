@@ -1,7 +1,7 @@
 //! Transposed convolution: for every phase of the output's rows and columns a convolution with the taps that reach it. Rows
 //! of phases interleave by address, columns row by row through a matrix.
 
-use super::activate;
+use crate::act::Act;
 use crate::error::CompileError;
 use crate::linear::Linear;
 use crate::lower::{BufferId, Build};
@@ -50,25 +50,20 @@ pub fn lower<'a>(
     c: &'a ConvTranspose,
 ) -> Result<(), CompileError> {
     let (input, output) = (n.inputs[0], n.output);
-    let split = activate::split(&c.activation, b.frac(output), b.word())
-        .ok_or_else(|| b.unsupported("its activation needs a table, which this machine has not"))?;
-    let to = match split.is_more() {
-        true => b.temporary_like(output),
-        false => output,
-    };
+    let act = b.act(&c.activation, output)?;
     let [sy, sx] = c.window.stride;
     let o = b.shape(output);
     for py in 0..sy.min(o.h) {
         let h = count(o.h, py, sy);
         let rows = Part {
-            of: to,
+            of: output,
             channel: 0,
             row: py,
             row_step: sy,
         };
         let rows = b.part(rows, Shape { h, ..o });
         if sx == 1 {
-            convolve(b, n, c, [py, 0], split.relu, input, rows)?;
+            convolve(b, n, c, [py, 0], &act, input, rows)?;
             continue;
         }
         // All columns of a phase, side by side as channels; the matrix takes the ones that exist.
@@ -80,14 +75,11 @@ pub fn lower<'a>(
         for (px, &phase) in phases.iter().enumerate() {
             // A column that does not exist must not count as saturated.
             let to = b.narrow(phase, count(o.w, px, sx));
-            convolve(b, n, c, [py, px], split.relu, input, to)?;
+            convolve(b, n, c, [py, px], &act, input, to)?;
         }
         interleave(b, &phases, o.w, rows)?;
     }
-    match split.is_more() {
-        true => activate::passes(b, &split, to, output),
-        false => Ok(()),
-    }
+    Ok(())
 }
 
 /// The convolution of one phase.
@@ -96,7 +88,7 @@ fn convolve<'a>(
     n: &'a Node,
     c: &'a ConvTranspose,
     [py, px]: [usize; 2],
-    relu: bool,
+    act: &Act,
     input: BufferId,
     to: BufferId,
 ) -> Result<(), CompileError> {
@@ -132,7 +124,7 @@ fn convolve<'a>(
         weights: words.into(),
         bias: Cow::Borrowed(bias),
         shift: b.frac(input) + frac - b.frac(n.output),
-        relu,
+        act: act.clone(),
     };
     let taps = Taps {
         kernel: taps,
@@ -175,7 +167,7 @@ pub fn interleave_sources(
         weights: weights.into(),
         bias: vec![0; columns].into(),
         shift: 0,
-        relu: false,
+        act: Act::None,
     };
     let taps = Taps {
         kernel: [1, w],

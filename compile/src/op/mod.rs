@@ -20,7 +20,7 @@ use cnna_net::Op;
 pub fn lower<'a>(b: &mut Build<'_, 'a>, i: usize) -> Result<(), CompileError> {
     let n = &b.graph.nodes[i];
     match &n.op {
-        Op::Conv(c) => conv::lower(b, n, c),
+        Op::Conv(c) => conv::lower(b, i, c),
         Op::ConvTranspose(c) => conv_transpose::lower(b, n, c),
         Op::MaxPool(p) => max_pool::lower(b, n, p),
         Op::AveragePool(p) => average_pool::lower(b, n, p),

@@ -1,6 +1,7 @@
 //! Borders: zeros come from outside the map; another value is added where no map is.
 
 use super::concat::padded;
+use crate::act::Act;
 use crate::error::CompileError;
 use crate::linear::Linear;
 use crate::lower::{BufferId, Build};
@@ -54,7 +55,7 @@ pub fn lower(b: &mut Build<'_, '_>, n: &Node, p: &Pad) -> Result<(), CompileErro
         &[1, -i64::from(value)],
         value.into(),
         0,
-        false,
+        Act::None,
         to,
     )
 }
@@ -76,7 +77,7 @@ fn constant(
         weights: vec![0; c * inputs].into(),
         bias: vec![value.into(); c].into(),
         shift: 0,
-        relu: false,
+        act: Act::None,
     };
     b.linear(l, Taps::single(), anything, to)
 }

@@ -1,5 +1,6 @@
 //! Nearest resizing: columns through a matrix of ones, rows stored where they are wanted.
 
+use crate::act::Act;
 use crate::error::CompileError;
 use crate::linear::Linear;
 use crate::lower::Build;
@@ -22,7 +23,7 @@ pub fn lower(b: &mut Build<'_, '_>, n: &Node, r: &Resize) -> Result<(), CompileE
         weights: weights.into(),
         bias: vec![0; r.columns.len()].into(),
         shift: 0,
-        relu: false,
+        act: Act::None,
     };
     let taps = Taps {
         kernel: [1, i.w],

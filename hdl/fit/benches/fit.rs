@@ -112,7 +112,7 @@ fn row(yosys: &Yosys, name: &str, board: &str, set: &[(&str, &str)]) -> Result<b
         r.depth.cells
     );
     // What is planned must be there. Yosys makes DSPs of a few products of small numbers, too.
-    let dsp = (a.dsps()..=a.dsps() + a.weight_ports).contains(&r.dsp);
+    let dsp = (a.all_dsps()..=a.all_dsps() + a.weight_ports).contains(&r.dsp);
     Ok(lut.abs() <= LIMIT && ff.abs() <= LIMIT && dsp && r.bram36() == a.bram36())
 }
 

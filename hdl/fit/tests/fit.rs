@@ -57,7 +57,7 @@ fn fits(name: &str) -> Report {
     );
     // Fewer would mean that a part of the machine has no effect and was removed.
     assert!(
-        report.dsp >= board.accelerator.dsps(),
+        report.dsp >= board.accelerator.all_dsps(),
         "{name}: {} DSPs",
         report.dsp
     );

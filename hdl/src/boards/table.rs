@@ -38,7 +38,7 @@ pub fn markdown_table() -> Result<String, HdlError> {
             a.tiles,
             a.lanes,
             a.word.bits(),
-            a.dsps(),
+            a.all_dsps(),
             b.limits.dsp,
             a.bram36(),
             b.limits.bram36,

@@ -7,7 +7,8 @@ use cnna_machine::config::TILE_SIDE;
 use cnna_machine::isa;
 use rust_hdl_core::prelude::*;
 
-/// Row of the weight buffer: one a step; in DIRECT mode 8 steps share a row. One cycle after the sequencer's step.
+/// Row of the weight buffer: one a step; in DIRECT mode 8 steps share a row, with `diag` all channels of a tap. One cycle after
+/// the sequencer's step.
 #[derive(LogicBlock)]
 pub struct WeightAddress {
     /// Clock only.
@@ -18,6 +19,10 @@ pub struct WeightAddress {
     pub step: Signal<In, Bit>,
     /// ... the last of a pass.
     pub pass_end: Signal<In, Bit>,
+    /// ... the channel is the last.
+    pub c_wrap: Signal<In, Bit>,
+    /// Field of the command held.
+    pub diag: Signal<In, Bit>,
     /// Field of the command held.
     pub mode: Signal<In, Bits<2>>,
     /// Field of the command held.
@@ -26,10 +31,18 @@ pub struct WeightAddress {
     pub row: Signal<Out, Bits<16>>,
     /// Word of the row, in DIRECT mode.
     pub word: Signal<Out, Bits<3>>,
+    /// Channel that alone sees the step's operands, with `diag`; modulo 256.
+    pub channel: Signal<Out, Bits<8>>,
+    /// The command's `diag`, in step with it.
+    pub diag_after: Signal<Out, Bit>,
     at: Dff<Bits<16>>,
     at_word: Dff<Bits<3>>,
     was_at: Dff<Bits<16>>,
     was_word: Dff<Bits<3>>,
+    at_channel: Dff<Bits<8>>,
+    was_channel: Dff<Bits<8>>,
+    was_diag: Dff<Bit>,
+    stays: Signal<Local, Bit>,
     direct: Constant<Bits<2>>,
 }
 
@@ -37,7 +50,8 @@ impl Default for WeightAddress {
     fn default() -> Self {
         block!(
             direct = isa::mode::DIRECT;
-            clock, taken, step, pass_end, mode, weight_row, row, word, at, at_word, was_at, was_word
+            clock, taken, step, pass_end, c_wrap, diag, mode, weight_row, row, word, channel, diag_after, at, at_word, was_at,
+            was_word, at_channel, was_channel, was_diag, stays
         )
     }
 }
@@ -46,6 +60,8 @@ impl Logic for WeightAddress {
     #[hdl_gen]
     fn update(&mut self) {
         dff_setup!(self, clock, at, at_word, was_at, was_word);
+        dff_setup!(self, clock, at_channel, was_channel, was_diag);
+        self.stays.next = self.diag.val() & !self.c_wrap.val();
         if self.taken.val() {
             self.at.d.next = self.weight_row.val();
             self.at_word.d.next = 0.into();
@@ -59,14 +75,28 @@ impl Logic for WeightAddress {
                     self.at.d.next = self.at.q.val() + 1;
                 }
             } else {
-                self.at.d.next = self.at.q.val() + 1;
+                if !self.stays.val() {
+                    self.at.d.next = self.at.q.val() + 1;
+                }
                 self.at_word.d.next = 0.into();
+            }
+        }
+        if self.taken.val() {
+            self.at_channel.d.next = 0.into();
+        } else if self.step.val() {
+            self.at_channel.d.next = self.at_channel.q.val() + 1;
+            if self.c_wrap.val() {
+                self.at_channel.d.next = 0.into();
             }
         }
         self.was_at.d.next = self.at.q.val();
         self.was_word.d.next = self.at_word.q.val();
         self.row.next = self.was_at.q.val();
         self.word.next = self.was_word.q.val();
+        self.was_channel.d.next = self.at_channel.q.val();
+        self.was_diag.d.next = self.diag.val();
+        self.channel.next = self.was_channel.q.val();
+        self.diag_after.next = self.was_diag.q.val();
     }
 }
 

@@ -80,7 +80,8 @@ pub struct Fetch {
     last_beat: Constant<Bits<3>>,
     all_lanes: Constant<Bits<16>>,
     pool: Constant<Bits<2>>,
-    last_kind: Constant<Bits<6>>,
+    last_weight: Constant<Bits<6>>,
+    last_store: Constant<Bits<6>>,
     store: Constant<Bits<6>>,
 }
 
@@ -91,7 +92,8 @@ impl Fetch {
             last_beat = COMMAND_BYTES / accelerator.beat_bytes() - 1,
             all_lanes = accelerator.lanes,
             pool = isa::mode::POOL,
-            last_kind = isa::store_kind::END.max(isa::weight_kind::BIAS),
+            last_weight = isa::weight_kind::SET,
+            last_store = isa::store_kind::END,
             store = isa::store_kind::STORE,
             ;
             clock, halt, rvalid, rlast, rready, take, retire, queue, kind, load_seg_beats, load_seg_count, load_stride, mode,
@@ -120,7 +122,7 @@ impl Logic for Fetch {
             }
             1 => {
                 self.target.next = 2.into();
-                self.early.next = self.kind.val() > self.last_kind.val();
+                self.early.next = self.kind.val() > self.last_weight.val();
             }
             2 => {
                 self.target.next = 4.into();
@@ -133,7 +135,7 @@ impl Logic for Fetch {
                         & (self.lanes.val() > self.all_lanes.val()));
             }
             _ => {
-                self.early.next = (self.kind.val() > self.last_kind.val())
+                self.early.next = (self.kind.val() > self.last_store.val())
                     | ((self.kind.val() == self.store.val())
                         & ((self.store_seg_beats.val() == 0) | (self.store_seg_count.val() == 0)));
             }

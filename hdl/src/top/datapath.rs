@@ -11,8 +11,10 @@ use cnna_machine::counters::RECORD_BYTES;
 use cnna_machine::isa::Queue;
 use cnna_machine::num::ACC_BITS;
 
-/// Bits of an accumulator and of a bias.
+/// Bits of an accumulator.
 const ACC: usize = ACC_BITS as usize;
+/// Bits of a bias with what else its channel has.
+const BIAS_BITS: usize = 64;
 
 /// Cycles from a step's addresses to: the weight address of lane 0, the window, the operands of lane 0.
 const TO_WEIGHT: usize = 4;
@@ -81,6 +83,7 @@ fn load(top: TopBuilder, a: &Accelerator, w: &Widths) -> TopBuilder {
             .input("rdata_i", w.beat, "m_axi_act_rdata")
             .input("rlast_i", 1, "m_axi_act_rlast")
             .output("wen_o", columns, "act_wen")
+            .output("residual_wen_o", columns, "residual_wen")
             .output("wbank_o", 2, "act_wbank")
             .output("wline_o", 16, "act_wline")
             .output("wdata_o", w.line, "act_wdata")
@@ -102,7 +105,8 @@ fn weight(top: TopBuilder, a: &Accelerator, w: &Widths) -> TopBuilder {
         .output("bvalid_o", 1, "bias_valid")
         .output("brow_o", 16, "bias_row")
         .output("belem_o", 2, "bias_elem")
-        .output("bdata_o", w.perbeat * ACC, "bias_data")
+        .output("bdata_o", w.beat, "bias_data")
+        .output("svalid_o", 1, "set_valid")
         .output("in_flight_o", 1, Net::part("flights", 1, 1));
     for (signal, width, driven) in weight_signals(a) {
         let wire = format!("w_{signal}");
@@ -143,6 +147,8 @@ fn array(top: TopBuilder, a: &Accelerator, w: &Widths) -> TopBuilder {
             (wire("step_drain"), 1),
             (wire("step_pool_first"), 1),
             (wire("step_pool_last"), 1),
+            (wire("step_diag"), 1),
+            (wire("step_channel"), 8),
         ],
     );
     top.instance(delay(
@@ -163,7 +169,7 @@ fn array(top: TopBuilder, a: &Accelerator, w: &Widths) -> TopBuilder {
     ))
     .instance(delay(
         "i_to_operands",
-        12,
+        21,
         TO_OPERANDS,
         "to_operands",
         "at_operands",
@@ -233,6 +239,8 @@ fn array(top: TopBuilder, a: &Accelerator, w: &Widths) -> TopBuilder {
             .input("clear_i", 1, Net::part("at_operands", 8, 1))
             .input("drain_i", 1, Net::part("at_operands", 9, 1))
             .input("lanes_i", 8, Net::part("at_operands", 0, 8))
+            .input("diag_i", 1, Net::part("at_operands", 12, 1))
+            .input("channel_i", 8, Net::part("at_operands", 13, 8))
             .input("pool_valid_i", 1, "pool_valid")
             .input("pool_i", max, "pool_max")
             .output("valid_o", 1, "bus_valid")
@@ -293,10 +301,26 @@ fn results(top: TopBuilder, a: &Accelerator, w: &Widths) -> TopBuilder {
                 .input("wvalid_i", 1, "bias_valid")
                 .input("wrow_i", w.bias, Net::part("bias_row", 0, w.bias))
                 .input("welem_i", 2, "bias_elem")
-                .input("wdata_i", w.perbeat * ACC, "bias_data")
+                .input("wdata_i", w.beat, "bias_data")
                 .input("rrow_i", w.bias, "bias_rrow")
-                .output("rdata_o", BIAS_ROW * ACC, "bias_rdata"),
+                .output("rdata_o", BIAS_ROW * BIAS_BITS, "bias_rdata"),
         )
+        .instance(
+            Instance::new("residual_buffer", "i_residual_buffer")
+                .param("T", a.tiles)
+                .param("W", w.word)
+                .param("Depth", a.residual_depth())
+                .clock("aclk")
+                .input("wen_i", a.line_words(), "residual_wen")
+                .input("wbank_i", 1, Net::part("act_wbank", 0, 1))
+                .input("wline_i", 16, "act_wline")
+                .input("wdata_i", w.line, "act_wdata")
+                .input("raddr_i", w.out - 1, "residual_line")
+                .output("rdata_o", 2 * w.line, "residual_rdata"),
+        )
+        // Words of activation sets come as biases do; bytes' entries are no wider.
+        .wire("set_word", 64)
+        .assign(Net::part("set_word", 0, 64), Net::part("bias_data", 0, 64))
         .instance(
             Instance::new("post", "i_post")
                 .param("T", a.tiles)
@@ -311,7 +335,12 @@ fn results(top: TopBuilder, a: &Accelerator, w: &Widths) -> TopBuilder {
                 .input("pass_i", pass_bits(), "pass_head")
                 .output("pass_pop_o", 1, "pass_pop")
                 .output("bias_row_o", w.bias, "bias_rrow")
-                .input("bias_i", BIAS_ROW * ACC, "bias_rdata")
+                .input("bias_i", BIAS_ROW * BIAS_BITS, "bias_rdata")
+                .output("residual_line_o", w.out - 1, "residual_line")
+                .input("residual_i", 2 * w.line, "residual_rdata")
+                .input("set_valid_i", 1, "set_valid")
+                .input("set_word_i", 16, "bias_row")
+                .input("set_data_i", 64, "set_word")
                 .output("wen_o", 2, "out_wen")
                 .output("waddr_o", 2 * w.out, "out_waddr")
                 .output("wmask_o", 8, "out_wmask")

@@ -90,10 +90,14 @@ pub(super) fn wire(top: TopBuilder, a: &Accelerator) -> TopBuilder {
     .connect("taken", "taken")
     .connect("step", "step")
     .connect("pass_end", "pass_end")
+    .connect("c_wrap", "c_wrap")
+    .connect("diag", held("diag"))
     .connect("mode", held("mode"))
     .connect("weight_row", held("weight_row"))
     .connect("row", "step_weight_row")
-    .connect("word", "step_weight_word");
+    .connect("word", "step_weight_word")
+    .connect("channel", "step_channel")
+    .connect("diag_after", "step_diag");
     let results = BlockInstance::new(
         "cnna_result_address",
         "i_result_address",
@@ -121,11 +125,11 @@ pub(super) fn wire(top: TopBuilder, a: &Accelerator) -> TopBuilder {
     .block(window)
     .block(weights)
     .block(results)
-    // The last lane reads its last operands that many cycles after the last step, which the sequencer says one cycle late.
+    // That many cycles after the last step, which the sequencer says one cycle late.
     .instance(delay(
         "i_release",
         2,
-        timing::RELEASE as usize - 1 + a.lanes,
+        timing::release(a.lanes) as usize - 1,
         "releases",
         "released",
     ))

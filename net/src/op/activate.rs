@@ -45,7 +45,7 @@ impl Operator for Activate {
             words.saturated += u64::from(self.function.alarms(r, out));
             words.values.push(r.value);
         }
-        words.saturated += self.function.apply(&mut words.values, out.shape.c, out.frac, out.word);
+        self.function.apply(&mut words.values, out.shape.c, out.frac, out.word);
         words
     }
 

@@ -76,7 +76,7 @@ impl Operator for Add {
             words.saturated += u64::from(self.activation.alarms(r, out));
             words.values.push(r.value);
         }
-        words.saturated += self.activation.apply(&mut words.values, out.shape.c, out.frac, out.word);
+        self.activation.apply(&mut words.values, out.shape.c, out.frac, out.word);
         words
     }
 

@@ -83,7 +83,7 @@ impl Operator for Conv {
         // Output channels are independent: each thread has a run of them.
         let share = self.oc.div_ceil(threads);
         let mut values = vec![0; out.shape.len()];
-        let mut saturated = std::thread::scope(|scope| {
+        let saturated = std::thread::scope(|scope| {
             let job = &job;
             let workers: Vec<_> = values
                 .chunks_mut(share * pixels)
@@ -95,7 +95,7 @@ impl Operator for Conv {
                 .map(|w| w.join().expect("integer loops do not panic"))
                 .sum::<u64>()
         });
-        saturated += self.activation.apply(&mut values, self.oc, out.frac, out.word);
+        self.activation.apply(&mut values, self.oc, out.frac, out.word);
         Words { values, saturated }
     }
 

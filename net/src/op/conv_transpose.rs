@@ -101,7 +101,7 @@ impl Operator for ConvTranspose {
                 }
             }
         }
-        words.saturated += self.activation.apply(&mut words.values, self.oc, out.frac, out.word);
+        self.activation.apply(&mut words.values, self.oc, out.frac, out.word);
         words
     }
 

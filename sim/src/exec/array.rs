@@ -50,8 +50,16 @@ pub fn compute(cmd: &Compute, b: &mut Buffers) -> Result<u64, Fault> {
     let steps = positive("c_count", cmd.c_count)?
         * positive("kx_count", cmd.kx_count)?
         * positive("ky_count", cmd.ky_count)?;
+    if cmd.diag == 1 && cmd.mode != mode::WINOGRAD {
+        return Err(Fault::Field {
+            field: "diag",
+            value: 1,
+            expected: "0 but in WINOGRAD mode",
+        });
+    }
     let weight_rows = match cmd.mode {
         mode::POOL => 0,
+        _ if cmd.diag == 1 => steps / cmd.c_count as usize,
         mode::DIRECT => steps.div_ceil(PLAIN_WORDS),
         _ => steps,
     };
@@ -125,7 +133,7 @@ fn pool_strip(
             }
         }
         let acc: Vec<i64> = best.iter().map(|&v| v.into()).collect();
-        saturated += write_channel(cmd, b, c, x0, width, &acc)?;
+        saturated += write_channel(cmd, b, c, x0, width, &acc, |_| 0)?;
     }
     Ok(saturated)
 }
@@ -151,6 +159,28 @@ fn sum_strip(
     let block = (BLOCK / channel_words).max(1);
     let channels = cmd.c_count as usize;
     let (mut operands, mut terms) = (Vec::new(), Vec::new());
+    if cmd.diag == 1 {
+        for lane in 0..lanes.min(channels) {
+            let at = (lane / LANES * rows * LANES + lane % LANES) * padded;
+            for (ky, row) in tap_rows.iter().enumerate() {
+                for s in &strips {
+                    operands.resize(s.width * window_rows, 0.0);
+                    gather_strip(b, cmd, row, s, x, lane, &mut operands)?;
+                    for &(kx, dx) in &s.taps {
+                        let tap = cmd.weight_row as usize + ky * cmd.kx_count as usize + kx;
+                        let kernel = &b.weights[(tap * b.lane_pitch() + lane) * KERNEL_WORDS..];
+                        let kernel = kernel.first_chunk().expect(PADDED);
+                        for r in 0..rows {
+                            let v = &operands[r * s.width + dx..];
+                            let sums = &mut sums[at + r * LANES * padded..][..padded];
+                            add_own_kernel(kernel, v, s.width, sums);
+                        }
+                    }
+                }
+            }
+        }
+        return finish(cmd, b, x0, width, rows, padded, &sums);
+    }
     for (ky, row) in tap_rows.iter().enumerate() {
         for c0 in (0..channels).step_by(block) {
             let count = block.min(channels - c0);
@@ -286,6 +316,20 @@ fn add_kernel(w: &[f64], v: &[f64], pitch: usize, sum: &mut Block) {
     }
 }
 
+/// Adds one lane's nine words times three rows' columns, `pitch` apart, to its sums.
+fn add_own_kernel(w: &[f64; KERNEL_WORDS], v: &[f64], pitch: usize, sums: &mut [f64]) {
+    for (ky, w) in w.chunks_exact(3).enumerate() {
+        let v = &v[ky * pitch..][..sums.len() + 2];
+        for (s, v) in sums.iter_mut().zip(v.windows(3)) {
+            *s = multiply_add(
+                v[2],
+                w[2],
+                multiply_add(v[1], w[1], multiply_add(v[0], w[0], *s)),
+            );
+        }
+    }
+}
+
 const PADDED: &str = "lanes and columns are padded to whole blocks";
 
 /// Adds all terms to all lanes' sums; each is a kernel's nine, or one.
@@ -368,8 +412,8 @@ fn finish(
         }
         if cmd.last == 1 {
             let bias = bias(cmd, b, lane);
-            acc.iter_mut().for_each(|a| *a += bias);
-            saturated += write_channel(cmd, b, lane, x0, width, &acc)?;
+            acc.iter_mut().for_each(|a| *a += bias.sum);
+            saturated += write_channel(cmd, b, lane, x0, width, &acc, |_| bias.own)?;
         }
     }
     Ok(saturated)

@@ -1,10 +1,12 @@
 //! Load, weight and store commands: between the memory window and the buffers.
 
 use super::fault::{Fault, positive};
-use crate::buffers::Buffers;
+use super::results::wrap;
+use crate::buffers::{Bias, Buffers};
 use cnna_machine::config::{BEAT_WORDS, KERNEL_WORDS, PLAIN_WORDS};
-use cnna_machine::isa::{Load, Store, Weight, weight_kind};
+use cnna_machine::isa::{Load, SET_PITCH, SETS, Store, Weight, target, weight_kind};
 use cnna_machine::layout::{get_word, put_word};
+use cnna_machine::num::{ACC_BITS, Word};
 
 fn bytes_at(window: &[u8], from: usize, len: usize) -> Result<&[u8], Fault> {
     window.get(from..from + len).ok_or(Fault::Window {
@@ -27,6 +29,9 @@ pub fn load(cmd: &Load, b: &mut Buffers, window: &[u8]) -> Result<(), Fault> {
             value: cmd.stride,
             expected: "1, 2 or 4",
         });
+    }
+    if cmd.target == target::RESIDUAL {
+        return residual(cmd, b, window, [segs, words]);
     }
     let bank = &mut b.act[cmd.row_bank as usize & 3];
     let depth = bank.len();
@@ -62,6 +67,52 @@ pub fn load(cmd: &Load, b: &mut Buffers, window: &[u8]) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Segments of `size[1]` words into a bank of the residual buffer, whose lines count modulo its depth.
+fn residual(cmd: &Load, b: &mut Buffers, window: &[u8], size: [usize; 2]) -> Result<(), Fault> {
+    if cmd.stride != 1 {
+        return Err(Fault::Field {
+            field: "stride",
+            value: cmd.stride,
+            expected: "1 for residuals",
+        });
+    }
+    let [segs, words] = size;
+    let (line, word) = (b.line(), b.word.bytes());
+    let bank = &mut b.residual[cmd.row_bank as usize & 1];
+    let mut row = vec![0; words];
+    for seg in 0..segs {
+        let from = cmd.ddr as u32 as usize + seg * cmd.seg_stride as u32 as usize;
+        unpack(bytes_at(window, from, words * word)?, word, &mut row);
+        for (i, &v) in row.iter().enumerate() {
+            let at = (cmd.line as usize * line + seg * words + i) % bank.len();
+            bank[at] = v;
+        }
+    }
+    Ok(())
+}
+
+/// Words of the activation sets; those that no table has are skipped, as in the machine.
+fn set(cmd: &Weight, b: &mut Buffers, bytes: &[u8], beat: usize) {
+    let entries = b.sets[0].table.len();
+    let word = |v: u16| match b.word {
+        Word::W8 => i16::from(v as i8),
+        Word::W16 => v as i16,
+    };
+    for (i, v) in bytes.chunks_exact(beat).enumerate() {
+        let at = cmd.dest as usize + i;
+        let half = |k: usize| u16::from_le_bytes([v[2 * k], v[2 * k + 1]]);
+        let set = &mut b.sets[at / SET_PITCH % SETS];
+        // The machine looks at the bit above a table's index alone.
+        match at & entries {
+            0 => set.table[at % entries] = [half(0) as i16, half(1) as i16],
+            _ => {
+                set.bounds = [word(half(0)), word(half(1))];
+                set.slope = half(2) as i16;
+            }
+        }
+    }
+}
+
 fn unpack(bytes: &[u8], word: usize, dest: &mut [i16]) {
     if word == 1 {
         for (d, &v) in dest.iter_mut().zip(bytes) {
@@ -86,16 +137,24 @@ pub fn weight(kind: i32, cmd: &Weight, b: &mut Buffers, window: &[u8]) -> Result
             let bytes = bytes_at(window, ddr, cmd.beats_high as u32 as usize * beat)?;
             let entries = b.bias.len();
             for (i, v) in bytes.chunks_exact(8).enumerate() {
-                b.bias[(cmd.dest as usize * 4 + i) % entries] =
-                    i64::from_le_bytes(v.try_into().expect("chunks of 8"));
+                let v = i64::from_le_bytes(v.try_into().expect("chunks of 8"));
+                b.bias[(cmd.dest as usize * 4 + i) % entries] = Bias {
+                    sum: wrap(v, ACC_BITS),
+                    own: (v >> ACC_BITS) as i16,
+                };
             }
+            return Ok(());
+        }
+        weight_kind::SET => {
+            let bytes = bytes_at(window, ddr, cmd.beats_high as u32 as usize * beat)?;
+            set(cmd, b, bytes, beat);
             return Ok(());
         }
         _ => {
             return Err(Fault::Field {
                 field: "kind",
                 value: kind,
-                expected: "0 plain, 1 kernel or 2 bias",
+                expected: "0 plain, 1 kernel, 2 bias or 3 set",
             });
         }
     };

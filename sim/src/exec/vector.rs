@@ -4,7 +4,7 @@ use super::array::multiply_add;
 use super::fault::Fault;
 use super::results::{bias, wrap, write_channel};
 use super::window::{gather, tap_columns, tap_rows};
-use crate::buffers::Buffers;
+use crate::buffers::{Bias, Buffers};
 use cnna_machine::config::{KERNEL_WORDS, PLAIN_WORDS};
 use cnna_machine::isa::Compute;
 use cnna_machine::num::ACC_BITS;
@@ -55,15 +55,16 @@ pub(super) fn run(cmd: &Compute, b: &mut Buffers) -> Result<u64, Fault> {
         return Ok(0);
     }
     let outputs = lanes * PLAIN_WORDS;
-    let biases: Vec<i64> = (0..outputs).map(|o| bias(cmd, b, o)).collect();
+    let biases: Vec<Bias> = (0..outputs).map(|o| bias(cmd, b, o)).collect();
     let mut acc = Vec::with_capacity(images * outputs);
     for n in 0..images {
         acc.extend(biases.iter().enumerate().map(|(o, bias)| {
             let at = (o / PLAIN_WORDS * images + n) * PLAIN_WORDS + o % PLAIN_WORDS;
-            b.acc[at] + bias
+            b.acc[at] + bias.sum
         }));
     }
-    write_channel(cmd, b, 0, 0, outputs, &acc)
+    let own = |x: usize| biases[x].own;
+    write_channel(cmd, b, 0, 0, outputs, &acc, own)
 }
 
 /// Every image's inputs in step order.

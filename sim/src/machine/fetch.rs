@@ -109,7 +109,7 @@ fn malformed(c: &Command, lanes: i32) -> bool {
     let stride_ok = |s: i32| [1, 2, 4].contains(&s);
     match &c.body {
         Body::Load(l) => l.seg_beats == 0 || l.seg_count == 0 || !stride_ok(l.stride),
-        Body::Weight(_) => c.kind > weight_kind::BIAS,
+        Body::Weight(_) => c.kind > weight_kind::SET,
         Body::Compute(k) => {
             [k.tiles, k.lanes, k.c_count, k.kx_count, k.ky_count].contains(&0)
                 || k.mode != mode::POOL && k.lanes > lanes

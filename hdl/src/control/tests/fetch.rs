@@ -19,7 +19,7 @@ fn malformed(words: &[u32; COMMAND_WORDS], lanes: i32) -> bool {
             let l = Load::decode(words);
             l.seg_beats == 0 || l.seg_count == 0 || no_stride(l.stride)
         }
-        Queue::Weight => head.kind > weight_kind::BIAS,
+        Queue::Weight => head.kind > weight_kind::SET,
         Queue::Compute => {
             let c = Compute::decode(words);
             [c.tiles, c.lanes, c.c_count, c.kx_count, c.ky_count].contains(&0)
