@@ -82,7 +82,7 @@ fn header(e: &Exploration) -> Markup {
                 (figure(&whole(chosen.cycles()), chosen.cycles(), "cycles, each network once, on the fastest machine"))
                 (figure(&format!("{:.3} ms", milliseconds(chosen)), chosen.cycles(), "at the board's planned clock (predicted)"))
                 (figure(&format!("{:.2}", own.cycles() as f64 / chosen.cycles().max(1) as f64), own.cycles(), "times faster than the board file's own machine"))
-                (figure(&chosen.board.accelerator.dsps().to_string(), chosen.board.accelerator.dsps() as u64, "of its DSP slices"))
+                (figure(&chosen.board.accelerator.all_dsps().to_string(), chosen.board.accelerator.all_dsps() as u64, "of its DSP slices"))
             }
             p.lead {
                 "The fastest: " a href=(BOARD) { (chosen.board.name) } " (" code { (BOARD) } "), " (shape(chosen)) "."
@@ -202,7 +202,7 @@ fn row(e: &Exploration, i: usize) -> Markup {
                 a href={ (MACHINES) "/" (file(m)) } { (m.board.name) }
                 @if i == e.chosen { " (chosen)" }
             }
-            @for n in [a.tiles, a.lanes, a.act_depth, a.weight_depth, a.out_depth, a.weight_ports, a.dsps(), a.bram36()] { td.n { (n) } }
+            @for n in [a.tiles, a.lanes, a.act_depth, a.weight_depth, a.out_depth, a.weight_ports, a.all_dsps(), a.bram36()] { td.n { (n) } }
             td.n { (data(a.luts(), &short(a.luts() as u64))) }
             td.n { (data(m.ddr_bytes(), &short(m.ddr_bytes()))) }
             td.n { (data(m.cycles(), &whole(m.cycles()))) }

@@ -41,7 +41,7 @@ pub struct Machine {
 
 /// What is drawn against cycles: less is better.
 pub const AGAINST: [(&str, fn(&Machine) -> u64); 4] = [
-    ("DSP", |m| m.board.accelerator.dsps() as u64),
+    ("DSP", |m| m.board.accelerator.all_dsps() as u64),
     ("BRAM36", |m| m.board.accelerator.bram36() as u64),
     ("LUT", |m| m.board.accelerator.luts() as u64),
     ("DDR bytes", |m| m.ddr_bytes()),

@@ -75,7 +75,7 @@ fn nobody_beats_the_front_and_the_chosen_machine_is_its_fastest() {
     assert_eq!(e.machines.len(), 120);
     assert_eq!(e.machines[0].board, board);
     for of in [
-        |m: &cnna_explore::Machine| m.board.accelerator.dsps() as u64,
+        |m: &cnna_explore::Machine| m.board.accelerator.all_dsps() as u64,
         |m: &cnna_explore::Machine| m.ddr_bytes(),
     ] {
         for i in e.front(of) {

@@ -30,7 +30,7 @@ pub fn board(
         Ok((
             json(&board),
             toml,
-            [a.dsps(), a.bram36(), a.luts(), a.ffs()],
+            [a.all_dsps(), a.bram36(), a.luts(), a.ffs()],
         ))
     })
 }

@@ -259,7 +259,7 @@ def test_data_sets_run_by_name(program):
 def test_boards_and_the_zoo_are_listed(tmp_path):
     assert "ultra96" in cnna.boards() and "zoo:resnet18" in cnna.zoo()
     board = cnna.Board("ultra96", lanes=5, **{"memory.latency": 20})
-    assert board.dsp == 160 and board.facts["memory"]["latency"] == 20
+    assert board.dsp == 16 * 2 * 5 + 8 and board.facts["memory"]["latency"] == 20
     board.save(tmp_path / "mine.toml")
     assert cnna.Board(tmp_path / "mine.toml").facts == board.facts
     assert cnna.compile("zoo:tiny", board).meta["board"]["accelerator"]["lanes"] == 5

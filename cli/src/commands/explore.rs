@@ -102,7 +102,7 @@ fn summary(e: &Exploration) -> String {
         e.space,
         e.machines.iter().filter(|m| m.front).count(),
         chosen.board.name,
-        a.dsps(),
+        a.all_dsps(),
         a.bram36(),
         chosen.cycles(),
         chosen.cycles() as f64 / (chosen.board.clock_mhz * 1e3),

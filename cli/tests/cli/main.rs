@@ -9,6 +9,7 @@ mod float;
 mod help;
 mod mutations;
 mod outputs;
+mod readme;
 mod report;
 mod served;
 mod signals;
