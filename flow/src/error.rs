@@ -88,6 +88,14 @@ pub enum FlowError {
     /// The reference model where cycles are asked for.
     #[error("--device reference counts no cycles: use cycle, rtl or a board's device")]
     NoCycles,
+    /// A board's RTL or bitstream sources.
+    #[error("{what}")]
+    Sources {
+        /// Which of them.
+        what: String,
+        /// The generator's error.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The RTL of a board cannot be verilated.
     #[error("the RTL of {board}")]
     Rtl {

@@ -17,6 +17,7 @@ pub mod pictures;
 pub mod program;
 pub mod progress;
 pub mod reference;
+pub mod sources;
 pub mod steps;
 pub mod trace;
 

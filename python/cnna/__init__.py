@@ -13,6 +13,7 @@ None; without it bars appear in notebooks.
     quantize               a float model as a quantised ONNX file
     Program                run, run_async, on, check, report, save, trace, save_onnx, dot
     explore                which machine for these networks
+    rtl                    a board's RTL and bitstream sources
     boards, Board, zoo     what is built in
     cnna.torch             training with the machine's arithmetic (needs torch)
     cnna.pynq              the overlay's driver on a board with PYNQ
@@ -27,6 +28,7 @@ from typing import Any
 _WHERE = {
     "Board": "boards",
     "boards": "boards",
+    "rtl": "boards",
     "zoo": "boards",
     "Program": "program",
     "Device": "program",

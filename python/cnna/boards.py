@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import os
+from pathlib import Path
 from typing import Any, Union
 
 from . import _native
@@ -82,6 +83,22 @@ def of(board: Union[str, os.PathLike, Board], keys: dict) -> tuple[str, list]:
 def boards() -> list[str]:
     """The names of the boards built in."""
     return _native.boards()
+
+
+def rtl(
+    board: Union[str, os.PathLike, Board],
+    output: Union[str, os.PathLike],
+    *,
+    program: Any = None,
+    **keys: Any,
+) -> list[Path]:
+    """Writes everything that Vivado and Linux need for a board's bitstream into the folder `output`: RTL, build.tcl, constraints,
+    device-tree overlays. program: reserve only the memory that this `cnna.Program` needs. Returns the files.
+    Raises BoardError, FileError.
+    """
+    name, overrides = of(board, keys)
+    window = None if program is None else program.meta["window_bytes"]
+    return [Path(f) for f in _native.rtl(name, overrides, os.fspath(output), window)]
 
 
 def zoo() -> list[str]:

@@ -43,6 +43,7 @@ fn class(error: &FlowError) -> &'static str {
         FlowError::Network { .. } | FlowError::Report { .. } | FlowError::Quantisation { .. } => {
             "ProgramError"
         }
+        FlowError::Sources { .. } => "BoardError",
         FlowError::NoCycles | FlowError::Rtl { .. } | FlowError::Recording => "DeviceError",
     }
 }

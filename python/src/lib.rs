@@ -34,7 +34,7 @@ mod _native {
     #[pymodule_export]
     use super::program::{Program, compile, open};
     #[pymodule_export]
-    use super::tables::{average_weight, board, boards, registers, zoo};
+    use super::tables::{average_weight, board, boards, registers, rtl, zoo};
 
     use super::*;
 

@@ -136,6 +136,7 @@ pub struct Program(pub Arc<Shared>);
 /// Compiles a model for a board: the program, `cnna compile --json`'s report, and notes.
 #[pyfunction]
 #[pyo3(signature = (name, board, set, images, seed, options, progress))]
+#[allow(clippy::too_many_arguments)] // Each is one keyword of the public function.
 pub fn compile(
     py: Python<'_>,
     name: String,
@@ -232,7 +233,7 @@ impl Program {
             let report = shared.run(
                 device,
                 &mut images,
-                &mut |words| {
+                &mut |words: &[i16]| {
                     results.push(words);
                     Ok(())
                 },
@@ -247,7 +248,7 @@ impl Program {
 
     /// Runs pictures, folders of them or a data set: the outputs' arrays, the run's JSON, each image's name and class folder.
     #[pyo3(signature = (images, device, most, raw, timeout, progress))]
-    #[allow(clippy::type_complexity)] // A tuple is what Python unpacks.
+    #[allow(clippy::type_complexity, clippy::too_many_arguments)] // A tuple is what Python unpacks.
     fn run_pictures(
         &self,
         py: Python<'_>,
@@ -270,7 +271,7 @@ impl Program {
             let report = shared.run(
                 device,
                 &mut pictures,
-                &mut |words| {
+                &mut |words: &[i16]| {
                     results.push(words);
                     Ok(())
                 },
@@ -306,6 +307,7 @@ impl Program {
     /// Compares engines with the reference on arrays, or on random words where there is none: `cnna check --json`'s report,
     /// and the first difference in words.
     #[pyo3(signature = (arrays, count, seed, engines, timeout, progress))]
+    #[allow(clippy::too_many_arguments)] // Each is one keyword of the public method.
     fn check(
         &self,
         py: Python<'_>,

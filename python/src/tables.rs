@@ -7,8 +7,9 @@ use cnna_machine::Board;
 use cnna_machine::num::Word;
 use cnna_machine::regs;
 use cnna_net::op::average_pool::reciprocal;
-use cnna_net::zoo;
+use cnna_net::zoo as networks;
 use pyo3::prelude::*;
+use std::path::PathBuf;
 
 /// The names of the boards built in.
 #[pyfunction]
@@ -35,10 +36,29 @@ pub fn board(
     })
 }
 
+/// Writes a board's RTL and bitstream sources: the files' paths. `window`: bytes of memory to reserve, or the board's.
+#[pyfunction]
+#[pyo3(signature = (name, set, output, window))]
+pub fn rtl(
+    py: Python<'_>,
+    name: String,
+    set: Vec<(String, String)>,
+    output: PathBuf,
+    window: Option<u64>,
+) -> PyResult<Vec<PathBuf>> {
+    work(py, None, 60.0, |_| {
+        let mut board = cnna_flow::model::board(&name, &set)?;
+        if let Some(bytes) = window {
+            board = cnna_flow::sources::with_window(&board, bytes)?;
+        }
+        Ok(cnna_flow::sources::write(&board, &output)?)
+    })
+}
+
 /// What a zoo name may be, in words.
 #[pyfunction]
 pub fn zoo() -> (Vec<String>, &'static str) {
-    (zoo::names().collect(), zoo::KNOWN)
+    (networks::names().collect(), networks::KNOWN)
 }
 
 /// Name, offset, access ("ro" or "rw") and meaning of every register.

@@ -2,7 +2,6 @@
 
 use super::JsonArguments;
 use super::check::Check;
-use super::rtl::write_sources;
 use crate::progress;
 use anyhow::{Context, Result, ensure};
 use cnna_compile::{Options, compile};
@@ -104,7 +103,7 @@ impl Demo {
             program_path.display()
         ))?;
         let sources = self.output.join("bitstream");
-        let files = write_sources(&board, &sources)?;
+        let files = cnna_flow::sources::write(&board, &sources)?;
         print(&format!(
             "emitted   {} files of RTL and bitstream sources -> {}",
             files.len(),

@@ -11,16 +11,40 @@ const README: &str = include_str!("../../../README.md");
 
 /// How a command that is not run begins, and why.
 const EXCEPTIONS: [(&str, &str); 10] = [
-    ("make demo", "minutes; .ci/run's machine runs its parts as tests"),
+    (
+        "make demo",
+        "minutes; .ci/run's machine runs its parts as tests",
+    ),
     ("make test", "it runs this test"),
-    ("python3 -c 'import torch", "needs the user's own module; examples/pytorch.ipynb exports a network"),
+    (
+        "python3 -c 'import torch",
+        "needs the user's own module; examples/pytorch.ipynb exports a network",
+    ),
     ("cargo build", "builds what this test runs"),
-    ("cnna train", "trains for minutes; quant/tests/training.rs trains small networks"),
-    ("cnna check", "verilates the RTL of ultra96 for minutes; tests/tests/rtl.rs checks on small machines"),
-    ("cnna run yolo.cnna", "needs a detector's file; boxes.rs runs one"),
-    ("cnna serve", "serves until it is stopped; served.rs does both"),
-    ("$ cnna", "what make demo-network prints, on files that it fetches"),
-    ("import cnna", "Python: python/tests/test_readme.py runs the block"),
+    (
+        "cnna train",
+        "trains for minutes; quant/tests/training.rs trains small networks",
+    ),
+    (
+        "cnna check",
+        "verilates the RTL of ultra96 for minutes; tests/tests/rtl.rs checks on small machines",
+    ),
+    (
+        "cnna run yolo.cnna",
+        "needs a detector's file; boxes.rs runs one",
+    ),
+    (
+        "cnna serve",
+        "serves until it is stopped; served.rs does both",
+    ),
+    (
+        "$ cnna",
+        "what make demo-network prints, on files that it fetches",
+    ),
+    (
+        "import cnna",
+        "Python: python/tests/test_readme.py runs the block",
+    ),
 ];
 
 fn root() -> PathBuf {
@@ -37,10 +61,14 @@ fn commands() -> Vec<String> {
             continue;
         };
         let code = code.split(" #").next().unwrap_or_default().trim();
-        let programs = ["cnna ", "$ cnna ", "make ", "cargo ", "python3 ", "scripts/", "import "];
+        let programs = [
+            "cnna ", "$ cnna ", "make ", "cargo ", "python3 ", "scripts/", "import ",
+        ];
         let begins = programs.iter().any(|p| code.starts_with(p));
         if continues {
-            all.last_mut().unwrap().push_str(code.trim_end_matches('\\'));
+            all.last_mut()
+                .unwrap()
+                .push_str(code.trim_end_matches('\\'));
         } else if begins {
             all.push(code.trim_end_matches('\\').into());
         }
@@ -62,8 +90,12 @@ fn write_model(w: &Workplace, name: &str) {
         bias: reals(oc),
         activation,
     };
-    let a = graph.push("conv1", conv(8, 3, Activation::Relu), &[x], None).unwrap();
-    let b = graph.push("conv2", conv(10, 8, Activation::None), &[a], None).unwrap();
+    let a = graph
+        .push("conv1", conv(8, 3, Activation::Relu), &[x], None)
+        .unwrap();
+    let b = graph
+        .push("conv2", conv(10, 8, Activation::None), &[a], None)
+        .unwrap();
     let mean = AveragePool {
         window: Window::plain(28, 28),
         counted: Padding::default(),
@@ -111,7 +143,11 @@ fn every_command_of_the_readme_runs_or_has_a_reason_not_to() {
         ran += 1;
     }
     assert!(ran >= 12, "only {ran} commands were found");
-    let stale: Vec<_> = EXCEPTIONS.iter().zip(used).filter(|(_, used)| !used).collect();
+    let stale: Vec<_> = EXCEPTIONS
+        .iter()
+        .zip(used)
+        .filter(|(_, used)| !used)
+        .collect();
     assert!(stale.is_empty(), "exceptions without a command: {stale:?}");
 }
 
@@ -129,9 +165,16 @@ fn targets_scripts_tests_and_links_that_the_readme_names_are_there() {
         assert!(makefile.contains(&format!("\n{target}:")), "make {target}");
     }
     for script in named("scripts/") {
-        assert!(root().join("scripts").join(script).is_file(), "scripts/{script}");
+        assert!(
+            root().join("scripts").join(script).is_file(),
+            "scripts/{script}"
+        );
     }
-    for link in README.split("](").skip(1).filter_map(|l| l.split(')').next()) {
+    for link in README
+        .split("](")
+        .skip(1)
+        .filter_map(|l| l.split(')').next())
+    {
         assert!(root().join(link).exists(), "{link}");
     }
     assert!(named("make ").len() > 10);
@@ -142,5 +185,34 @@ fn no_line_of_the_readme_is_longer_than_a_screen() {
     for (n, line) in README.lines().enumerate() {
         let length = line.chars().count();
         assert!(length <= 120, "line {} has {length} characters", n + 1);
+    }
+}
+
+#[test]
+fn every_page_of_the_book_is_in_its_contents_and_every_link_leads_somewhere() {
+    let docs = root().join("docs");
+    let contents = std::fs::read_to_string(docs.join("SUMMARY.md")).unwrap();
+    let mut pages = Vec::new();
+    for folder in ["", "guide", "decisions"] {
+        for entry in std::fs::read_dir(docs.join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|e| e == "md") && !path.ends_with("SUMMARY.md") {
+                pages.push(path);
+            }
+        }
+    }
+    assert!(pages.len() > 20);
+    pages.push(docs.join("SUMMARY.md"));
+    for page in &pages {
+        let name = page.strip_prefix(&docs).unwrap().display().to_string();
+        let listed = name == "SUMMARY.md" || contents.contains(&format!("({name})"));
+        assert!(listed, "{name} is not in docs/SUMMARY.md");
+        let text = std::fs::read_to_string(page).unwrap();
+        for link in text.split("](").skip(1).filter_map(|l| l.split(')').next()) {
+            let file = link.split('#').next().unwrap_or_default();
+            if !link.starts_with("http") && !file.is_empty() {
+                assert!(page.parent().unwrap().join(file).exists(), "{name}: {link}");
+            }
+        }
     }
 }

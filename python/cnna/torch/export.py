@@ -47,7 +47,7 @@ class _Writer:
         self.constant("zero_point", np.zeros((), self.word))
 
     def constant(self, name: str, array: Any) -> str:
-        self.constants.append((name, np.ascontiguousarray(array)))
+        self.constants.append((name, np.asarray(array, order="C")))
         return name
 
     def node(self, op: str, name: str, inputs: List[str], output: str, **attributes: Any) -> str:

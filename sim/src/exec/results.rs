@@ -5,9 +5,7 @@ use crate::buffers::Bias;
 use crate::buffers::Buffers;
 use cnna_machine::config::BIAS_ROW;
 use cnna_machine::isa::{Compute, act, mode};
-use cnna_machine::num::{
-    ACC_BITS, SHIFT_RANGE, apply_slope, interpolate, requantise, table_index,
-};
+use cnna_machine::num::{ACC_BITS, SHIFT_RANGE, apply_slope, interpolate, requantise, table_index};
 
 /// A register's view of an exact sum.
 pub(super) fn wrap(v: i64, bits: u32) -> i64 {
