@@ -14,7 +14,8 @@ SEED  ?= 1
 BOARD ?= ultra96
 ONLY  ?=
 
-.PHONY: demo demo-build demo-network test fit lint setup build arm emulate bench bench-fit bench-stops bench-vgg16 networks node-tests mutations python-tests notebooks
+.PHONY: demo demo-build demo-network test fit lint setup build arm emulate bench bench-fit bench-stops bench-kills axi-model \
+  bench-vgg16 networks node-tests mutations python-tests notebooks
 
 setup:
 	@./scripts/setup
@@ -70,6 +71,15 @@ mutations: setup
 # broken, as many cycles in the simulator as in the RTL.
 bench-stops: setup
 	CNNA_STOPS=1000 $(CARGO) test --release -p cnna-tests --test stops
+
+# 1,000 times a host or a server killed at a random moment, a device lost, another bitstream, too little memory: no hang, no
+# wrong result, and the next run works.
+bench-kills: setup
+	CNNA_KILLS=1000 $(CARGO) test --release -p cnna --test cli kills -- --nocapture
+
+# The RTL between bus models of others (cocotbext-axi): random traffic, whole programs, stops, resets; minutes. ONLY=port a part.
+axi-model: build
+	scripts/axi-model $(ONLY)
 
 # VGG16 whole, 224 x 224: one image by reference, cycle simulator and RTL, then a batch without the RTL; minutes. Interrupted,
 # the RTL goes on from its last checkpoint when started again.

@@ -1,8 +1,9 @@
 //! Pictures as a program's input, and classes as its answer.
 
 use anyhow::{Result, bail, ensure};
-use cnna_data::{Preprocess, Samples, class_of};
+use cnna_data::{Pixels, Preprocess, Samples, Wanted, class_of};
 use cnna_flow::Pictures;
+use cnna_host::files;
 use cnna_machine::num::dequantise;
 use cnna_machine::program::{PortInfo, ProgramMeta};
 use cnna_quant::ptq::FileModel;
@@ -12,9 +13,9 @@ use serde::Serialize;
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Pictures")]
 pub struct PictureArguments {
-    /// What a pixel's largest value is for the network: 1, or 255 for bytes.
-    #[arg(long, value_name = "MOST", default_value = "1", value_parser = ["1", "255"])]
-    pixels: String,
+    /// What a pixel's largest value is for the network: 1, or 255 for bytes [default: as the model or program says, else 1].
+    #[arg(long, value_name = "MOST", value_parser = ["1", "255"])]
+    pixels: Option<String>,
     /// Subtracted from pixels: one value, or one a channel, as in 0.485,0.456,0.406.
     #[arg(
         long,
@@ -22,10 +23,10 @@ pub struct PictureArguments {
         value_name = "VALUES",
         allow_hyphen_values = true
     )]
-    mean: Vec<f32>,
+    mean: Option<Vec<f32>>,
     /// Divides what is left: one value, or one a channel.
     #[arg(long, value_delimiter = ',', value_name = "VALUES")]
-    std: Vec<f32>,
+    std: Option<Vec<f32>>,
     /// Resize the shorter side to so many pixels [default: as the crop needs].
     #[arg(long, value_name = "PIXELS")]
     resize: Option<u32>,
@@ -36,17 +37,28 @@ pub struct PictureArguments {
 
 impl PictureArguments {
     /// For the data room.
-    pub fn preprocess(&self) -> Preprocess {
-        Preprocess {
-            pixels: match self.pixels.as_str() {
-                "255" => cnna_data::Pixels::Bytes,
-                _ => cnna_data::Pixels::Unit,
-            },
+    pub fn wanted(&self) -> Wanted {
+        Wanted {
+            pixels: self.pixels.as_deref().map(|p| match p {
+                "255" => Pixels::Bytes,
+                _ => Pixels::Unit,
+            }),
             mean: self.mean.clone(),
             std: self.std.clone(),
             resize: self.resize,
             crop: self.crop,
         }
+    }
+
+    /// What holds for a program: these options, then what it keeps. Where they differ that is said, if `used`. Errors: damaged
+    /// metadata.
+    pub fn over(&self, meta: &ProgramMeta, used: bool) -> Result<Preprocess> {
+        let stored = cnna_flow::model::stored(meta)?;
+        let wanted = self.wanted();
+        for change in wanted.changes(stored.as_ref()).iter().filter(|_| used) {
+            files::note(&format!("note: {change}, which the program says"));
+        }
+        Ok(wanted.over(stored.as_ref()))
     }
 }
 

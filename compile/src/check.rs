@@ -52,6 +52,13 @@ pub fn network(graph: &Graph, a: &Accelerator) -> Result<(), CompileError> {
                 )));
             }
         }
+        if let Op::Conv(c) = &n.op {
+            if !c.finer.is_empty() {
+                return Err(bad(
+                    "its output channels have weight scales of their own, which this machine has not: quantise without --per-channel".into(),
+                ));
+            }
+        }
         // Slopes stay real until they meet the words that they multiply.
         let multiplied = match &n.op {
             Op::Conv(_) | Op::ConvTranspose(_) => 2,

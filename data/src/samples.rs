@@ -1,8 +1,8 @@
 //! Images from whatever a user names: pictures, folders of pictures, folders of class folders, npy arrays, idx data sets.
 
 use crate::npy::Array;
-use crate::picture::{Preprocess, decode, is_picture};
-use crate::{DataError, Dataset, Split};
+use crate::picture::{decode, is_picture};
+use crate::{DataError, Dataset, Preprocess, Split};
 use cnna_machine::layout::{ArrayLayout, Shape};
 use image::{DynamicImage, GrayImage};
 use std::path::{Path, PathBuf};
@@ -51,11 +51,7 @@ impl Samples {
         for path in paths {
             samples.add(path)?;
         }
-        if samples
-            .items
-            .iter()
-            .any(|i| !matches!(i.source, Source::Array(..)))
-        {
+        if samples.has_pictures() {
             preprocess.check(shape.c)?;
         }
         match (samples.items.is_empty(), paths.first()) {
@@ -138,6 +134,13 @@ impl Samples {
             class,
         });
         Ok(())
+    }
+
+    /// True where an image is not an array: then it passes [`Preprocess`].
+    pub fn has_pictures(&self) -> bool {
+        self.items
+            .iter()
+            .any(|i| !matches!(i.source, Source::Array(..)))
     }
 
     /// Images.

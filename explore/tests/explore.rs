@@ -36,13 +36,13 @@ fn full(name: &str, board: &Board) -> (u64, u64) {
     let stop = AtomicBool::new(false);
     let session = Session::new(&stop, &Silent);
     let model = Model::new(name, 1);
-    let graph = model.network(Word::W16, &session).unwrap().graph;
+    let front = model.network(Word::W16, &session).unwrap();
     let options = cnna_compile::Options {
         batch: 1,
         ..Default::default()
     };
-    let compiled = model.compile(&graph, board, &options, &session).unwrap();
-    let bytes = cnna_flow::program::bytes(&compiled, &graph).unwrap();
+    let compiled = model.compile(&front, board, &options, &session).unwrap();
+    let bytes = cnna_flow::program::bytes(&compiled, &front.graph).unwrap();
     let program = Program::parse(Path::new("p"), &bytes).unwrap();
     let mut images = images::read_or_random(&[], &program.meta, Some(1), 1, 7).unwrap();
     let run = devices::run_on("cycle", &program, &mut *images, &mut |_| Ok(()), &session).unwrap();

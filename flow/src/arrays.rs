@@ -2,7 +2,8 @@
 
 use crate::error::FlowError;
 use cnna_host::HostError;
-use cnna_host::tensor::{Images, ToWord, batch_of, beyond_words, index_of, not_finite};
+use cnna_host::tensor::{Images, NOT_FINITE, batch_of, beyond_words, index_of};
+use cnna_machine::num::{Word, quantise_all};
 use cnna_machine::program::{PortInfo, ProgramMeta};
 
 /// Numbers in the order of their array, the last index fastest.
@@ -60,8 +61,12 @@ struct One<'a> {
     offsets: Vec<usize>,
     /// They lie there as in the array.
     plain: bool,
-    to_word: ToWord,
+    frac: i32,
+    word: Word,
     raw: bool,
+    /// One image as numbers, and as words in the array's order.
+    numbers: Vec<f64>,
+    words: Vec<i16>,
 }
 
 /// Several inputs' arrays side by side.
@@ -121,10 +126,10 @@ impl<'a> Arrays<'a> {
                 plain: offsets.iter().enumerate().all(|(i, &at)| i == at),
                 offsets,
                 name: port.name.clone(),
-                to_word: ToWord::new(
-                    if words { 0 } else { port.tensor.frac },
-                    meta.accelerator().word,
-                ),
+                frac: if words { 0 } else { port.tensor.frac },
+                word: meta.accelerator().word,
+                numbers: Vec::new(),
+                words: Vec::new(),
                 raw: words,
                 array,
             });
@@ -158,7 +163,7 @@ impl Images for Arrays<'_> {
         let mut words = vec![0; n * image_len];
         for (k, image) in words.chunks_exact_mut(image_len.max(1)).enumerate() {
             let mut rest = image;
-            for one in &self.inputs {
+            for one in &mut self.inputs {
                 let (mine, others) = rest.split_at_mut(one.offsets.len());
                 self.clipped += one.image(self.at + k, mine)?;
                 rest = others;
@@ -174,54 +179,50 @@ impl Images for Arrays<'_> {
 
 impl One<'_> {
     /// The words of image number `image`; returns how many numbers were clipped.
-    fn image(&self, image: usize, words: &mut [i16]) -> Result<u64, HostError> {
+    fn image(&mut self, image: usize, words: &mut [i16]) -> Result<u64, HostError> {
         let from = image * self.offsets.len();
         let to = from + self.offsets.len();
+        let n = &mut self.numbers;
+        n.clear();
         match self.array.numbers {
-            Numbers::F64(v) => self.words(from, &v[from..to], |v| v, words),
-            Numbers::F32(v) => self.words(from, &v[from..to], f64::from, words),
+            Numbers::F64(v) => n.extend_from_slice(&v[from..to]),
+            Numbers::F32(v) => n.extend(v[from..to].iter().map(|&v| f64::from(v))),
             // Beyond 2^53 a number is beyond every format anyway.
-            Numbers::I64(v) => self.words(from, &v[from..to], |v| v as f64, words),
-            Numbers::I32(v) => self.words(from, &v[from..to], f64::from, words),
-            Numbers::I16(v) => self.words(from, &v[from..to], f64::from, words),
-            Numbers::I8(v) => self.words(from, &v[from..to], f64::from, words),
-            Numbers::U16(v) => self.words(from, &v[from..to], f64::from, words),
-            Numbers::U8(v) => self.words(from, &v[from..to], f64::from, words),
-            Numbers::Bool(v) => self.words(from, &v[from..to], |v| f64::from(u8::from(v)), words),
+            Numbers::I64(v) => n.extend(v[from..to].iter().map(|&v| v as f64)),
+            Numbers::I32(v) => n.extend(v[from..to].iter().map(|&v| f64::from(v))),
+            Numbers::I16(v) => n.extend(v[from..to].iter().map(|&v| f64::from(v))),
+            Numbers::I8(v) => n.extend(v[from..to].iter().map(|&v| f64::from(v))),
+            Numbers::U16(v) => n.extend(v[from..to].iter().map(|&v| f64::from(v))),
+            Numbers::U8(v) => n.extend(v[from..to].iter().map(|&v| f64::from(v))),
+            Numbers::Bool(v) => n.extend(v[from..to].iter().map(|&v| f64::from(u8::from(v)))),
         }
-    }
-
-    fn words<T: Copy>(
-        &self,
-        from: usize,
-        values: &[T],
-        real: impl Fn(T) -> f64,
-        words: &mut [i16],
-    ) -> Result<u64, HostError> {
-        let mut clipped = 0;
-        for (i, &v) in values.iter().enumerate() {
-            let at = if self.plain { i } else { self.offsets[i] };
-            match self.to_word.word(real(v)) {
-                Some((word, false)) => words[at] = word,
-                Some((word, true)) if !self.raw => {
-                    words[at] = word;
-                    clipped += 1;
-                }
-                Some(_) => {
-                    return Err(self.at(from + i, beyond_words(real(v), self.to_word)));
-                }
-                None => return Err(self.at(from + i, not_finite(real(v)))),
+        let target = if self.plain {
+            &mut *words
+        } else {
+            self.words.resize(self.offsets.len(), 0);
+            &mut self.words[..]
+        };
+        let clipped = quantise_all(&self.numbers, self.frac, self.word, target)
+            .map_err(|at| self.at(from, at, NOT_FINITE))?;
+        if self.raw && clipped > 0 {
+            let beyond = |n: &f64| !(self.word.min()..=self.word.max()).contains(&(*n as i64));
+            let at = self.numbers.iter().position(beyond).unwrap_or(0);
+            return Err(self.at(from, at, &beyond_words(self.word)));
+        }
+        if !self.plain {
+            for (&to, &w) in self.offsets.iter().zip(&self.words) {
+                words[to] = w;
             }
         }
         Ok(clipped)
     }
 
-    /// The error about element number `flat`.
-    fn at(&self, flat: usize, message: String) -> HostError {
-        let index = index_of(flat as u64, &self.array.dims);
+    /// The error about element `at` of the image that begins at element `from`.
+    fn at(&self, from: usize, at: usize, what: &str) -> HostError {
+        let index = index_of((from + at) as u64, &self.array.dims);
         tensor_error(
             &self.name,
-            message.replace("{index}", &format!("{index:?}")),
+            format!("{} at index {index:?}{what}", self.numbers[at]),
         )
     }
 }

@@ -7,7 +7,7 @@ use crate::reference::{self, graph};
 use crate::steps::Steps;
 use cnna_host::report::RunReport;
 use cnna_host::tensor::Images;
-use cnna_host::{Device, Driver, HostError, HostSteps, Loaded, Options, device, serve};
+use cnna_host::{Device, Driver, HostError, HostSteps, Loaded, Needs, Options, device, serve};
 use cnna_machine::program::Program;
 use cnna_net::Graph;
 use cnna_sim::Machine;
@@ -65,7 +65,7 @@ pub fn with_loaded<T>(
         Some(engine) => engine.with_device(&meta.board, meta.window_bytes, session, |device| {
             load(device)
         }),
-        None => Ok(load(&mut *device::open(name)?)?),
+        None => Ok(load(&mut *device::open(name, &Needs::default())?)?),
     }
 }
 

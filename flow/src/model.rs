@@ -3,11 +3,14 @@
 use crate::error::FlowError;
 use crate::progress::Session;
 use cnna_compile::{CompiledProgram, Options, compile};
+use cnna_data::{DataError, Preprocess};
 use cnna_machine::Board;
 use cnna_machine::num::Word;
-use cnna_machine::program::Stream;
+use cnna_machine::program::{ProgramMeta, Stream};
 use cnna_net::{Graph, zoo};
-use cnna_quant::ptq::{Calibration, Front, Method, Options as Ptq, Table, load_or_quantise};
+use cnna_quant::ptq::{
+    Calibration, Front, Method, Narrow, Options as Ptq, Table, load_or_quantise,
+};
 use serde::Serialize;
 use std::path::Path;
 
@@ -25,6 +28,10 @@ pub struct Model {
     pub calibration: Calibration,
     /// How their ranges become formats.
     pub method: Option<Method>,
+    /// Layers whose weights have 8 bits.
+    pub narrow: Narrow,
+    /// A weight scale for each output channel.
+    pub per_channel: bool,
 }
 
 impl Model {
@@ -38,6 +45,8 @@ impl Model {
                 ..Calibration::default()
             },
             method: None,
+            narrow: Narrow::Off,
+            per_channel: false,
         }
     }
 
@@ -48,6 +57,8 @@ impl Model {
         let options = Ptq {
             word,
             method: self.method,
+            narrow: self.narrow,
+            per_channel: self.per_channel,
         };
         let progress = session.progress;
         let step = |done, all| {
@@ -77,6 +88,7 @@ impl Model {
                 graph: zoo::network(&self.name, self.seed, word)?,
                 notes: Vec::new(),
                 quantised: None,
+                preprocess: None,
             });
         }
         let front = self.quantised(word, session)?;
@@ -90,23 +102,28 @@ impl Model {
         Ok(front)
     }
 
-    /// The network's program for a board. Errors: named by model and board; as [`compile`].
+    /// The network's program for a board, with how pictures become its input. Errors: named by model and board; as [`compile`].
     pub fn compile<'g>(
         &self,
-        graph: &'g Graph,
+        front: &'g Front,
         board: &Board,
         options: &Options,
         session: &Session<'_>,
     ) -> Result<CompiledProgram<'g>, FlowError> {
         let progress = session.progress;
         progress.begin(&format!("compiling {}", self.name), None, "");
-        let compiled = compile(graph, board, options);
+        let compiled = compile(&front.graph, board, options);
         progress.end();
-        compiled.map_err(|source| FlowError::Compile {
+        let mut compiled = compiled.map_err(|source| FlowError::Compile {
             model: self.name.clone(),
             board: board.name.clone(),
             source: Box::new(source),
-        })
+        })?;
+        if let Some(p) = &front.preprocess {
+            let metadata = &mut compiled.meta.metadata;
+            metadata.insert(Preprocess::KEY.into(), p.to_text());
+        }
+        Ok(compiled)
     }
 }
 
@@ -118,12 +135,26 @@ pub fn board(name: &str, set: &[(String, String)]) -> Result<Board, FlowError> {
     Ok(board)
 }
 
-/// Writes a quantised graph, of the model of that name, as ONNX. Errors: an operator without ONNX nodes; the file.
-pub fn write_quantised(name: &str, graph: &Graph, output: &Path) -> Result<(), FlowError> {
-    let model = cnna_onnx::export(graph).map_err(|source| FlowError::Export {
+/// How pictures become a program's input, where it says so. Errors: damaged metadata.
+pub fn stored(meta: &ProgramMeta) -> Result<Option<Preprocess>, DataError> {
+    Preprocess::of(meta.metadata.iter().map(|(k, v)| (&k[..], &v[..])))
+}
+
+/// Writes a quantised graph, of the model of that name, as ONNX, with how pictures become its input. Errors: an operator
+/// without ONNX nodes; the file.
+pub fn write_quantised(
+    name: &str,
+    graph: &Graph,
+    preprocess: Option<&Preprocess>,
+    output: &Path,
+) -> Result<(), FlowError> {
+    let mut model = cnna_onnx::export(graph).map_err(|source| FlowError::Export {
         model: name.into(),
         source,
     })?;
+    if let Some(p) = preprocess {
+        model.metadata.push((Preprocess::KEY.into(), p.to_text()));
+    }
     Ok(cnna_onnx::write(output, &model)?)
 }
 

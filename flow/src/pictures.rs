@@ -3,7 +3,8 @@
 use crate::error::FlowError;
 use cnna_data::{DataError, Preprocess, Samples};
 use cnna_host::HostError;
-use cnna_host::tensor::{Images, ToWord};
+use cnna_host::tensor::Images;
+use cnna_machine::num::{Word, quantise_all};
 use cnna_machine::program::ProgramMeta;
 use std::path::{Path, PathBuf};
 
@@ -20,7 +21,8 @@ pub struct Pictures {
     samples: Samples,
     count: usize,
     at: usize,
-    to_word: ToWord,
+    frac: i32,
+    word: Word,
     clipped: u64,
 }
 
@@ -45,7 +47,8 @@ impl Pictures {
             count: samples.len().min(most.unwrap_or(usize::MAX)),
             samples,
             at: 0,
-            to_word: ToWord::new(port.tensor.frac, meta.accelerator().word),
+            frac: port.tensor.frac,
+            word: meta.accelerator().word,
             clipped: 0,
         })
     }
@@ -82,12 +85,12 @@ impl Images for Pictures {
                     message: other.to_string(),
                 },
             })?;
-            for v in image {
-                // Pixels are finite, and so is what the checked options make of them.
-                let (word, clipped) = self.to_word.word(v.into()).unwrap_or_default();
-                self.clipped += u64::from(clipped);
-                words.push(word);
-            }
+            let reals: Vec<f64> = image.into_iter().map(f64::from).collect();
+            let from = words.len();
+            words.resize(from + reals.len(), 0);
+            // Pixels are finite, and so is what the checked options make of them.
+            let clipped = quantise_all(&reals, self.frac, self.word, &mut words[from..]);
+            self.clipped += clipped.unwrap_or_default();
         }
         self.at += n;
         Ok(words)

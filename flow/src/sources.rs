@@ -25,6 +25,7 @@ pub fn write(board: &Board, output: &Path) -> Result<Vec<PathBuf>, FlowError> {
             source: Box::new(e),
         })?
         .into_iter()
+        .chain(sources::cell(board))
         .map(|f| (format!("rtl/{}", f.name), f.text))
         .collect();
     let rtl: Vec<String> = files.iter().map(|(name, _)| name.clone()).collect();

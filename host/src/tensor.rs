@@ -3,11 +3,11 @@
 use crate::error::HostError;
 use crate::files::{Output, failed};
 use cnna_machine::layout::ArrayLayout;
-use cnna_machine::num::{Word, dequantise, quantise};
+use cnna_machine::num::{Word, dequantise, quantise_all};
 use cnna_machine::program::{PortInfo, ProgramMeta};
-use npyz::{DType, NpyFile, NpyReader, Order, TypeChar, WriterBuilder};
+use npyz::{DType, Endianness, NpyHeader, Order, TypeChar, WriterBuilder};
 use std::fs::File;
-use std::io::{BufReader, Write};
+use std::io::{BufReader, ErrorKind, Read, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -51,40 +51,9 @@ pub trait Images {
     fn clipped(&self) -> u64 {
         0
     }
-}
-
-/// From numbers to the words of one format, as `num::quantise` rounds them: half to even, then saturated.
-#[derive(Clone, Copy, Debug)]
-pub struct ToWord {
-    frac: i32,
-    word: Word,
-    scale: f64,
-}
-
-impl ToWord {
-    /// For words with `frac` fraction bits.
-    pub fn new(frac: i32, word: Word) -> Self {
-        ToWord {
-            frac,
-            word,
-            scale: 2f64.powi(frac),
-        }
-    }
-
-    /// The word, and whether the number lay beyond the format and was clipped; `None` for NaN and infinities.
-    #[inline]
-    pub fn word(&self, v: f64) -> Option<(i16, bool)> {
-        let exact = v * self.scale;
-        // The usual case without the power: exact within the format.
-        if exact > self.word.min() as f64 && exact < self.word.max() as f64 {
-            return Some((exact.round_ties_even() as i16, false));
-        }
-        if !v.is_finite() {
-            return None;
-        }
-        let word = quantise(v, self.frac, self.word)?;
-        // What rounds to the last word and lies within half a step of it is not clipped.
-        Some((word, (exact - f64::from(word)).abs() > 0.5))
+    /// [`Images::next`] may wait for somebody, perhaps for one who waits for the results of the images before.
+    fn waits(&self) -> bool {
+        false
     }
 }
 
@@ -100,41 +69,114 @@ pub fn batch_of(dims: &[u64], port: &PortInfo) -> Result<u64, String> {
     })
 }
 
+/// What is wrong with a number that is none, behind the number and its place.
+pub const NOT_FINITE: &str = ": the input must be finite numbers";
+
+/// What is wrong with a word that the program's words are too narrow for, behind the number and its place.
+pub fn beyond_words(word: Word) -> String {
+    format!(" is outside the program's {}-bit words", word.bits())
+}
+
 /// The images of an npy file of one input's shape, alone or with the batch before it, read as they are asked for.
 ///
 /// Floats and integers are numbers, quantised with the input's fraction bits (round half to even, saturating); with
 /// [`InputFile::raw`] int16 and int8 are words.
 pub struct InputFile {
     path: PathBuf,
-    values: Values,
+    file: BufReader<File>,
+    element: Element,
     dims: Vec<u64>,
     count: usize,
-    /// Where an array's elements lie in the tensor.
-    offsets: Vec<usize>,
-    /// Values read.
-    at: u64,
-    to_word: ToWord,
+    /// Elements of one image.
+    len: usize,
+    /// Where an array's elements lie in the tensor; nothing where they lie as they come.
+    offsets: Option<Vec<usize>>,
+    /// Images read.
+    at: usize,
+    frac: i32,
+    word: Word,
     raw: bool,
+    /// Reading it never waits for somebody to write.
+    regular: bool,
     /// Numbers beyond the input's format.
     clipped: u64,
+    /// One image as it is in the file, and as numbers.
+    bytes: Vec<u8>,
+    numbers: Vec<f64>,
 }
 
-type Reader<T> = NpyReader<T, BufReader<File>>;
-
-enum Values {
-    F64(Reader<f64>),
-    F32(Reader<f32>),
-    I64(Reader<i64>),
-    I32(Reader<i32>),
-    I16(Reader<i16>),
-    I8(Reader<i8>),
-    U8(Reader<u8>),
-    U16(Reader<u16>),
-    Bool(Reader<bool>),
+/// The type of an array's elements.
+#[derive(Clone, Copy)]
+struct Element {
+    kind: Kind,
+    bytes: usize,
+    /// In the file the first byte is the highest.
+    swapped: bool,
 }
 
-/// The types of [`Values`], for people.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    F64,
+    F32,
+    I64,
+    I32,
+    I16,
+    I8,
+    U8,
+    U16,
+    Bool,
+}
+
+/// All of [`Kind`], for people.
 const TYPES: &str = "float32, float64, int8, int16, int32, int64, uint8, uint16 or bool";
+
+impl Element {
+    /// The element of an array's type; nothing when it is none of ours.
+    fn of(dtype: &DType) -> Option<Self> {
+        let DType::Plain(t) = dtype else { return None };
+        let kind = match (t.type_char(), t.size_field()) {
+            (TypeChar::Float, 8) => Kind::F64,
+            (TypeChar::Float, 4) => Kind::F32,
+            (TypeChar::Int, 8) => Kind::I64,
+            (TypeChar::Int, 4) => Kind::I32,
+            (TypeChar::Int, 2) => Kind::I16,
+            (TypeChar::Int, 1) => Kind::I8,
+            (TypeChar::Uint, 2) => Kind::U16,
+            (TypeChar::Uint, 1) => Kind::U8,
+            (TypeChar::Bool, _) => Kind::Bool,
+            _ => return None,
+        };
+        Some(Element {
+            kind,
+            bytes: t.num_bytes()?,
+            swapped: t.endianness() == Endianness::Big,
+        })
+    }
+
+    /// Elements as numbers; `bytes` has whole ones, which may be put in order.
+    fn numbers(self, bytes: &mut [u8], numbers: &mut Vec<f64>) {
+        if self.swapped {
+            bytes.chunks_exact_mut(self.bytes).for_each(<[u8]>::reverse);
+        }
+        numbers.clear();
+        fn all<const N: usize>(bytes: &[u8], numbers: &mut Vec<f64>, of: impl Fn([u8; N]) -> f64) {
+            let each = bytes.chunks_exact(N);
+            numbers.extend(each.map(|b| of(b.try_into().expect("chunks of N"))));
+        }
+        match self.kind {
+            Kind::F64 => all(bytes, numbers, f64::from_le_bytes),
+            Kind::F32 => all(bytes, numbers, |b| f32::from_le_bytes(b).into()),
+            // Beyond 2^53 a number is beyond every format anyway.
+            Kind::I64 => all(bytes, numbers, |b| i64::from_le_bytes(b) as f64),
+            Kind::I32 => all(bytes, numbers, |b| i32::from_le_bytes(b).into()),
+            Kind::I16 => all(bytes, numbers, |b| i16::from_le_bytes(b).into()),
+            Kind::I8 => all(bytes, numbers, |b| i8::from_le_bytes(b).into()),
+            Kind::U16 => all(bytes, numbers, |b| u16::from_le_bytes(b).into()),
+            Kind::U8 => all(bytes, numbers, |b| u8::from_le_bytes(b).into()),
+            Kind::Bool => all(bytes, numbers, |[b]| f64::from(u8::from(b != 0))),
+        }
+    }
+}
 
 impl InputFile {
     /// Opens a file (or a FIFO) of one of a program's inputs.
@@ -147,59 +189,55 @@ impl InputFile {
         if about.is_dir() {
             return Err(HostError::place(path, "a folder: name an npy file"));
         }
-        let npy = NpyFile::new(BufReader::with_capacity(1 << 20, file)).map_err(|e| {
+        let mut file = BufReader::with_capacity(1 << 20, file);
+        let npy = NpyHeader::from_reader(&mut file).map_err(|e| {
             bad(format!(
                 "not an npy file ({e}): write it with numpy.save or `cnna`"
             ))
         })?;
         let dims = npy.shape().to_vec();
+        if dims.first() == Some(&0) {
+            return Err(bad(format!("shape {dims:?}: it holds no image")));
+        }
         let count = batch_of(&dims, port).map_err(bad)?;
         if npy.order() == Order::Fortran && dims.iter().filter(|d| **d != 1).count() > 1 {
             return Err(bad(
                 "it is in Fortran order: save numpy.ascontiguousarray(x)".into(),
             ));
         }
-        let kind = match npy.dtype() {
-            DType::Plain(t) => (t.type_char(), t.size_field()),
-            _ => (TypeChar::RawData, 0),
+        let Some(element) = Element::of(&npy.dtype()) else {
+            return Err(bad(format!(
+                "its type is {}: use {TYPES}, for example x.astype(numpy.float32)",
+                npy.dtype().descr()
+            )));
         };
         // A file tells at once that it is too short; a FIFO when it ends.
         let bytes = count
             .saturating_mul(port.array.len() as u64)
-            .saturating_mul(kind.1);
+            .saturating_mul(element.bytes as u64);
         if about.is_file() && bytes > about.len() {
             return Err(bad(format!(
                 "cut short: shape {dims:?} does not fit in {} bytes, copy or write it again",
                 about.len()
             )));
         }
-        let descr = npy.dtype().descr();
-        let values = match kind {
-            (TypeChar::Float, 8) => npy.data().map(Values::F64),
-            (TypeChar::Float, 4) => npy.data().map(Values::F32),
-            (TypeChar::Int, 8) => npy.data().map(Values::I64),
-            (TypeChar::Int, 4) => npy.data().map(Values::I32),
-            (TypeChar::Int, 2) => npy.data().map(Values::I16),
-            (TypeChar::Int, 1) => npy.data().map(Values::I8),
-            (TypeChar::Uint, 2) => npy.data().map(Values::U16),
-            (TypeChar::Uint, 1) => npy.data().map(Values::U8),
-            (TypeChar::Bool, _) => npy.data().map(Values::Bool),
-            _ => {
-                return Err(bad(format!(
-                    "its type is {descr}: use {TYPES}, for example x.astype(numpy.float32)"
-                )));
-            }
-        };
+        let plain = port.array.first == 0 && port.array.axes == [(port.array.len(), 1)];
         Ok(InputFile {
             path: path.into(),
-            values: values.map_err(|e| bad(format!("unreadable: {e}")))?,
+            file,
+            element,
             dims,
             count: usize::try_from(count).unwrap_or(usize::MAX),
-            offsets: port.array.offsets().collect(),
+            len: port.array.len(),
+            offsets: (!plain).then(|| port.array.offsets().collect()),
             at: 0,
-            to_word: ToWord::new(port.tensor.frac, word),
+            frac: port.tensor.frac,
+            word,
             raw: false,
+            regular: about.is_file(),
             clipped: 0,
+            bytes: Vec::new(),
+            numbers: Vec::new(),
         })
     }
 
@@ -211,52 +249,42 @@ impl InputFile {
 
     /// int16 and int8 are words of the input's format; other types stay numbers.
     pub fn raw(mut self, raw: bool) -> Self {
-        self.raw = raw && matches!(self.values, Values::I16(_) | Values::I8(_));
-        if self.raw {
-            self.to_word = ToWord::new(0, self.to_word.word);
-        }
+        self.raw = raw && matches!(self.element.kind, Kind::I16 | Kind::I8);
         self
     }
 
-    /// An error at the value read last.
-    fn bad(&self, what: &str) -> HostError {
-        let index = index_of(self.at - 1, &self.dims);
-        tensor_error(&self.path, what.replace("{index}", &format!("{index:?}")))
+    /// An error at element `at` of the image that was read last.
+    fn bad(&self, at: usize, what: &str) -> HostError {
+        let flat = self.at as u64 * self.len as u64 + at as u64;
+        let index = index_of(flat, &self.dims);
+        tensor_error(
+            &self.path,
+            format!("{} at index {index:?}{what}", self.numbers[at]),
+        )
     }
 
-    /// The next value; `Err` when there is none.
-    fn next_number(&mut self) -> Result<f64, HostError> {
+    /// The next image's words, in the array's order.
+    fn next_image(&mut self, words: &mut [i16]) -> Result<(), HostError> {
+        self.bytes.resize(self.len * self.element.bytes, 0);
+        self.file.read_exact(&mut self.bytes).map_err(|e| {
+            let text = match e.kind() {
+                ErrorKind::UnexpectedEof => "cut short: write it again".into(),
+                _ => format!("unreadable: {e}"),
+            };
+            tensor_error(&self.path, text)
+        })?;
+        self.element.numbers(&mut self.bytes, &mut self.numbers);
+        let frac = if self.raw { 0 } else { self.frac };
+        let clipped = quantise_all(&self.numbers, frac, self.word, words)
+            .map_err(|at| self.bad(at, NOT_FINITE))?;
+        if self.raw && clipped > 0 {
+            let beyond = |n: &f64| !(self.word.min()..=self.word.max()).contains(&(*n as i64));
+            let at = self.numbers.iter().position(beyond).unwrap_or(0);
+            return Err(self.bad(at, &beyond_words(self.word)));
+        }
+        self.clipped += clipped;
         self.at += 1;
-        fn one<T: npyz::Deserialize>(values: &mut Reader<T>) -> Option<std::io::Result<T>> {
-            values.next()
-        }
-        let next = match &mut self.values {
-            Values::F64(v) => one(v),
-            Values::F32(v) => one(v).map(|v| v.map(f64::from)),
-            // Beyond 2^53 a number is beyond every format anyway.
-            Values::I64(v) => one(v).map(|v| v.map(|v| v as f64)),
-            Values::I32(v) => one(v).map(|v| v.map(f64::from)),
-            Values::I16(v) => one(v).map(|v| v.map(f64::from)),
-            Values::I8(v) => one(v).map(|v| v.map(f64::from)),
-            Values::U8(v) => one(v).map(|v| v.map(f64::from)),
-            Values::U16(v) => one(v).map(|v| v.map(f64::from)),
-            Values::Bool(v) => one(v).map(|v| v.map(|v| f64::from(u8::from(v)))),
-        };
-        let ended = || tensor_error(&self.path, "cut short: write it again".into());
-        let unreadable = |e| tensor_error(&self.path, format!("unreadable: {e}"));
-        next.ok_or_else(ended)?.map_err(unreadable)
-    }
-
-    fn next_word(&mut self) -> Result<i16, HostError> {
-        let v = self.next_number()?;
-        let Some((word, clipped)) = self.to_word.word(v) else {
-            return Err(self.bad(&not_finite(v)));
-        };
-        if self.raw && clipped {
-            return Err(self.bad(&beyond_words(v, self.to_word)));
-        }
-        self.clipped += u64::from(clipped);
-        Ok(word)
+        Ok(())
     }
 }
 
@@ -265,17 +293,26 @@ impl Images for InputFile {
         self.count
     }
     fn next(&mut self, n: usize) -> Result<Vec<i16>, HostError> {
-        let len = self.offsets.len();
+        let len = self.len;
         let mut words = vec![0; n * len];
-        for image in words.chunks_exact_mut(len) {
-            for i in 0..len {
-                image[self.offsets[i]] = self.next_word()?;
+        let mut image = vec![0; if self.offsets.is_some() { len } else { 0 }];
+        for tensor in words.chunks_exact_mut(len) {
+            if self.offsets.is_none() {
+                self.next_image(tensor)?;
+                continue;
+            }
+            self.next_image(&mut image)?;
+            for (&at, &w) in self.offsets.iter().flatten().zip(&image) {
+                tensor[at] = w;
             }
         }
         Ok(words)
     }
     fn clipped(&self) -> u64 {
         self.clipped
+    }
+    fn waits(&self) -> bool {
+        !self.regular
     }
 }
 
@@ -333,14 +370,16 @@ impl Images for Inputs {
         let mut words = Vec::new();
         for image in 0..n {
             for (part, f) in parts.iter().zip(&self.files) {
-                let len = f.offsets.len();
-                words.extend_from_slice(&part[image * len..][..len]);
+                words.extend_from_slice(&part[image * f.len..][..f.len]);
             }
         }
         Ok(words)
     }
     fn clipped(&self) -> u64 {
         self.files.iter().map(|f| f.clipped).sum()
+    }
+    fn waits(&self) -> bool {
+        self.files.iter().any(Images::waits)
     }
 }
 
@@ -366,19 +405,6 @@ impl Images for InMemory<'_> {
         self.at = range.end;
         Ok(self.batch.range(&range).to_vec())
     }
-}
-
-/// The message about a number that is none; `{index}` is where it stands.
-pub fn not_finite(v: f64) -> String {
-    format!("{v} at index {{index}}: the input must be finite numbers")
-}
-
-/// The message about a word that the program's words are too narrow for; `{index}` is where it stands.
-pub fn beyond_words(v: f64, to: ToWord) -> String {
-    format!(
-        "{v} at index {{index}} is outside the program's {}-bit words",
-        to.word.bits()
-    )
 }
 
 fn tensor_error(path: &Path, message: String) -> HostError {
@@ -476,11 +502,16 @@ impl Results {
             .missing
             .checked_sub(self.offsets.len() as u64)
             .expect("as many results as were announced");
-        let mut bytes = Vec::with_capacity(self.offsets.len() * 4);
-        for &at in &self.offsets {
-            match self.raw {
-                true => bytes.extend(words[at].to_ne_bytes()),
-                false => bytes.extend((dequantise(words[at], self.frac) as f32).to_ne_bytes()),
+        let mut bytes = vec![0; self.offsets.len() * if self.raw { 2 } else { 4 }];
+        if self.raw {
+            for (b, &at) in bytes.chunks_exact_mut(2).zip(&self.offsets) {
+                b.copy_from_slice(&words[at].to_ne_bytes());
+            }
+        } else {
+            // Exact, as the product of a word and a power of two is.
+            let step = dequantise(1, self.frac);
+            for (b, &at) in bytes.chunks_exact_mut(4).zip(&self.offsets) {
+                b.copy_from_slice(&((f64::from(words[at]) * step) as f32).to_ne_bytes());
             }
         }
         self.output
@@ -584,28 +615,4 @@ fn header<T: npyz::AutoSerialize>(output: &mut Output, dims: &[u64]) -> std::io:
         .writer(output)
         .write_header_only()
         .map(drop)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_quick_way_to_words_gives_those_of_the_one_rounding() {
-        for word in [Word::W8, Word::W16] {
-            for frac in [-3, 0, 5, 14] {
-                let to = ToWord::new(frac, word);
-                let step = 2f64.powi(-frac);
-                for i in -140_000..140_000 {
-                    let v = f64::from(i) * 0.25 * step;
-                    let (found, clipped) = to.word(v).unwrap();
-                    assert_eq!(Some(found), quantise(v, frac, word), "{v}");
-                    let far = (v / step - f64::from(found)).abs() > 0.5;
-                    assert_eq!(clipped, far, "{v}");
-                }
-                assert_eq!(to.word(f64::NAN), None);
-                assert_eq!(to.word(f64::NEG_INFINITY), None);
-            }
-        }
-    }
 }

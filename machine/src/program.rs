@@ -15,6 +15,7 @@ use crate::isa::COMMAND_BYTES;
 use crate::layout::{ArrayLayout, Shape, TensorLayout};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::io::{Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::Path;
@@ -176,6 +177,9 @@ pub struct ProgramMeta {
     /// What the host computes in between, in order of execution.
     #[serde(default)]
     pub host: Vec<HostStep>,
+    /// What the model's file says beside its graph, and a user of the program must know: how pictures become its input.
+    #[serde(default)]
+    pub metadata: BTreeMap<String, String>,
     /// The board it was compiled for, with every override applied.
     pub board: Board,
 }

@@ -13,9 +13,9 @@ class Images:
     def __init__(
         self,
         paths: List[Tuple[Optional[str], _Path]],
-        bytes: bool,
-        mean: List[float],
-        std: List[float],
+        bytes: Optional[bool],
+        mean: Optional[List[float]],
+        std: Optional[List[float]],
         resize: Optional[int],
         crop: Optional[int],
         most: Optional[int],

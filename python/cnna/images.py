@@ -14,7 +14,7 @@ class Images:
     """Images as a user has them: pictures (PNG, JPEG), folders of them or of class folders, npy files, a data set's name; for
     networks with several inputs a dictionary from the input's name. And how pixels become numbers:
 
-    pixels: what a pixel's largest value is for the network, 1 or 255. mean, std: subtracted and divided by, one value or one a
+    pixels: what a pixel's largest value is for the network, 1 or 255; what is left out is as the model or program says, else 1. mean, std: subtracted and divided by, one value or one a
     channel. resize: pixels of the shorter side. crop: side of the square cut from the centre. most: at most so many images, evenly
     spread. method: how ranges become formats, "max", "percentile" or "mse".
     """
@@ -23,19 +23,19 @@ class Images:
         self,
         paths: Paths = (),
         *,
-        pixels: int = 1,
-        mean: Union[float, Sequence[float]] = (),
-        std: Union[float, Sequence[float]] = (),
+        pixels: Optional[int] = None,
+        mean: Union[float, Sequence[float], None] = None,
+        std: Union[float, Sequence[float], None] = None,
         resize: Optional[int] = None,
         crop: Optional[int] = None,
         most: Optional[int] = None,
         method: Optional[str] = None,
     ) -> None:
-        if pixels not in (1, 255):
+        if pixels not in (None, 1, 255):
             raise ValueError(f"pixels={pixels}: a pixel's largest value is 1 or 255")
         self._native = _native.Images(
             list(_named(paths)),
-            pixels == 255,
+            None if pixels is None else pixels == 255,
             _values(mean),
             _values(std),
             resize,
@@ -45,7 +45,9 @@ class Images:
         )
 
 
-def _values(v: Union[float, Sequence[float]]) -> list[float]:
+def _values(v: Union[float, Sequence[float], None]) -> Optional[list[float]]:
+    if v is None:
+        return None
     return [float(v)] if isinstance(v, (int, float)) else [float(x) for x in v]
 
 

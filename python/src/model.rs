@@ -3,11 +3,11 @@
 use crate::error::{exception, explored};
 use crate::program::json;
 use crate::work::work;
-use cnna_data::{Pixels, Preprocess};
+use cnna_data::{Pixels, Wanted};
 use cnna_explore::{Network, Request};
 use cnna_flow::model::{CALIBRATION_IMAGES, Model, QuantiseReport, write_quantised};
 use cnna_machine::num::Word;
-use cnna_quant::ptq::{Calibration, Method};
+use cnna_quant::ptq::{Calibration, Method, Narrow};
 use pyo3::prelude::*;
 use std::path::PathBuf;
 
@@ -17,9 +17,9 @@ use std::path::PathBuf;
 pub struct Images {
     /// The input's name where there are several, and a picture, array, folder or data set.
     pub paths: Vec<(Option<String>, PathBuf)>,
-    bytes: bool,
-    mean: Vec<f32>,
-    std: Vec<f32>,
+    bytes: Option<bool>,
+    mean: Option<Vec<f32>>,
+    std: Option<Vec<f32>>,
     resize: Option<u32>,
     crop: Option<u32>,
     most: Option<usize>,
@@ -32,9 +32,9 @@ impl Images {
     #[allow(clippy::too_many_arguments)] // Each is one field of the public class.
     fn new(
         paths: Vec<(Option<String>, PathBuf)>,
-        bytes: bool,
-        mean: Vec<f32>,
-        std: Vec<f32>,
+        bytes: Option<bool>,
+        mean: Option<Vec<f32>>,
+        std: Option<Vec<f32>>,
         resize: Option<u32>,
         crop: Option<u32>,
         most: Option<usize>,
@@ -54,14 +54,13 @@ impl Images {
 }
 
 impl Images {
-    /// From pixels to numbers.
-    pub fn preprocess(&self) -> Preprocess {
-        Preprocess {
-            pixels: if self.bytes {
-                Pixels::Bytes
-            } else {
-                Pixels::Unit
-            },
+    /// From pixels to numbers, as far as the user says.
+    pub fn wanted(&self) -> Wanted {
+        Wanted {
+            pixels: self.bytes.map(|bytes| match bytes {
+                true => Pixels::Bytes,
+                false => Pixels::Unit,
+            }),
             mean: self.mean.clone(),
             std: self.std.clone(),
             resize: self.resize,
@@ -86,11 +85,13 @@ pub fn model(py: Python<'_>, name: String, seed: u64, images: Images) -> PyResul
         name,
         seed,
         calibration: Calibration {
-            preprocess: images.preprocess(),
+            preprocess: images.wanted(),
             most: images.most.unwrap_or(CALIBRATION_IMAGES),
             paths: images.paths,
         },
         method,
+        narrow: Narrow::Off,
+        per_channel: false,
     })
 }
 
@@ -108,7 +109,12 @@ pub fn quantize(
     let model = model(py, name, 0, images)?;
     work(py, progress, 60.0, |session| {
         let front = model.quantised(word, session)?;
-        write_quantised(&model.name, &front.graph, &output)?;
+        write_quantised(
+            &model.name,
+            &front.graph,
+            front.preprocess.as_ref(),
+            &output,
+        )?;
         let path = PathBuf::from(&model.name);
         let report = json(&QuantiseReport::new(&path, &output, &front));
         let table = front.quantised.as_ref();

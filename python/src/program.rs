@@ -159,7 +159,7 @@ pub fn compile(
     let (program, report, notes) = work(py, progress, 60.0, |session| {
         let board = cnna_flow::model::board(&board, &set)?;
         let front = model.network(board.accelerator.word, session)?;
-        let compiled = model.compile(&front.graph, &board, &options, session)?;
+        let compiled = model.compile(&front, &board, &options, session)?;
         let path = PathBuf::from(format!("program of {}", model.name));
         let report = json(&CompileReport::new(&path, &compiled));
         let bytes = cnna_flow::program::bytes(&compiled, &front.graph)?;
@@ -263,7 +263,8 @@ impl Program {
         let (results, cost, names) = work(py, progress, timeout, |session| {
             let program = shared.program();
             let paths: Vec<PathBuf> = images.paths.iter().map(|(_, p)| p.clone()).collect();
-            let preprocess = images.preprocess();
+            let stored = cnna_flow::model::stored(&program.meta)?;
+            let preprocess = images.wanted().over(stored.as_ref());
             let mut pictures = Pictures::open(&paths, &program.meta, &preprocess, most)?;
             let count = pictures.count();
             let mut results = Results::new(&program.meta, count, raw);
@@ -403,7 +404,13 @@ impl Program {
     fn save_onnx(&self, py: Python<'_>, path: PathBuf) -> PyResult<()> {
         work(py, None, 60.0, |_| {
             let (name, graph) = (self.0.name(), self.0.graph()?);
-            Ok(cnna_flow::model::write_quantised(&name, graph, &path)?)
+            let stored = cnna_flow::model::stored(&self.0.program().meta)?;
+            Ok(cnna_flow::model::write_quantised(
+                &name,
+                graph,
+                stored.as_ref(),
+                &path,
+            )?)
         })
     }
 }

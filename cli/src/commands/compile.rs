@@ -85,7 +85,7 @@ impl Compile {
             host: !self.no_host,
             keep: self.keep,
         };
-        let compiled = model.compile(&front.graph, &board, &options, &session)?;
+        let compiled = model.compile(&front, &board, &options, &session)?;
         let (meta, image) = (&compiled.meta, &compiled.image);
         cnna_flow::program::write(&self.output, &compiled, &front.graph)?;
         let report = CompileReport::new(&self.output, &compiled);

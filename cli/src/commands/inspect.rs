@@ -2,6 +2,7 @@
 
 use super::JsonArguments;
 use anyhow::{Context, Result};
+use cnna_data::Preprocess;
 use cnna_host::files;
 use cnna_machine::program::{Program, ProgramMeta, Stream};
 use cnna_report::memory::{self, Region};
@@ -103,6 +104,10 @@ fn text(r: &Report<'_>) -> String {
             "{what} {} {:?} with {} fraction bits",
             p.name, p.array.dims, p.tensor.frac
         );
+    }
+    let metadata = m.metadata.iter().map(|(k, v)| (&k[..], &v[..]));
+    if let Ok(Some(p)) = Preprocess::of(metadata) {
+        let _ = writeln!(s, "pictures become its input by {p}");
     }
     let _ = writeln!(s, "window of {} bytes", m.window_bytes);
     for stream in &m.streams {

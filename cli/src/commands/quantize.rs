@@ -8,7 +8,7 @@ use cnna_flow::model::{self, CALIBRATION_IMAGES, QuantiseReport};
 use cnna_flow::{Model, Session};
 use cnna_host::{files, signals};
 use cnna_machine::num::Word;
-use cnna_quant::ptq::{Calibration, Front, Method};
+use cnna_quant::ptq::{Calibration, Front, Method, Narrow};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -20,7 +20,8 @@ use std::process::ExitCode;
   cnna quantize model.onnx --calib fashion-mnist --word 8 -o q.onnx
   cnna quantize keras.onnx --calib photos --pixels 255 -o q.onnx
 
-Columns: frac, fraction bits of the tensor's words; peak, its largest magnitude on the calibration images; SNR, power of the float
+Columns: frac, fraction bits of the tensor's words; weights, bits of a layer's weights, /ch with a scale a channel; peak, its largest
+magnitude on the calibration images; SNR, power of the float
 values over that of the integers' error; saturated, results beyond the word.")]
 pub struct Quantize {
     /// A float ONNX model, or one that another tool quantised.
@@ -50,6 +51,12 @@ pub struct CalibrationArguments {
     /// How ranges become formats [default: max at 16 bits; at 8 bits the one with the best output].
     #[arg(long, value_parser = ["max", "percentile", "mse"])]
     method: Option<String>,
+    /// Layers whose weights have 8 bits in a 16-bit machine, half the bytes: off, as many as leave the output 40 dB, or all.
+    #[arg(long, value_name = "WHICH", value_parser = ["off", "auto", "all"], default_value = "off")]
+    narrow_weights: String,
+    /// A weight scale for each output channel of a convolution instead of one a layer.
+    #[arg(long)]
+    per_channel: bool,
     /// At most so many images, evenly spread.
     #[arg(long, value_name = "N", default_value_t = CALIBRATION_IMAGES, value_parser = super::images)]
     calib_images: usize,
@@ -64,7 +71,7 @@ impl CalibrationArguments {
         };
         let calibration = Calibration {
             paths: self.calib.iter().map(named).collect(),
-            preprocess: pictures.preprocess(),
+            preprocess: pictures.wanted(),
             most: self.calib_images,
         };
         Model {
@@ -76,6 +83,12 @@ impl CalibrationArguments {
                 "mse" => Method::Mse,
                 _ => Method::Percentile,
             }),
+            narrow: match self.narrow_weights.as_str() {
+                "all" => Narrow::All,
+                "auto" => Narrow::Auto,
+                _ => Narrow::Off,
+            },
+            per_channel: self.per_channel,
         }
     }
 }
@@ -98,7 +111,7 @@ impl Quantize {
         let model = self.calibration.model(&name, 0, &self.pictures);
         let stop = signals::stop_flag()?;
         let front = model.quantised(word, &Session::new(&stop, &Bar::new()))?;
-        model::write_quantised(&name, &front.graph, &self.output)?;
+        model::write_quantised(&name, &front.graph, front.preprocess.as_ref(), &self.output)?;
         let q = front.quantised.as_ref();
         let report = QuantiseReport::new(&self.model, &self.output, &front);
         let mut text = q.map_or(String::new(), |q| q.table.text());

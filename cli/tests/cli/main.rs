@@ -7,8 +7,11 @@ mod commands;
 mod difference;
 mod float;
 mod help;
+mod integers;
+mod kills;
 mod mutations;
 mod outputs;
+mod preprocess;
 mod readme;
 mod report;
 mod served;
@@ -16,4 +19,6 @@ mod signals;
 mod small;
 mod stream;
 mod trace;
+#[cfg(feature = "train")]
+mod train;
 mod workplace;
