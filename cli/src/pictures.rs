@@ -1,22 +1,21 @@
 //! Pictures as a program's input, and classes as its answer.
 
 use anyhow::{Result, bail, ensure};
-use cnna_data::{DataError, Preprocess, Samples, class_of};
-use cnna_host::HostError;
-use cnna_host::tensor::Images;
-use cnna_machine::num::{Word, dequantise, quantise};
+use cnna_data::{Pixels, Preprocess, Samples, Wanted, class_of};
+use cnna_flow::Pictures;
+use cnna_host::files;
+use cnna_machine::num::dequantise;
 use cnna_machine::program::{PortInfo, ProgramMeta};
 use cnna_quant::ptq::FileModel;
 use serde::Serialize;
-use std::path::{Path, PathBuf};
 
 /// From pictures to a network's input.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Pictures")]
 pub struct PictureArguments {
-    /// What a pixel's largest value is for the network: 1, or 255 for bytes.
-    #[arg(long, value_name = "MOST", default_value = "1", value_parser = ["1", "255"])]
-    pixels: String,
+    /// What a pixel's largest value is for the network: 1, or 255 for bytes [default: as the model or program says, else 1].
+    #[arg(long, value_name = "MOST", value_parser = ["1", "255"])]
+    pixels: Option<String>,
     /// Subtracted from pixels: one value, or one a channel, as in 0.485,0.456,0.406.
     #[arg(
         long,
@@ -24,10 +23,10 @@ pub struct PictureArguments {
         value_name = "VALUES",
         allow_hyphen_values = true
     )]
-    mean: Vec<f32>,
+    mean: Option<Vec<f32>>,
     /// Divides what is left: one value, or one a channel.
     #[arg(long, value_delimiter = ',', value_name = "VALUES")]
-    std: Vec<f32>,
+    std: Option<Vec<f32>>,
     /// Resize the shorter side to so many pixels [default: as the crop needs].
     #[arg(long, value_name = "PIXELS")]
     resize: Option<u32>,
@@ -38,105 +37,28 @@ pub struct PictureArguments {
 
 impl PictureArguments {
     /// For the data room.
-    pub fn preprocess(&self) -> Preprocess {
-        Preprocess {
-            pixels: match self.pixels.as_str() {
-                "255" => cnna_data::Pixels::Bytes,
-                _ => cnna_data::Pixels::Unit,
-            },
+    pub fn wanted(&self) -> Wanted {
+        Wanted {
+            pixels: self.pixels.as_deref().map(|p| match p {
+                "255" => Pixels::Bytes,
+                _ => Pixels::Unit,
+            }),
             mean: self.mean.clone(),
             std: self.std.clone(),
             resize: self.resize,
             crop: self.crop,
         }
     }
-}
 
-/// True for an input that the data room reads: a picture, a folder, a data set.
-pub fn is_pictures(input: &str) -> bool {
-    let path = Path::new(input);
-    cnna_data::is_picture(path)
-        || path.is_dir()
-        || cnna_data::DATASETS.iter().any(|(n, _)| *n == input)
-}
-
-/// Pictures as words of a program's only input, each read when it is run.
-pub struct Pictures {
-    samples: Samples,
-    count: usize,
-    at: usize,
-    frac: i32,
-    word: Word,
-    clipped: u64,
-}
-
-impl Pictures {
-    /// Opens them. Errors: a program of several inputs; as [`Samples::open`].
-    pub fn open(
-        paths: &[String],
-        meta: &ProgramMeta,
-        preprocess: &Preprocess,
-        most: Option<usize>,
-    ) -> Result<Self> {
-        let [port] = &meta.inputs[..] else {
-            bail!(
-                "the program has {} inputs: pictures are for one, give NAME=FILE.npy for each",
-                meta.inputs.len()
-            );
-        };
-        let paths: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
-        let samples = Samples::open(&paths, port.tensor.layout.shape, &port.array, preprocess)?;
-        Ok(Pictures {
-            count: samples.len().min(most.unwrap_or(usize::MAX)),
-            samples,
-            at: 0,
-            frac: port.tensor.frac,
-            word: meta.accelerator().word,
-            clipped: 0,
-        })
-    }
-}
-
-impl Pictures {
-    /// Each image's name, and its file where it is a picture.
-    pub fn names(&self) -> Vec<(String, Option<PathBuf>)> {
-        let name = |i: usize| {
-            let file = self.samples.picture(i).map(Path::to_owned);
-            (self.samples.name(i), file)
-        };
-        (0..self.count).map(name).collect()
-    }
-}
-
-impl Images for Pictures {
-    fn count(&self) -> usize {
-        self.count
-    }
-    fn next(&mut self, n: usize) -> Result<Vec<i16>, HostError> {
-        let (min, max) = (self.word.min() as f64, self.word.max() as f64);
-        let mut words = Vec::new();
-        for i in self.at..self.at + n {
-            let image = self.samples.image(i).map_err(|e| match e {
-                DataError::File { path, reason } => HostError::Tensor {
-                    path,
-                    message: reason,
-                },
-                other => HostError::Tensor {
-                    path: self.samples.name(i).into(),
-                    message: other.to_string(),
-                },
-            })?;
-            for v in image {
-                let scaled = (f64::from(v) * 2f64.powi(self.frac)).round_ties_even();
-                self.clipped += u64::from(!(min..=max).contains(&scaled));
-                words.push(quantise(v.into(), self.frac, self.word).unwrap_or_default());
-            }
+    /// What holds for a program: these options, then what it keeps. Where they differ that is said, if `used`. Errors: damaged
+    /// metadata.
+    pub fn over(&self, meta: &ProgramMeta, used: bool) -> Result<Preprocess> {
+        let stored = cnna_flow::model::stored(meta)?;
+        let wanted = self.wanted();
+        for change in wanted.changes(stored.as_ref()).iter().filter(|_| used) {
+            files::note(&format!("note: {change}, which the program says"));
         }
-        self.at += n;
-        Ok(words)
-    }
-    fn clipped(&self) -> u64 {
-        self.clipped
+        Ok(wanted.over(stored.as_ref()))
     }
 }
 
@@ -209,8 +131,8 @@ impl Classifier {
         let mut names = Vec::new();
         if let Some(p) = pictures {
             // Where no folder's name says which class it is, and there are as many folders, their order does.
-            let mut folders: Vec<&str> = (0..p.samples.len())
-                .filter_map(|i| p.samples.class(i))
+            let mut folders: Vec<&str> = (0..p.samples().len())
+                .filter_map(|i| p.samples().class(i))
                 .collect();
             folders.sort_unstable();
             folders.dedup();
@@ -221,12 +143,12 @@ impl Classifier {
                 named || folders.len() == classes,
                 "the folders name no classes: call each by its number or its line of --labels, or have {classes} of them"
             );
-            for i in 0..p.samples.len() {
-                let class = p.samples.class(i).and_then(|f| match named {
+            for i in 0..p.samples().len() {
+                let class = p.samples().class(i).and_then(|f| match named {
                     true => class_of(f, &labels),
                     false => folders.binary_search(&f).ok(),
                 });
-                names.push((p.samples.name(i), class));
+                names.push((p.samples().name(i), class));
             }
         }
         Ok(Classifier {

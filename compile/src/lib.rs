@@ -7,6 +7,7 @@ mod check;
 mod cost;
 mod encode;
 pub mod error;
+mod fence;
 mod fill;
 mod jobs;
 mod linear;

@@ -97,6 +97,7 @@ pub fn compile<'a>(
         outputs: lowered.outputs,
         layers: lowered.layers,
         host: lowered.host,
+        metadata: Default::default(),
         board: board.clone(),
     };
     let streams: Vec<Vec<Entry>> = streams.into_iter().map(|s| s.entries).collect();

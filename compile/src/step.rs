@@ -2,6 +2,7 @@
 //! read the same blocks of weights.
 
 use crate::error::CompileError;
+use crate::fence;
 use crate::jobs::Jobs;
 use crate::linear::Linear;
 use crate::memory::Images;
@@ -66,6 +67,7 @@ pub fn stream(steps: &[Step], images: Images, a: &Accelerator) -> Result<Vec<Ent
     }
     // The end belongs to the last layer, whose tag is still set.
     jobs.end();
+    fence::early_loads(&mut jobs, a);
     stream::build(&jobs, a)
 }
 

@@ -2,12 +2,10 @@
 
 use crate::error::CompileError;
 use crate::jobs::{Item, Job, Jobs, Space};
-use cnna_machine::Accelerator;
 use cnna_machine::isa::{Body, Command, Queue, SETS, TOKEN_PATHS, store_kind};
+use cnna_machine::{Accelerator, timing};
 use std::ops::Range;
 
-/// Loads issued ahead of need after one job: few, so that the queue never fills with what is needed late.
-const LOADS_AHEAD: usize = 4;
 /// Weight transfers issued ahead of the current need.
 const WEIGHTS_AHEAD: usize = 6;
 
@@ -85,6 +83,58 @@ impl Feed<'_> {
     }
 }
 
+/// When the array and the loads are where, as far as loads and the array alone decide. Loads that wait for the memory in a full
+/// queue keep the commands behind them from theirs, so only as many go ahead as the queue holds.
+struct Pace {
+    lanes: usize,
+    tiles: usize,
+    /// Cycle in which the array has done all jobs so far, and in which a pass may end.
+    array: u64,
+    drain: u64,
+    /// Cycle in which each load issued has its data.
+    loaded: Vec<u64>,
+    /// Loads that have theirs before `array`.
+    finished: usize,
+}
+
+impl Pace {
+    fn loads(&mut self, item: &Item) {
+        let Body::Load(l) = &item.body else { return };
+        let phases = match (l.stride, self.tiles) {
+            (4, _) => 4,
+            (_, 1) => 2,
+            _ => 1,
+        };
+        let beats = l.seg_beats as u64 * l.seg_count as u64;
+        // Results and weights take their share of the memory.
+        let cycles = (beats * 3 / 2).max(beats * phases);
+        let from = self.loaded.last().map_or(0, |&end| end.max(self.array));
+        self.loaded.push(from + cycles);
+    }
+
+    fn runs(&mut self, job: &Job) {
+        let used = job.loads.iter().filter(|l| !l.is_empty());
+        if let Some(last) = used.map(|l| l.end - 1).max() {
+            self.array = self.array.max(self.loaded[last]);
+        }
+        if let Body::Compute(c) = &job.body {
+            let s = timing::schedule(c, self.lanes, self.array, self.drain);
+            (self.array, self.drain) = (s.last_step + 1, s.pace);
+        }
+        while self
+            .loaded
+            .get(self.finished)
+            .is_some_and(|&end| end <= self.array)
+        {
+            self.finished += 1;
+        }
+    }
+
+    fn waiting(&self) -> usize {
+        self.loaded.len() - self.finished
+    }
+}
+
 fn entry(kind: i32, tag: u16, body: Body, after: [Option<usize>; 4]) -> Entry {
     Entry {
         command: Command {
@@ -103,8 +153,13 @@ pub fn build(work: &Jobs, a: &Accelerator) -> Result<Vec<Entry>, CompileError> {
     let mut load_reader = vec![None; work.loads.len()];
     let mut weight_reader = vec![None; work.weights.len()];
     for (j, job) in work.jobs.iter().enumerate() {
-        for loads in &job.loads {
-            load_reader[loads.clone()].fill(Some(j));
+        // Among the rows that a job reads lie residuals of jobs before it.
+        for (loads, residual) in job.loads.iter().zip([false, true]) {
+            for i in loads.clone() {
+                if matches!(work.loads[i].rows.0, Space::Residual(_)) == residual {
+                    load_reader[i] = Some(j);
+                }
+            }
         }
         for &w in job.weights.iter().flatten() {
             weight_reader[w] = Some(j);
@@ -125,6 +180,14 @@ pub fn build(work: &Jobs, a: &Accelerator) -> Result<Vec<Entry>, CompileError> {
     // Last store that reads each output line.
     let mut stored = Rows(vec![None; a.out_depth]);
     let mut weights_used = 0;
+    let mut pace = Pace {
+        lanes: a.lanes,
+        tiles: a.tiles,
+        array: 0,
+        drain: 0,
+        loaded: Vec::new(),
+        finished: 0,
+    };
     for (j, job) in work.jobs.iter().enumerate() {
         let done = j.checked_sub(1);
         weights_used = weights_used.max(job.weights.iter().flatten().max().map_or(0, |w| w + 1));
@@ -141,10 +204,13 @@ pub fn build(work: &Jobs, a: &Accelerator) -> Result<Vec<Entry>, CompileError> {
             }
         }
         issue_job(job, &loads, &weights, &mut stored, &mut stream, &mut job_at);
-        for _ in 0..LOADS_AHEAD {
-            if loads.may_issue(Some(j)) {
-                loads.issue(&mut stream, &job_at);
-            }
+        work.loads[pace.loaded.len()..loads.issued.len()]
+            .iter()
+            .for_each(|l| pace.loads(l));
+        pace.runs(job);
+        while pace.waiting() < a.queue_depth && loads.may_issue(Some(j)) {
+            pace.loads(&work.loads[loads.issued.len()]);
+            loads.issue(&mut stream, &job_at);
         }
         while weights.issued.len() < weights_used + WEIGHTS_AHEAD && weights.may_issue(Some(j)) {
             weights.issue(&mut stream, &job_at);

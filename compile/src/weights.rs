@@ -17,6 +17,8 @@ use std::sync::Arc;
 pub enum Form {
     /// One 3x3 kernel a lane, one input channel and tap a row.
     Kernel,
+    /// The same where each lane sees a channel of its own: one tap a row.
+    Diagonal,
     /// 8 steps a lane and row.
     Plain,
     /// 8 outputs a lane, one step a row.
@@ -26,7 +28,7 @@ pub enum Form {
 impl Form {
     fn words(self) -> usize {
         match self {
-            Form::Kernel => KERNEL_WORDS,
+            Form::Kernel | Form::Diagonal => KERNEL_WORDS,
             _ => PLAIN_WORDS,
         }
     }
@@ -60,6 +62,7 @@ impl Chunk {
         match form {
             Form::Plain => (taps * self.c.len()).div_ceil(PLAIN_WORDS),
             Form::Kernel | Form::Vector => taps * self.c.len(),
+            Form::Diagonal => taps,
         }
     }
 }
@@ -104,7 +107,8 @@ pub struct Group {
 /// A layer's weights as the schedule sees them.
 #[derive(Clone, Debug)]
 pub struct Weights {
-    form: Form,
+    /// How its rows are used.
+    pub form: Form,
     /// In the order in which they are computed.
     pub groups: Vec<Group>,
     /// Chunks of steps of each group.
@@ -271,7 +275,7 @@ impl Weights {
         let mut cmd = self.commands[group][chunk];
         cmd.dest = field(first);
         let kind = match self.form {
-            Form::Kernel => weight_kind::KERNEL,
+            Form::Kernel | Form::Diagonal => weight_kind::KERNEL,
             _ => weight_kind::PLAIN,
         };
         let item = jobs.weight(kind, cmd, Space::Weights, rows);
@@ -332,10 +336,9 @@ impl Block<'_> {
         match &self.contents {
             Contents::Biases { groups, rows } => {
                 for (g, group) in groups.iter().enumerate() {
-                    let slopes = self.linear.act.slopes();
                     for (i, o) in group.clone().enumerate() {
                         // Beside the sum's bits stand the channel's own.
-                        let own = slopes.get(o).copied().unwrap_or(0);
+                        let own = self.linear.own(o);
                         let sum = self.linear.bias[o] & ((1 << ACC_BITS) - 1);
                         let entry = sum | i64::from(own) << ACC_BITS;
                         image[(g * rows * BIAS_ROW + i) * 8..][..8]
@@ -393,10 +396,14 @@ impl Block<'_> {
                 let taps = self.linear.taps[0] * self.linear.taps[1];
                 Some(&kernels[at * taps..][..taps])
             };
+            let own = match form {
+                Form::Diagonal => channels.clone(),
+                _ => chunk.c.clone(),
+            };
             let mut step = 0;
             for ky in chunk.ky.clone() {
                 for kx in chunk.kx.clone() {
-                    for c in chunk.c.clone() {
+                    for c in own.clone() {
                         let [height, width] = self.linear.taps;
                         match (form, kernel(c)) {
                             (_, None) => {}
@@ -406,7 +413,7 @@ impl Block<'_> {
                                 step % PLAIN_WORDS,
                                 kernel[ky * width + kx],
                             ),
-                            (Form::Kernel, Some(kernel)) => {
+                            (Form::Kernel | Form::Diagonal, Some(kernel)) => {
                                 // What lies beyond the kernel is zero.
                                 let rows = ky * KERNEL_SIDE..height.min((ky + 1) * KERNEL_SIDE);
                                 for (y, row) in rows.enumerate() {

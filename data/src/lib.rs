@@ -7,6 +7,7 @@ mod idx;
 mod labels;
 mod npy;
 mod picture;
+mod preprocess;
 mod samples;
 
 pub use draw::{Boxed, draw_boxes};
@@ -14,5 +15,6 @@ pub use error::DataError;
 pub use idx::{DATA_VARIABLE, DATASETS, Dataset, Split, pixel};
 pub use labels::{class_of, read_labels};
 pub use npy::Array;
-pub use picture::{Pixels, Preprocess, is_picture};
+pub use picture::is_picture;
+pub use preprocess::{Pixels, Preprocess, Wanted};
 pub use samples::Samples;

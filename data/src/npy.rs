@@ -47,14 +47,14 @@ impl Array {
             .map_err(|e| bad(format!("not an npy file ({e}): write it with numpy.save")))?;
         let dims = npy.shape().to_vec();
         let want: Vec<u64> = array.dims.iter().map(|&d| d as u64).collect();
-        let (count, image) = match dims.len() == want.len() {
-            true => (1, &dims[..]),
-            false => (
-                dims.first().copied().unwrap_or(0),
-                dims.get(1..).unwrap_or_default(),
-            ),
+        let image = match dims.len() == want.len() {
+            true => &dims[..],
+            false => dims.get(1..).unwrap_or_default(),
         };
-        if image != want || count == 0 {
+        if dims.first() == Some(&0) {
+            return Err(bad(format!("its shape is {dims:?}: it holds no image")));
+        }
+        if image != want {
             return Err(bad(format!(
                 "its shape is {dims:?}, the network takes [N, {want:?}]: reshape or transpose it"
             )));

@@ -1,40 +1,12 @@
 //! Pictures as a network takes them: decoded, resized, cropped, scaled, shifted.
 
-use crate::DataError;
+use crate::{DataError, Pixels, Preprocess};
 use cnna_machine::layout::Shape;
 use image::{DynamicImage, imageops::FilterType};
-use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// Largest side of a picture that is decoded: a damaged header must not fill the memory.
 const MAX_SIDE: u32 = 1 << 15;
-
-/// What a network means by a pixel.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Pixels {
-    /// 0 to 1, as PyTorch's ToTensor gives.
-    #[default]
-    Unit,
-    /// 0 to 255, as bytes are.
-    Bytes,
-}
-
-/// From a picture to a network's input.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Preprocess {
-    /// Scale of a pixel before mean and deviation.
-    pub pixels: Pixels,
-    /// Subtracted: one value, or one a channel; empty for 0.
-    pub mean: Vec<f32>,
-    /// Divided by: one value, or one a channel; empty for 1.
-    pub std: Vec<f32>,
-    /// Pixels of the shorter side after resizing; without it what the crop needs.
-    pub resize: Option<u32>,
-    /// Side of the square cut from the centre; without it the network's input.
-    pub crop: Option<u32>,
-}
 
 /// True for a file name that ends as a picture's.
 pub fn is_picture(path: &Path) -> bool {

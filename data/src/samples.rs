@@ -1,8 +1,8 @@
 //! Images from whatever a user names: pictures, folders of pictures, folders of class folders, npy arrays, idx data sets.
 
 use crate::npy::Array;
-use crate::picture::{Preprocess, decode, is_picture};
-use crate::{DataError, Dataset, Split};
+use crate::picture::{decode, is_picture};
+use crate::{DataError, Dataset, Preprocess, Split};
 use cnna_machine::layout::{ArrayLayout, Shape};
 use image::{DynamicImage, GrayImage};
 use std::path::{Path, PathBuf};
@@ -51,11 +51,7 @@ impl Samples {
         for path in paths {
             samples.add(path)?;
         }
-        if samples
-            .items
-            .iter()
-            .any(|i| !matches!(i.source, Source::Array(..)))
-        {
+        if samples.has_pictures() {
             preprocess.check(shape.c)?;
         }
         match (samples.items.is_empty(), paths.first()) {
@@ -64,6 +60,21 @@ impl Samples {
                 "no image in it: expected PNG or JPEG pictures, class folders, npy or idx files",
             )),
             _ => Ok(samples),
+        }
+    }
+
+    /// The images of a part of the data set `name`, as they are.
+    pub fn of(split: &Split, name: &str, array: &ArrayLayout) -> Samples {
+        let shared = Arc::new(split.clone());
+        let item = |i: usize| Item {
+            source: Source::Set(shared.clone(), name.into(), i),
+            class: Some(shared.labels[i].to_string()),
+        };
+        Samples {
+            shape: split.shape,
+            array: array.clone(),
+            preprocess: Preprocess::default(),
+            items: (0..split.len()).map(item).collect(),
         }
     }
 
@@ -123,6 +134,13 @@ impl Samples {
             class,
         });
         Ok(())
+    }
+
+    /// True where an image is not an array: then it passes [`Preprocess`].
+    pub fn has_pictures(&self) -> bool {
+        self.items
+            .iter()
+            .any(|i| !matches!(i.source, Source::Array(..)))
     }
 
     /// Images.

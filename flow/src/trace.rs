@@ -143,6 +143,7 @@ fn what(w: What) -> String {
         What::Command(Queue::Store, kind) => match i32::from(kind) {
             store_kind::STORE => "store results".into(),
             store_kind::MARK => "mark".into(),
+            store_kind::FENCE => "fence".into(),
             _ => "end".into(),
         },
         What::WaitsFor(Queue::Load) => "waits for activations".into(),

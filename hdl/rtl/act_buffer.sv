@@ -10,11 +10,11 @@ module act_buffer import cnna_pkg::*; #(
   localparam int unsigned ColW = $clog2(Cols)
 ) (
   input  wire logic              clk_i,
-  // write: words of one line of one row bank
+  // write: words of one row bank; the line may differ between groups of four columns
   input  wire logic [Cols-1:0]   wen_i,
   input  wire logic [1:0]        wbank_i,
   /* verilator lint_off UNUSEDSIGNAL */ // the field is as wide for every buffer depth
-  input  wire logic [15:0]       wline_i,
+  input  wire logic [T*16-1:0]   wline_i,
   /* verilator lint_on UNUSEDSIGNAL */
   input  wire logic [Cols*W-1:0] wdata_i,
   // step
@@ -68,7 +68,7 @@ module act_buffer import cnna_pkg::*; #(
       ram #(.Depth(Depth), .Words(1), .WordW(W)) i_bank (
         .clk_i,
         .wen_i  (wen_i[j] & (wbank_i == 2'(i))),
-        .waddr_i(AddrW'(wline_i)),
+        .waddr_i(AddrW'(wline_i[(j/4)*16 +: 16])),
         .wdata_i(wdata_i[j*W +: W]),
         .raddr_i(addr_q[i][j]),
         .rdata_o(raw[i][j])

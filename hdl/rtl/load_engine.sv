@@ -1,7 +1,10 @@
 // Load queue: rows of activations from memory into the activation buffer, dealing columns to planes for strides 2 and 4.
 // Issues the next command's bursts while earlier data are still on their way. A command is complete (signal_o, one cycle,
-// with its mask) one cycle after its last beat is taken. Throughput: one beat a cycle, but one phase a cycle when a beat is
-// dealt to several planes (stride) or lines (T = 1).
+// with its mask) one cycle after its last beat is taken. Throughput: one beat a cycle, but one phase a cycle where a beat goes
+// to four planes (stride 4) or to two lines (T = 1).
+// Stride 2, T > 1: the even columns are written with the beat, the odd ones a cycle later, beside the even ones of the next
+// beat: these lie in another group of four columns. A beat waits a cycle where that is not so: in the same group, which a
+// channel's row of odd length leads to, or in another command.
 `default_nettype none
 module load_engine import cnna_pkg::*; #(
   parameter int unsigned T           = 2,
@@ -36,7 +39,7 @@ module load_engine import cnna_pkg::*; #(
   output logic [4*T-1:0]        wen_o,
   output logic [4*T-1:0]        residual_wen_o,
   output logic [1:0]            wbank_o,
-  output logic [15:0]           wline_o,
+  output logic [T*16-1:0]       wline_o, // one a group of four columns
   output logic [4*T*W-1:0]      wdata_o,
   // status
   output logic                  in_flight_o,
@@ -44,6 +47,7 @@ module load_engine import cnna_pkg::*; #(
 );
   localparam int unsigned LineWords = 4 * T;
   localparam int unsigned PosW      = $clog2(LineWords);
+  localparam int unsigned GroupW    = (T == 1) ? 1 : $clog2(T);
   localparam int unsigned BeatBytes = W;  // 8 words of W/8 bytes
 
   // Issue: bursts of the next command.
@@ -115,16 +119,28 @@ module load_engine import cnna_pkg::*; #(
   logic [1:0] last_phase;
   always_comb begin
     unique case (rx.stride)
-      3'd2:    last_phase = 2'd1;
+      3'd2:    last_phase = (T == 1) ? 2'd1 : 2'd0;
       3'd4:    last_phase = 2'd3;
       default: last_phase = (T == 1) ? 2'd1 : 2'd0;
     endcase
   end
 
+  // Odd columns that are still to be written: in this cycle, whatever else is.
+  logic              late_q;
+  logic [1:0]        late_bank_q;
+  logic [GroupW-1:0] late_group_q;
+  logic [15:0]       late_line_q;
+  logic [4*W-1:0]    late_data_q;
+  logic              split, blocked;
+  logic [GroupW-1:0] group_q;             // where the next beat goes, within a command
+  assign group_q = (T == 1) ? '0 : GroupW'(pos_q >> 2);
+  assign split   = (T != 1) & (rx.stride == 3'd2);
+  assign blocked = late_q & (~split | fresh_q | (group_q == late_group_q));
+
   logic take, done_phase, last_beat, last_seg, last_chan;
-  assign take       = rvalid_i & rx_valid;
+  assign take       = rvalid_i & rx_valid & ~blocked;
   assign done_phase = phase_q == last_phase;
-  assign rready_o   = (rx_valid & done_phase) | halt_i;
+  assign rready_o   = (rx_valid & done_phase & ~blocked) | halt_i;
   assign last_beat  = beat == 16'd1;
   assign last_seg   = seg == 16'd1;
   assign last_chan  = chan == 16'd1;
@@ -147,8 +163,10 @@ module load_engine import cnna_pkg::*; #(
       fresh_q  <= 1'b1;
       phase_q  <= '0;
       offset_q <= '0;
+      late_q   <= 1'b0;
       signal_o <= 1'b0;
     end else begin
+      late_q   <= take & split;
       signal_o <= rx_pop;
       if (take) begin
         phase_q  <= done_phase ? '0 : phase_q + 2'd1;
@@ -185,7 +203,7 @@ module load_engine import cnna_pkg::*; #(
     for (int unsigned j = 0; j < LineWords; j++) begin
       unique case (rx.stride)
         3'd2: begin
-          source[j] = {j[1:0], phase_q[0]};
+          source[j] = {j[1:0], (T == 1) & phase_q[0]};
           enable[j] = (j[PosW-1:0] & ~PosW'(3)) == pos;
         end
         3'd4: begin
@@ -199,13 +217,23 @@ module load_engine import cnna_pkg::*; #(
       endcase
     end
   end
+  logic [T-1:0] late;                     // groups that take the odd columns
+  always_comb begin
+    for (int unsigned g = 0; g < T; g++) late[g] = late_q & (late_group_q == GroupW'(g));
+  end
   always_ff @(posedge clk_i) begin
-    wbank_o <= rx.bank;
-    wline_o <= line + (dealt ? offset_q : 16'd0);
+    late_bank_q  <= rx.bank;
+    late_group_q <= fresh_q ? '0 : group_q;
+    late_line_q  <= line + rx.plane_pitch;
+    for (int unsigned i = 0; i < 4; i++) late_data_q[i*W +: W] <= rdata_i[(2*i+1)*W +: W];
+    wbank_o <= late_q ? late_bank_q : rx.bank;
+    for (int unsigned g = 0; g < T; g++) begin
+      wline_o[g*16 +: 16] <= late[g] ? late_line_q : line + (dealt ? offset_q : 16'd0);
+    end
     for (int unsigned j = 0; j < LineWords; j++) begin
-      wen_o[j]           <= take & enable[j] & ~rx.target;
-      residual_wen_o[j]  <= take & enable[j] & rx.target;
-      wdata_o[j*W +: W]  <= rdata_i[source[j]*W +: W];
+      wen_o[j]          <= (take & enable[j] & ~rx.target) | late[j/4];
+      residual_wen_o[j] <= take & enable[j] & rx.target;
+      wdata_o[j*W +: W] <= late[j/4] ? late_data_q[(j%4)*W +: W] : rdata_i[source[j]*W +: W];
     end
   end
 endmodule

@@ -1,6 +1,7 @@
-// Store queue: rows of results from the output buffer to memory, marks (counters to memory) and the end of the program.
+// Store queue: rows of results from the output buffer to memory, marks (counters to memory), fences and the end of the program.
 // One command at a time. STORE is complete with its last beat taken; MARK waits for every earlier write's answer, writes its
-// record and waits for that answer; END pulses end_o. Throughput: one line of the output buffer a cycle.
+// record and waits for that answer; FENCE waits only; END pulses end_o. Throughput: one line of the output buffer a cycle,
+// also from row to row.
 // halt_i: no new bursts; the beats that those under way still owe go out without strobes, so that memory keeps what it has.
 `default_nettype none
 module store_engine import cnna_pkg::*; #(
@@ -58,28 +59,32 @@ module store_engine import cnna_pkg::*; #(
 
   logic [1:0] kind;
   assign kind = cmd_i[HEAD_KIND +: 2];
-  logic accept, is_store, is_mark, is_end;
+  logic accept, is_store, is_end;
   assign is_store = kind == STORE_KIND_STORE;
-  assign is_mark  = kind == STORE_KIND_MARK;
   assign is_end   = kind == STORE_KIND_END;
 
-  // Addresses.
-  logic        desc_valid, desc_ready;
-  logic [31:0] mark_addr_q;
-  logic        marking, mark_go;
-  assign marking    = state_q == MarkWait;
-  assign mark_go    = marking & ~in_flight_o & desc_ready;
-  assign accept     = cmd_valid_i & cmd_ready_o;
+  // Addresses: a row after the other, as fast as their bursts leave.
+  logic        desc_valid, desc_ready, more_rows;
+  logic [31:0] row_addr_q, row_stride_q, seg_stride_q;
+  logic [15:0] seg_beats_q, seg_count_q;
+  logic [2:0]  rows_q;               // rows whose bursts have not been asked for
+  logic        fence_q;
+  logic        answered, mark_go, fence_go;
+  assign answered    = (state_q == MarkWait) & ~in_flight_o & desc_ready;
+  assign mark_go     = answered & ~fence_q;
+  assign fence_go    = answered & fence_q;
+  assign accept      = cmd_valid_i & cmd_ready_o;
   assign cmd_ready_o = (state_q == Idle) & desc_ready;
-  assign desc_valid = (accept & is_store) | mark_go;
+  assign more_rows   = (state_q == Data) & (rows_q != '0);
+  assign desc_valid  = more_rows | mark_go;
   axi_burst #(.BeatBytes(BeatBytes), .AddrW(AddrW), .Outstanding(DEPTH_STORE_BURSTS)) i_burst (
     .clk_i, .rst_i, .halt_i, .base_i, .size_i,
     .desc_valid_i (desc_valid),
     .desc_ready_o (desc_ready),
-    .desc_addr_i  (marking ? mark_addr_q : cmd_i[STORE_DDR +: STORE_DDR_W]),
-    .desc_beats_i (marking ? 32'(MarkBeats) : 32'(cmd_i[STORE_SEG_BEATS +: STORE_SEG_BEATS_W])),
-    .desc_segs_i  (marking ? 16'd1 : cmd_i[STORE_SEG_COUNT +: STORE_SEG_COUNT_W]),
-    .desc_stride_i(cmd_i[STORE_SEG_STRIDE +: STORE_SEG_STRIDE_W]),
+    .desc_addr_i  (row_addr_q),
+    .desc_beats_i (32'(seg_beats_q)),
+    .desc_segs_i  (seg_count_q),
+    .desc_stride_i(seg_stride_q),
     .valid_o(awvalid_o), .ready_i(awready_i), .addr_o(awaddr_o), .len_o(awlen_o),
     .retire_i(bvalid_i), .in_flight_o, .error_o
   );
@@ -97,15 +102,17 @@ module store_engine import cnna_pkg::*; #(
   assign wlast_o       = last_of_burst;
 
   // Reading lines ahead: a line is asked for only when the beat queue will have room for it.
-  logic [15:0]         segs_left_q, beats_left_q, seg_beats_q;   // beats still to ask for
-  logic [OutAddrW-1:0] line_q;
-  logic                bank_q, sub_q, asking_q;
+  logic [15:0]         segs_left_q, beats_left_q;                // beats of the row still to ask for
+  logic [2:0]          rows_left_q;                               // rows, with this one
+  logic [OutAddrW-1:0] line_q, row_line_q, row_pitch_q;
+  logic                bank_q, sub_q, asking_q, row_end;
   logic [3:0]          room_q;                                    // free places in the beat queue
   logic                ask, ask_last;
   logic [1:0]          ask_beat_q;                                // a line arrives two cycles after its ask
   logic                half_q, half_qq, last_q, last_qq;
   assign ask      = asking_q & (room_q != '0);
-  assign ask_last = ask & (beats_left_q == 16'd1) & (segs_left_q == 16'd1) & ((T != 1) | sub_q);
+  assign row_end  = (beats_left_q == 16'd1) & (segs_left_q == 16'd1) & ((T != 1) | sub_q);
+  assign ask_last = ask & row_end & (rows_left_q == 3'd1);
   assign rbank_o  = bank_q;
   assign raddr_o  = line_q;
 
@@ -177,7 +184,7 @@ module store_engine import cnna_pkg::*; #(
             state_q  <= Data;
             asking_q <= 1'b1;
           end
-          if (is_mark) state_q <= MarkWait;
+          if (~is_store & ~is_end) state_q <= MarkWait;
           if (is_end) begin
             end_o    <= 1'b1;
             signal_o <= 1'b1;
@@ -187,7 +194,13 @@ module store_engine import cnna_pkg::*; #(
           state_q  <= Idle;
           signal_o <= 1'b1;
         end
-        MarkWait: if (mark_go) state_q <= MarkData;
+        MarkWait: begin
+          if (mark_go) state_q <= MarkData;
+          if (fence_go) begin
+            state_q  <= Idle;
+            signal_o <= 1'b1;
+          end
+        end
         MarkData: if (mark_q == 2'(MarkBeats - 1)) state_q <= MarkAnswer;
         default: if (bvalid_i) begin
           state_q  <= Idle;
@@ -204,11 +217,17 @@ module store_engine import cnna_pkg::*; #(
     if (mark_go) counters_q <= counters_i;
     if (accept) begin
       signal_q     <= cmd_i[HEAD_SIGNAL +: HEAD_SIGNAL_W];
-      mark_addr_q  <= cmd_i[STORE_DDR +: STORE_DDR_W];
-      seg_beats_q  <= cmd_i[STORE_SEG_BEATS +: STORE_SEG_BEATS_W];
+      fence_q      <= kind == STORE_KIND_FENCE;
+      seg_beats_q  <= is_store ? cmd_i[STORE_SEG_BEATS +: STORE_SEG_BEATS_W] : 16'(MarkBeats);
+      seg_count_q  <= is_store ? cmd_i[STORE_SEG_COUNT +: STORE_SEG_COUNT_W] : 16'd1;
+      seg_stride_q <= cmd_i[STORE_SEG_STRIDE +: STORE_SEG_STRIDE_W];
+      row_stride_q <= cmd_i[STORE_ROW_STRIDE +: STORE_ROW_STRIDE_W];
+      row_pitch_q  <= OutAddrW'(cmd_i[STORE_ROW_PITCH +: STORE_ROW_PITCH_W]);
       beats_left_q <= cmd_i[STORE_SEG_BEATS +: STORE_SEG_BEATS_W];
       segs_left_q  <= cmd_i[STORE_SEG_COUNT +: STORE_SEG_COUNT_W];
+      rows_left_q  <= cmd_i[STORE_ROWS +: STORE_ROWS_W];
       line_q       <= OutAddrW'(cmd_i[STORE_LINE +: STORE_LINE_W]);
+      row_line_q   <= OutAddrW'(cmd_i[STORE_LINE +: STORE_LINE_W]);
       bank_q       <= cmd_i[STORE_BANK];
       sub_q        <= 1'b0;
     end else if (ask) begin
@@ -219,6 +238,22 @@ module store_engine import cnna_pkg::*; #(
         beats_left_q <= (beats_left_q == 16'd1) ? seg_beats_q : beats_left_q - 16'd1;
         if (beats_left_q == 16'd1) segs_left_q <= segs_left_q - 16'd1;
       end
+      if (row_end) begin
+        // The next row lies in the other bank, beside this one or a row on.
+        sub_q       <= 1'b0;
+        bank_q      <= ~bank_q;
+        rows_left_q <= rows_left_q - 3'd1;
+        segs_left_q <= seg_count_q;
+        line_q      <= bank_q ? row_line_q + row_pitch_q : row_line_q;
+        if (bank_q) row_line_q <= row_line_q + row_pitch_q;
+      end
+    end
+    if (accept) begin
+      rows_q     <= cmd_i[STORE_ROWS +: STORE_ROWS_W];
+      row_addr_q <= cmd_i[STORE_DDR +: STORE_DDR_W];
+    end else if (more_rows & desc_ready) begin
+      rows_q     <= rows_q - 3'd1;
+      row_addr_q <= row_addr_q + row_stride_q;
     end
   end
   logic unused_ready;

@@ -292,6 +292,7 @@ command! {
     ///     window rows y..y+4, columns x..x+4T of channel plane (py, px, c), zero (POOL: minimum) outside the map
     ///     acc[pixel][lane] += window[pixel] * weight[lane]      (cleared at the first step if `first`)
     ///   if `last`: add bias, requantise, saturate, add the residual, saturate, activate, pool, write the output buffer
+    ///              (`residual_last`: ... saturate, activate, add the residual, saturate, pool, write)
     /// y, x, py, px follow the tap: the phase counts to `stride` and carries into the position by `dilation`.
     /// WINOGRAD: one kernel of 9 words a step; VECTOR: one row of 8 words a step; DIRECT: 8 steps a row.
     /// diag (WINOGRAD only): channel c reaches lane c alone, and a weight row serves all channels of a tap.
@@ -344,6 +345,9 @@ command! {
         h_rem = 15, 9, 2, false; "row planes with one row more"
         dilation_x = 15, 11, 6, false; "columns a tap moves when the phase carries"
         dilation_y = 15, 17, 6, false; "rows a tap moves when the phase carries"
+        residual_last = 15, 23, 1, false; "the residual is added behind the activation instead of before it"
+        short = 15, 26, 4, false; "valid result columns that rows from short_row on have less (DIRECT)"
+        short_row = 15, 30, 2, false; "first such row of the four; 0: none"
     }
 }
 
@@ -356,16 +360,20 @@ values! {
         MARK = 1
         /// The program is complete.
         END = 2
+        /// Complete when all earlier writes are answered.
+        FENCE = 3
     }
 }
 
 command! {
-    /// Store: one row of a group of output channels from one bank of the output buffer to memory, or a mark, or the end.
+    /// Store: rows of a group of output channels from the output buffer to memory, or a mark, a fence, or the end.
     ///
     /// ```text
-    /// STORE: lines from `line` on, read contiguously: for seg in 0..seg_count: for beat in 0..seg_beats:
-    ///   8 words to ddr + seg * seg_stride + beat * beat_bytes
+    /// STORE: for row in 0..rows: lines of bank (bank + row) % 2 from line + (bank + row) / 2 * row_pitch on, read contiguously:
+    ///   for seg in 0..seg_count: for beat in 0..seg_beats:
+    ///     8 words to ddr + row * row_stride + seg * seg_stride + beat * beat_bytes
     /// MARK:  8 counters of 32 bits to ddr (see `counters.rs`), after every earlier write has been answered
+    /// FENCE: nothing, after every earlier write has been answered
     /// ```
     Store {
         ddr = 1, 0, 32, false; "byte offset in the window"
@@ -374,6 +382,9 @@ command! {
         seg_stride = 3, 0, 32, false; "bytes between segments"
         line = 4, 0, 16, false; "first line of the bank"
         bank = 4, 16, 1, false; "output row bank: row mod 2"
+        rows = 4, 17, 3, false; "rows"
+        row_stride = 5, 0, 32, false; "bytes between rows"
+        row_pitch = 6, 0, 16, false; "lines between rows of one bank"
     }
 }
 

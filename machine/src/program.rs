@@ -15,17 +15,18 @@ use crate::isa::COMMAND_BYTES;
 use crate::layout::{ArrayLayout, Shape, TensorLayout};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::io::{Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::Path;
 
-const MAGIC: &[u8; 8] = b"CNNAPROG";
-const FORMAT: u32 = 3;
+pub(crate) const MAGIC: &[u8; 8] = b"CNNAPROG";
+pub(crate) const FORMAT: u32 = 3;
 const ALIGN: u64 = 4096;
 const SECTIONS: usize = 4;
 /// The cycle counter wraps; no run is estimated to wrap it more often.
 const MOST_WRAPS: u64 = 16;
-const HEADER: usize = 32 + SECTIONS * 24 + 4;
+pub(crate) const HEADER: usize = 32 + SECTIONS * 24 + 4;
 
 /// A tensor in the window.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -176,6 +177,9 @@ pub struct ProgramMeta {
     /// What the host computes in between, in order of execution.
     #[serde(default)]
     pub host: Vec<HostStep>,
+    /// What the model's file says beside its graph, and a user of the program must know: how pictures become its input.
+    #[serde(default)]
+    pub metadata: BTreeMap<String, String>,
     /// The board it was compiled for, with every override applied.
     pub board: Board,
 }

@@ -135,6 +135,7 @@ fn append_fc(g: &mut Graph, r: &mut StdRng, mut from: TensorId, outputs: &[usize
         };
         let sums = sums(r, &pool, frac, oc * i.len(), oc, |k| k / i.len());
         let conv = Conv {
+            finer: Vec::new(),
             oc,
             groups: 1,
             window: Window::plain(i.h, i.w),

@@ -4,15 +4,18 @@
 use crate::activation::Activation;
 use crate::error::GraphError;
 use crate::graph::{Graph, Node, TensorId};
-use crate::op::{Activate, Op};
+use crate::op::{Activate, Concat, Op};
 use crate::simplify::compact;
 use crate::values::Values;
+use crate::window::Window;
+use cnna_machine::layout::Shape;
 use cnna_machine::num::{ACC_BITS, SHIFT_RANGE, auto_scale, quantise};
 use std::collections::{HashMap, HashSet};
 
 /// All passes in order. Errors: a tensor without a format, a number that does not fit.
 pub fn settle(graph: &mut Graph) -> Result<(), GraphError> {
     fuse(graph);
+    maxima_before_concatenations(graph);
     spread_formats(graph);
     quantise_constants(graph)?;
     check_quantised(graph)
@@ -77,6 +80,76 @@ pub fn fuse(graph: &mut Graph) {
         *gone = true;
     }
     compact(graph, &gone);
+}
+
+/// A 2x2 maximum of a concatenation of channels becomes one of each member where a member is a convolution's alone, in whose
+/// pass it then rides. The integers are the same.
+pub fn maxima_before_concatenations(graph: &mut Graph) {
+    let readers = graph.readers();
+    let writers = graph.writers();
+    let alone = |graph: &Graph, t: TensorId| readers[t].len() == 1 && !graph.is_output(t);
+    let mut gone = vec![false; graph.nodes.len()];
+    // Members' maxima, which come before their concatenation.
+    let mut before: HashMap<usize, Vec<Node>> = HashMap::new();
+    for (i, gone) in gone.iter_mut().enumerate() {
+        let Op::MaxPool(p) = &graph.nodes[i].op else {
+            continue;
+        };
+        let (p, t) = (p.clone(), graph.nodes[i].inputs[0]);
+        let shape = graph.tensors[t].shape;
+        let halves = Window {
+            stride: [2, 2],
+            ..Window::plain(2, 2)
+        };
+        let whole = p.window == halves && shape.h % 2 == 0 && shape.w % 2 == 0;
+        let concat =
+            writers[t].filter(|&w| matches!(graph.nodes[w].op, Op::Concat(Concat { axis: 0 })));
+        let Some(concat) = concat.filter(|_| whole && alone(graph, t)) else {
+            continue;
+        };
+        let members = graph.nodes[concat].inputs.clone();
+        let rides = |&m: &TensorId| {
+            let conv = writers[m].is_some_and(|w| matches!(graph.nodes[w].op, Op::Conv(_)));
+            conv && alone(graph, m)
+        };
+        // Two that became one are seen again in the next turn of the outer loop at most.
+        if !members.iter().any(rides) || before.contains_key(&concat) {
+            continue;
+        }
+        let (name, output) = (graph.nodes[i].name.clone(), graph.nodes[i].output);
+        let mut nodes = Vec::with_capacity(members.len());
+        for (n, &m) in members.iter().enumerate() {
+            let Shape { c, h, w } = graph.tensors[m].shape;
+            let half = Shape {
+                c,
+                h: h / 2,
+                w: w / 2,
+            };
+            let name = format!("{name}/{n}");
+            let pooled = graph.tensor(&name, half, graph.tensors[m].frac);
+            nodes.push(Node {
+                name,
+                op: p.clone().into(),
+                inputs: vec![m],
+                output: pooled,
+            });
+        }
+        graph.nodes[concat].inputs = nodes.iter().map(|n| n.output).collect();
+        graph.nodes[concat].output = output;
+        before.insert(concat, nodes);
+        *gone = true;
+    }
+    let nodes = std::mem::take(&mut graph.nodes);
+    let mut kept = Vec::with_capacity(gone.len());
+    for (i, n) in nodes.into_iter().enumerate() {
+        for pool in before.remove(&i).unwrap_or_default() {
+            graph.nodes.push(pool);
+            kept.push(false);
+        }
+        graph.nodes.push(n);
+        kept.push(gone[i]);
+    }
+    compact(graph, &kept);
 }
 
 fn activation_mut(op: &mut Op) -> Option<&mut Activation> {
@@ -226,10 +299,12 @@ pub fn quantise_constants(graph: &mut Graph) -> Result<(), GraphError> {
         let n = &mut graph.nodes[i];
         match &mut n.op {
             Op::Conv(c) => {
-                linear(&mut c.weights, &mut c.bias, input, output, word).map_err(error)?
+                let finer = std::mem::take(&mut c.finer);
+                linear(&mut c.weights, &mut c.bias, &finer, input, output, word).map_err(error)?;
+                c.finer = finer;
             }
             Op::ConvTranspose(c) => {
-                linear(&mut c.weights, &mut c.bias, input, output, word).map_err(error)?
+                linear(&mut c.weights, &mut c.bias, &[], input, output, word).map_err(error)?
             }
             Op::Constant(c) => {
                 let frac = match (&c.values, output) {
@@ -265,9 +340,33 @@ fn words(v: &[f32], frac: i32, word: cnna_machine::num::Word) -> Result<Values, 
     ))
 }
 
+/// Fraction bits of weights of `taps` products an output that could have `finest`. A bias that would not fit the
+/// accumulator, or a shift beyond the machine's, makes them coarser, as long as the largest inputs times their rounding stay
+/// below the output's last bit. The formats are the input's and the output's.
+pub fn bounded(
+    finest: i32,
+    taps: usize,
+    bias: &[f32],
+    [input, output]: [i32; 2],
+    word: cnna_machine::num::Word,
+) -> i32 {
+    let room = match bias.iter().fold(0f32, |m, v| m.max(v.abs())) {
+        0.0 => i32::MAX,
+        b => ACC_BITS as i32 - 3 - f64::from(b).log2().ceil() as i32 - input,
+    };
+    let reach = *SHIFT_RANGE.end() + output - input;
+    let taps = taps.max(1).ilog2() as i32 + 1;
+    let needed = output - input + word.bits() as i32 - 1 + taps;
+    match finest.min(room).min(reach) {
+        coarse if coarse >= needed => coarse,
+        _ => finest,
+    }
+}
+
 fn linear(
     weights: &mut Values,
     bias: &mut Values,
+    finer: &[u8],
     input: Option<i32>,
     output: Option<i32>,
     word: cnna_machine::num::Word,
@@ -277,22 +376,14 @@ fn linear(
     };
     if let Values::Reals(v) = weights {
         let finest = word.weight_frac() - scale(v, word)?;
-        // A bias that would not fit the accumulator, or a shift beyond the machine's, makes the weights coarser, as long as
-        // the largest inputs times their rounding stay below the output's last bit.
-        let largest = bias
-            .reals()
-            .map_or(0.0, |b| b.iter().fold(0f32, |m, v| m.max(v.abs())));
-        let room = match largest {
-            0.0 => i32::MAX,
-            b => ACC_BITS as i32 - 3 - f64::from(b).log2().ceil() as i32 - input,
-        };
-        let reach = *SHIFT_RANGE.end() + output - input;
-        let taps = (v.len() / bias.len().max(1)).max(1).ilog2() as i32 + 1;
-        let needed = output - input + word.bits() as i32 - 1 + taps;
-        let frac = match finest.min(room).min(reach) {
-            coarse if coarse >= needed => coarse,
-            _ => finest,
-        };
+        let taps = v.len() / bias.len().max(1);
+        let frac = bounded(
+            finest,
+            taps,
+            bias.reals().unwrap_or_default(),
+            [input, output],
+            word,
+        );
         *weights = words(v, frac, word)?;
     }
     let frac = weights.words().map_or(0, |(_, f)| f);
@@ -300,6 +391,7 @@ fn linear(
         let limit = 2f64.powi(ACC_BITS as i32 - 1);
         let mut sums = Vec::with_capacity(v.len());
         for (c, &x) in v.iter().enumerate() {
+            let frac = frac + finer.get(c).map_or(0, |&d| d.into());
             let q = (f64::from(x) * 2f64.powi(input + frac)).round_ties_even();
             // The largest bias rounds to the limit itself as a float of 24 bits.
             let q = if q == limit { limit - 1.0 } else { q };
@@ -314,7 +406,9 @@ fn linear(
         }
         *bias = Values::Sums(sums);
     }
+    let finest = finer.iter().max().map_or(0, |&d| d.into());
     let shift = input + frac - output;
+    let shift = if shift < 0 { shift } else { shift + finest };
     match SHIFT_RANGE.contains(&shift) {
         true => Ok(()),
         false => Err(format!(

@@ -81,6 +81,9 @@ fn into_writer(graph: &mut Graph, gone: &mut [bool]) {
             .and_then(|&t| graph.tensors[t].frac);
         let done = match &mut graph.nodes[w].op {
             Op::Conv(c) if c.activation == Activation::None => {
+                if !c.finer.is_empty() {
+                    c.unquantise(input_frac.unwrap_or(0));
+                }
                 let each = c.weights.len() / c.oc.max(1);
                 scaled(
                     &mut c.weights,

@@ -9,6 +9,7 @@ const INPUT: Shape = Shape { c: 2, h: 4, w: 4 };
 
 fn conv(bias: f32) -> Conv {
     Conv {
+        finer: Vec::new(),
         oc: 2,
         groups: 1,
         window: Window::plain(1, 1),
@@ -137,4 +138,39 @@ fn a_chain_of_twenty_thousand_is_walked_in_time() {
     cnna_net::simplify::simplify(&mut g);
     settle(&mut g).unwrap();
     assert!(g.tensors.iter().all(|t| t.frac == Some(10)));
+}
+
+#[test]
+fn a_channel_with_finer_weights_is_shifted_by_as_many_bits_more() {
+    let mut c = conv(0.75);
+    // The same reals in both channels, the second four bits finer.
+    c.weights = Values::Words(vec![3, -5, 3 << 4, (-5) << 4], 3);
+    c.finer = vec![0, 4];
+    let mut g = Graph::new("finer", Word::W16);
+    let x = g.input("x", INPUT, Some(10));
+    let y = g.push("conv", c, &[x], Some(9)).unwrap();
+    g.output(y);
+    settle(&mut g).unwrap();
+    let Op::Conv(c) = &g.nodes[0].op else {
+        panic!("{g}");
+    };
+    let one = (0.75 * f64::from(1 << 13)) as i64;
+    assert_eq!(c.bias.sums(), Some(&[one, one << 4][..]));
+    let words: Vec<i16> = (0..32).map(|i| (i * 997 % 4001) as i16 - 2000).collect();
+    let done = cnna_net::run::run(&g, &[&words]).unwrap();
+    let values = &done.tensors[y].values;
+    assert_eq!(values[..16], values[16..]);
+    // acc = 3 x0 - 5 x1 + bias at 13 bits, to 9 bits: half up.
+    let exact = |i: usize| (3 * i64::from(words[i]) - 5 * i64::from(words[16 + i]) + one + 8) >> 4;
+    assert!(
+        (0..16).all(|i| i64::from(values[i]) == exact(i)),
+        "{values:?}"
+    );
+    // A scale for each channel, none beyond the machine's.
+    for (finer, reason) in [(vec![1], "1 scales for 2"), (vec![0, 32], "at most 31")] {
+        let mut c = conv(0.0);
+        c.finer = finer;
+        let e = g.push("wrong", c, &[x], None).unwrap_err().to_string();
+        assert!(e.contains(reason), "{e}");
+    }
 }

@@ -3,6 +3,7 @@
 use crate::{Error, GraphProto, ModelProto, OperatorSetIdProto, StringStringEntryProto};
 use prost::Message;
 use prost::bytes::Bytes;
+use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -82,6 +83,23 @@ impl Model {
         })
     }
 
+    /// ONNX's own set, and the first version of each other that a node names.
+    fn operator_sets(&self) -> Vec<OperatorSetIdProto> {
+        let others: BTreeSet<&str> = self.graph.node.iter().map(|n| &n.domain[..]).collect();
+        let others = others
+            .into_iter()
+            .filter(|d| !d.is_empty() && *d != "ai.onnx");
+        let own = OperatorSetIdProto {
+            domain: String::new(),
+            version: self.opset,
+        };
+        let other = |domain: &str| OperatorSetIdProto {
+            domain: domain.into(),
+            version: 1,
+        };
+        std::iter::once(own).chain(others.map(other)).collect()
+    }
+
     /// The file's bytes.
     pub fn encode(&self) -> Vec<u8> {
         ModelProto {
@@ -89,10 +107,7 @@ impl Model {
             producer_name: self.producer.clone(),
             producer_version: env!("CARGO_PKG_VERSION").into(),
             graph: Some(self.graph.clone()),
-            opset_import: vec![OperatorSetIdProto {
-                domain: String::new(),
-                version: self.opset,
-            }],
+            opset_import: self.operator_sets(),
             metadata_props: self
                 .metadata
                 .iter()

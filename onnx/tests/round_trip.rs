@@ -42,6 +42,7 @@ fn one(op: impl Into<Op>) -> Graph {
 fn conv(i: Shape, oc: usize, groups: usize, window: Window, activation: Activation) -> Conv {
     let weights = oc * i.c / groups * window.kernel[0] * window.kernel[1];
     Conv {
+        finer: Vec::new(),
         oc,
         groups,
         window,
@@ -379,6 +380,36 @@ fn quantised_graphs_come_back_equal_and_their_float_form_is_read() {
 }
 
 #[test]
+fn channels_keep_scales_of_their_own() {
+    let mut c = conv(INPUT, 3, 1, window(), Activation::Relu);
+    let words = (0..c.weights.len()).map(|i| (i * 37 % 64) as i16 - 31);
+    c.weights = Values::Words(words.collect(), 6);
+    c.finer = vec![0, 9, 2];
+    let mut g = one(c);
+    for t in &mut g.tensors {
+        t.frac = Some(11);
+    }
+    cnna_net::settle::settle(&mut g).unwrap();
+    let model = export(&g).unwrap();
+    let back = quantised(import(&model, None).unwrap()).unwrap();
+    assert_eq!(nameless(&back), nameless(&g));
+    // As reals each channel has its own step.
+    let float = Options {
+        float: true,
+        ..Options::default()
+    };
+    let real = import(&export_with(&g, float).unwrap(), None)
+        .unwrap()
+        .graph;
+    let weights = |g: &Graph| {
+        let conv = g.nodes[1].op.conv().unwrap();
+        (conv.real_weights(), conv.real_bias(11))
+    };
+    assert_eq!(weights(&real), weights(&g));
+    assert_ne!(weights(&g).0, g.nodes[1].op.constants()[0].to_reals(0));
+}
+
+#[test]
 fn ports_keep_their_order_and_shape() {
     let mut g = one(MaxPool {
         window: Window::plain(2, 2),
@@ -393,6 +424,9 @@ fn ports_keep_their_order_and_shape() {
     g.outputs[0].array = nhwc(out);
     let back = import(&export(&g).unwrap(), None).unwrap().graph;
     assert_eq!(back.outputs[0].array, g.outputs[0].array);
+    // Pictures go by the tensor's channels, whatever the array's order.
+    assert_eq!(back.inputs[0].array, g.inputs[0].array);
+    assert_eq!(back.tensors[back.inputs[0].tensor].shape, INPUT);
     assert_eq!(common::run(back), common::run(g));
 }
 

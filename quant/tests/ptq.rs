@@ -5,8 +5,8 @@ use cnna_machine::num::Word;
 use cnna_net::op::{Add, Concat, Conv, MaxPool};
 use cnna_net::{Activation, Graph, Op, Shape, TensorId, Values, Window};
 use cnna_quant::ptq::{
-    Calibration, FloatModel, Method, Options, PtqError, load_or_quantise, output_db, quantise,
-    unquantised,
+    Calibration, FloatModel, Method, NARROW_DB, Narrow, Options, PtqError, load_or_quantise,
+    output_db, quantise, unquantised,
 };
 use std::path::{Path, PathBuf};
 
@@ -40,6 +40,7 @@ fn conv(
     ) = (border, border, border, border);
     let scaled = |v: Vec<f32>| v.into_iter().map(|w| w * scale).collect();
     Conv {
+        finer: Vec::new(),
         oc,
         groups: 1,
         window,
@@ -113,7 +114,116 @@ fn samples(graph: &Graph, path: &Path) -> Vec<Samples> {
 }
 
 fn options(word: Word, method: Option<Method>) -> Options {
-    Options { word, method }
+    Options {
+        word,
+        method,
+        ..Options::default()
+    }
+}
+
+/// The network with channels of very different size in its second convolution.
+fn skewed() -> Graph {
+    let mut g = network();
+    let Op::Conv(c) = &mut g.nodes[1].op else {
+        panic!("b is a convolution");
+    };
+    let each = c.weights.len() / c.oc;
+    let mut w = c.weights.to_reals(0);
+    for (i, w) in w.iter_mut().enumerate() {
+        *w *= 2f32.powi(-((i / each) as i32));
+    }
+    c.weights = Values::Reals(w);
+    g
+}
+
+#[test]
+fn channels_of_their_own_scale_are_nearer_to_float_at_eight_bits() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let g = skewed();
+    let s = samples(&g, &images(dir.path(), 4, 1.0));
+    let plain = options(Word::W8, Some(Method::Max));
+    let db = |o: &Options| {
+        let q = quantise(&g, &s, o, |_, _| ()).expect("it quantises");
+        let row = q
+            .table
+            .rows
+            .iter()
+            .find(|r| r.tensor == "b")
+            .expect("a row")
+            .clone();
+        (q, row)
+    };
+    let (_, whole) = db(&plain);
+    let (q, own) = db(&Options {
+        per_channel: true,
+        ..plain.clone()
+    });
+    assert!(!whole.per_channel && own.per_channel && own.weight_bits == Some(8));
+    let [whole, own] = [whole, own].map(|r| r.snr_db.expect("8 bits are not exact"));
+    assert!(own > whole + 1.0, "{whole} and {own} dB");
+    assert!(q.table.text().contains("8/ch"), "{}", q.table.text());
+    // A fully connected layer streams its weights: one scale.
+    assert!(
+        q.graph
+            .nodes
+            .iter()
+            .all(|n| n.name != "y" || n.op.conv().is_some_and(|c| c.finer.is_empty()))
+    );
+    let c = q
+        .graph
+        .nodes
+        .iter()
+        .find(|n| n.name == "b")
+        .and_then(|n| n.op.conv())
+        .expect("b");
+    assert!(
+        c.finer.contains(&0) && c.finer.iter().any(|d| *d >= 5),
+        "{:?}",
+        c.finer
+    );
+}
+
+#[test]
+fn eight_bit_weights_fill_the_upper_half_and_the_picked_ones_leave_40_db() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let g = network();
+    let s = samples(&g, &images(dir.path(), 4, 1.0));
+    let with = |narrow: Narrow, per_channel: bool| {
+        let o = Options {
+            narrow,
+            per_channel,
+            ..Options::default()
+        };
+        let q = quantise(&g, &s, &o, |_, _| ()).expect("it quantises");
+        let bits: Vec<u32> = q.table.rows.iter().filter_map(|r| r.weight_bits).collect();
+        for n in q.graph.nodes.iter().filter(|n| n.op.conv().is_some()) {
+            let row = q
+                .table
+                .rows
+                .iter()
+                .find(|r| r.tensor == n.name)
+                .expect("a row");
+            let (words, _) = n.op.constants()[0].words().expect("words");
+            let low = words.iter().all(|w| w % 256 == 0);
+            assert_eq!(low, row.weight_bits == Some(8), "{}", n.name);
+        }
+        (bits, q.table.output_db.expect("not exact"))
+    };
+    let (bits, wide) = with(Narrow::Off, false);
+    assert!(bits.iter().all(|b| *b == 16));
+    let (bits, all) = with(Narrow::All, false);
+    assert!(
+        bits.iter().all(|b| *b == 8) && all > 20.0 && all < wide,
+        "{all} of {wide} dB"
+    );
+    let (bits, some) = with(Narrow::Auto, false);
+    assert!(bits.contains(&8), "{bits:?}");
+    assert!(
+        some >= NARROW_DB.min(wide - 1.0) - 0.5,
+        "{some} of {wide} dB"
+    );
+    let (_, own) = with(Narrow::All, true);
+    assert!(own > all, "{own} and {all} dB");
 }
 
 #[test]

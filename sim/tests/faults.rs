@@ -115,6 +115,7 @@ fn transfers_beyond_the_window_or_a_buffer_are_errors() {
         ddr: -16,
         seg_beats: 1,
         seg_count: 1,
+        rows: 1,
         ..Store::default()
     };
     assert!(matches!(

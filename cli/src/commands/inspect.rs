@@ -2,6 +2,7 @@
 
 use super::JsonArguments;
 use anyhow::{Context, Result};
+use cnna_data::Preprocess;
 use cnna_host::files;
 use cnna_machine::program::{Program, ProgramMeta, Stream};
 use cnna_report::memory::{self, Region};
@@ -53,7 +54,7 @@ impl Inspect {
         let program = Program::parse(&self.program, &bytes)?;
         let meta = &program.meta;
         if self.dot {
-            files::print(drawing(&program)?.trim_end())?;
+            files::print(cnna_flow::program::drawing(&program)?.trim_end())?;
             return Ok(ExitCode::SUCCESS);
         }
         let name = || self.program.display().to_string();
@@ -68,22 +69,6 @@ impl Inspect {
         self.json.report(text(&report).trim_end(), &report, &[])?;
         Ok(ExitCode::SUCCESS)
     }
-}
-
-/// The network, each node with how it runs.
-fn drawing(program: &Program<'_>) -> Result<String> {
-    let graph = cnna_flow::reference::graph(program)?;
-    let meta = &program.meta;
-    Ok(cnna_net::dot::dot(&graph, |node| {
-        if meta.host.iter().any(|h| h.node == node) {
-            return Some(("host".into(), "lightpink"));
-        }
-        let layer = meta.layers.iter().find(|l| l.nodes.contains(&node));
-        Some(match layer {
-            Some(l) => (l.mode.name().into(), "lightblue"),
-            None => ("address".into(), "white"),
-        })
-    }))
 }
 
 /// Commands of each queue, and of each layer.
@@ -119,6 +104,10 @@ fn text(r: &Report<'_>) -> String {
             "{what} {} {:?} with {} fraction bits",
             p.name, p.array.dims, p.tensor.frac
         );
+    }
+    let metadata = m.metadata.iter().map(|(k, v)| (&k[..], &v[..]));
+    if let Ok(Some(p)) = Preprocess::of(metadata) {
+        let _ = writeln!(s, "pictures become its input by {p}");
     }
     let _ = writeln!(s, "window of {} bytes", m.window_bytes);
     for stream in &m.streams {

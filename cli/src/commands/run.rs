@@ -2,11 +2,13 @@
 
 use super::JsonArguments;
 use crate::detector::{BoxArguments, Detector, Found};
-use crate::pictures::{Answer, Classifier, PictureArguments, Pictures, is_pictures};
+use crate::pictures::{Answer, Classifier, PictureArguments};
 use crate::progress::Bar;
 use anyhow::{Result, bail};
-use cnna_data::Samples;
-use cnna_flow::{Session, devices, images, reference, trace};
+use cnna_data::{Preprocess, Samples};
+use cnna_flow::devices::REFERENCE;
+use cnna_flow::pictures::{Pictures, is_pictures};
+use cnna_flow::{Session, devices, images, trace};
 use cnna_host::report::Summary;
 use cnna_host::tensor::{self, AllResults, Images};
 use cnna_host::{files, signals};
@@ -108,6 +110,7 @@ impl Run {
         let program = Program::parse(&self.program, &bytes)?;
         let meta = &program.meta;
         let pictured = self.input.iter().any(|i| is_pictures(i));
+        let preprocess = self.pictures.over(meta, pictured)?;
         let input_files = match pictured {
             true => self.input.iter().map(PathBuf::from).collect(),
             false => tensor::port_files(&self.input, &meta.inputs, "input")?,
@@ -144,8 +147,7 @@ impl Run {
         }
         let (mut images, mut classes, mut boxes): (Box<dyn Images>, _, _) = match pictured {
             true => {
-                let pictures =
-                    Pictures::open(&self.input, meta, &self.pictures.preprocess(), self.images)?;
+                let pictures = Pictures::open(&input_files, meta, &preprocess, self.images)?;
                 let classes = classifier(Some(&pictures))?;
                 let boxes = detector(Some(&pictures))?;
                 (Box::new(pictures), classes, boxes)
@@ -159,7 +161,7 @@ impl Run {
         let float = self
             .float
             .as_deref()
-            .map(|f| self.float_network(f, &input_files, meta));
+            .map(|f| self.float_network(f, &input_files, meta, &preprocess));
         let float = float.transpose()?;
         let images = &mut *images;
         let stop = signals::stop_flag()?;
@@ -188,8 +190,7 @@ impl Run {
                 trace::write(path, &timeline, meta)?;
                 report
             }
-            ("reference", _) => reference::run(&program, images, sink, &session)?,
-            (name, _) => devices::run_on(name, &program, images, sink, &session)?,
+            (name, _) => devices::run(name, &program, images, sink, &session)?,
         };
         results.map_or(Ok(()), AllResults::finish)?;
         if let (Some(c), Some((model, samples))) = (&mut classes, &float) {
@@ -203,7 +204,7 @@ impl Run {
         }
         let summary = Summary::new(&meta.name, &meta.board, &self.device, &report);
         let text = match self.device.as_str() {
-            "reference" => format!(
+            REFERENCE => format!(
                 "{} image(s) by the reference model, {} results saturated",
                 report.images, report.saturated
             ),
@@ -212,7 +213,7 @@ impl Run {
         let answers = classes.as_ref().map(|c| c.answers.as_slice());
         let text = classes.as_ref().map_or(String::new(), Classifier::text) + &text;
         let text = match &boxes {
-            Some(b) => b.text() + &b.draw(&self.pictures.preprocess())? + &text,
+            Some(b) => b.text() + &b.draw(&preprocess)? + &text,
             None => text,
         };
         let (right, of) = classes.as_ref().map_or((0, 0), Classifier::accuracy);
@@ -234,6 +235,7 @@ impl Run {
         path: &Path,
         images: &[PathBuf],
         meta: &ProgramMeta,
+        preprocess: &Preprocess,
     ) -> Result<(FileModel, Samples)> {
         let [port] = &meta.inputs[..] else {
             bail!(
@@ -244,7 +246,7 @@ impl Run {
         let outputs = meta.outputs.iter().map(|p| &p.name[..]);
         let model = FileModel::open(path, [(&port.name[..], &port.array)], outputs)?;
         let shape = port.tensor.layout.shape;
-        let samples = Samples::open(images, shape, &port.array, &self.pictures.preprocess())?;
+        let samples = Samples::open(images, shape, &port.array, preprocess)?;
         Ok((model, samples))
     }
 }

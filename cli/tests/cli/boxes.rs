@@ -19,6 +19,7 @@ fn detector() -> Workplace {
         _ => -6.0,
     });
     let conv = Conv {
+        finer: Vec::new(),
         oc: 18,
         groups: 1,
         window: Window {

@@ -16,6 +16,7 @@ fn write_model(w: &Workplace, name: &str, input: &str, sign: f32) {
     let x = graph.input(input, Shape { c: 4, h: 1, w: 1 }, None);
     let weight = |k: usize| sign * (k as f32 * 0.7).cos();
     let conv = Conv {
+        finer: Vec::new(),
         oc: CLASSES,
         groups: 1,
         window: Window::plain(1, 1),

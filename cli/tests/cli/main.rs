@@ -7,13 +7,18 @@ mod commands;
 mod difference;
 mod float;
 mod help;
+mod integers;
 mod kills;
 mod mutations;
 mod outputs;
+mod preprocess;
+mod readme;
 mod report;
 mod served;
 mod signals;
 mod small;
 mod stream;
 mod trace;
+#[cfg(feature = "train")]
+mod train;
 mod workplace;

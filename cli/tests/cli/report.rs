@@ -334,6 +334,7 @@ fn deep(layers: usize) -> Graph {
             _ => format!("conv{i}"),
         };
         let conv = Conv {
+            finer: Vec::new(),
             oc,
             groups: 1,
             window: Window::plain(1, 1),

@@ -7,13 +7,14 @@
 //!       for group of output channels:    its weights are in the buffer
 //!         for tile row of the stripe, for part of the block that the output buffer holds:   one compute command
 //! ```
-//! A group of a grouped convolution may hold several of its groups: their weights form blocks on a diagonal, zeros beside.
+//! A group of a grouped convolution may hold several of its groups: their weights form blocks on a diagonal, zeros beside; where
+//! each block is one weight, WINOGRAD mode keeps the diagonal alone (`diag`).
 //! Where one group's weights or one tile's inputs do not fit, single tiles are summed over chunks of channels.
 
 use super::ResultRows;
 use crate::act::Act;
 use crate::error::CompileError;
-use crate::fill::Fill;
+use crate::fill::{Fill, Fold};
 use crate::jobs::{Jobs, field};
 use crate::linear::Linear;
 use crate::memory::Placer;
@@ -34,12 +35,26 @@ pub struct Tiling {
     /// Result columns of a block, and of one compute command.
     pub block: usize,
     pub width: usize,
-    /// Tile rows of a stripe.
+    /// Tile rows of a stripe, and of the first one, which waits for its whole input.
     pub stripe: usize,
+    pub first: usize,
+    /// Sets of lane groups, each with channels of its own, that share a fill.
+    pub together: usize,
     /// Channels and tap rows summed by one command, when not all.
     pub chunk: Option<[usize; 2]>,
+    /// The last rows lie in parts below each other.
+    pub fold: bool,
     /// With chunks: the ring holds a chunk of one tile only, not all channels of the block.
     pub refill: bool,
+}
+
+/// How a tiling uses a row of the weight buffer.
+fn form(l: &Linear, winograd: bool) -> Form {
+    match winograd {
+        true if l.groups > 1 && l.inputs == 1 && l.per_group() == 1 => Form::Diagonal,
+        true => Form::Kernel,
+        false => Form::Plain,
+    }
 }
 
 /// Result rows of one pass that are of use, and all that it writes.
@@ -102,8 +117,8 @@ fn lane_groups(l: &Linear, lanes: usize) -> Vec<Group> {
     all
 }
 
-/// Lane groups that read the same channels, by index.
-fn sets(groups: &[Group]) -> Vec<Range<usize>> {
+/// Lane groups that read one fill, by index: all that read the same channels, and `together` of these with those behind them.
+fn sets(groups: &[Group], together: usize) -> Vec<Range<usize>> {
     let mut all: Vec<Range<usize>> = Vec::new();
     for (i, g) in groups.iter().enumerate() {
         match all.last_mut() {
@@ -111,8 +126,19 @@ fn sets(groups: &[Group]) -> Vec<Range<usize>> {
             _ => all.push(i..i + 1),
         }
     }
-    all
+    all.chunks(together)
+        .map(|sets| sets[0].start..sets[sets.len() - 1].end)
+        .collect()
 }
+
+/// The channels that some lane groups read.
+fn window(groups: &[Group]) -> Range<usize> {
+    let from = groups.iter().map(|g| g.window.start).min().unwrap_or(0);
+    from..groups.iter().map(|g| g.window.end).max().unwrap_or(from)
+}
+
+/// Sets of lane groups with other channels that share a fill: the more, the fewer and longer transfers.
+const TOGETHER: [usize; 3] = [1, 4, 16];
 
 /// All steps of a window of channels as one chunk; in WINOGRAD mode a tap is a kernel of 3x3, any other a rectangle of them.
 fn whole_chunk(l: &Linear, window: &Range<usize>, winograd: bool) -> Chunk {
@@ -143,8 +169,7 @@ pub fn tilings(s: &Stage, l: &Linear, winograd: bool, a: &Accelerator) -> Vec<Ti
     let groups = lane_groups(l, lanes);
     let widest = groups.iter().max_by_key(|g| g.window.len());
     let window = &widest.expect("a stage has an output").window;
-    let form = if winograd { Form::Kernel } else { Form::Plain };
-    let rows = whole_chunk(l, window, winograd).rows(form);
+    let rows = whole_chunk(l, window, winograd).rows(form(l, winograd));
     // The widest block of columns whose rows fit with all channels.
     let block = (1..=units).map(|n| units.div_ceil(n)).find(|&units| {
         spans(s.ow, units * unit).all(|x| {
@@ -158,12 +183,33 @@ pub fn tilings(s: &Stage, l: &Linear, winograd: bool, a: &Accelerator) -> Vec<Ti
         block: block * unit,
         width: block.div_ceil(block.div_ceil(most)) * unit,
         stripe: 1,
+        together: 1,
+        first: 1,
+        fold: false,
         chunk: None,
         refill: false,
     };
     if let Some(block) = block.filter(|_| rows <= a.weight_depth) {
-        let set = sets(&groups).iter().map(Range::len).max().unwrap_or(1);
-        return stripes(s, base(block), window, rows * set <= a.weight_depth, a);
+        let mut all = Vec::new();
+        let each = sets(&groups, 1).len();
+        for together in TOGETHER.into_iter().filter(|&n| n == 1 || n < 2 * each) {
+            let sets = sets(&groups, together);
+            let windows = sets.iter().map(|set| self::window(&groups[set.clone()]));
+            let widest = windows
+                .max_by_key(Range::len)
+                .expect("a stage has an output");
+            let set = sets.iter().map(Range::len).max().unwrap_or(1);
+            let base = Tiling {
+                together,
+                ..base(block)
+            };
+            // Those behind the first share only where a row of tiles fits with all their channels, and their weights stay.
+            let resident = rows * set <= a.weight_depth;
+            if together == 1 || resident && fits(s, &base, &widest, 1, a) {
+                all.extend(stripes(s, base, &widest, resident, a));
+            }
+        }
+        return all;
     }
     if winograd || s.pooled || s.side {
         return Vec::new();
@@ -202,6 +248,14 @@ pub fn tilings(s: &Stage, l: &Linear, winograd: bool, a: &Accelerator) -> Vec<Ti
     }]
 }
 
+/// True when the ring holds so many tile rows of a tiling's blocks with all channels of the window.
+fn fits(s: &Stage, t: &Tiling, window: &Range<usize>, stripe: usize, a: &Accelerator) -> bool {
+    spans(s.ow, t.block).all(|x| {
+        let fill = Fill::for_columns(s, x, window.clone(), a);
+        slots_needed(s, &fill, t.winograd, stripe) * fill.row_pitch <= a.act_depth
+    })
+}
+
 /// Stripe heights to try: the more rows, the more time for each group's weights to come, and the fewer times they do; the
 /// fewer rows, the more room to load ahead. Weights that stay come only once, at their first use.
 fn stripes(
@@ -212,13 +266,10 @@ fn stripes(
     a: &Accelerator,
 ) -> Vec<Tiling> {
     let tile_rows = s.oh.div_ceil(pass_rows(s, base.winograd).0);
-    let fits = |stripe: usize| {
-        spans(s.ow, base.block).all(|x| {
-            let fill = Fill::for_columns(s, x, window.clone(), a);
-            slots_needed(s, &fill, base.winograd, stripe) * fill.row_pitch <= a.act_depth
-        })
-    };
-    let most = (1..=tile_rows).take_while(|&n| fits(n)).last().unwrap_or(1);
+    let most = (1..=tile_rows)
+        .take_while(|&n| fits(s, &base, window, n, a))
+        .last()
+        .unwrap_or(1);
     let low = if resident {
         [1, 2, 4]
     } else {
@@ -233,13 +284,48 @@ fn stripes(
         .collect();
     heights.sort_unstable();
     heights.dedup();
-    heights
-        .into_iter()
-        .map(|stripe| Tiling {
-            stripe,
-            ..base.clone()
-        })
+    let equal = heights.iter().map(|&stripe| (stripe, stripe));
+    // One tile row first, the others in equal stripes: all groups are under way when its rows are there.
+    let short = heights
+        .iter()
+        .filter(|&&n| n > 1 && !resident)
+        .map(|&n| ((tile_rows - 1).div_ceil((tile_rows - 1).div_ceil(n)), 1));
+    let straight = equal.chain(short).map(|(stripe, first)| Tiling {
+        stripe,
+        first,
+        ..base.clone()
+    });
+    let folds: &[bool] = match fold(s, &base, a) {
+        Some(_) => &[false, true],
+        None => &[false],
+    };
+    straight
+        .flat_map(|t| folds.iter().map(move |&fold| Tiling { fold, ..t.clone() }))
         .collect()
+}
+
+/// The last rows of a map, whose tiles are mostly empty, where they can lie in parts below each other: a 1x1 kernel sees no
+/// neighbours. 14 x 14 results take 7 passes of 4 x 8 instead of 8.
+fn fold(s: &Stage, t: &Tiling, a: &Accelerator) -> Option<Fold> {
+    let (map, layout) = (s.input(), &s.sources[0].info.layout);
+    let whole = (s.oh, s.ow) == (map.h, map.w) && s.ow <= t.width;
+    let plain = !(t.winograd || s.spread || s.side || s.pooled) && t.chunk.is_none();
+    let taps = &s.taps;
+    let single = (taps.kernel, taps.stride, taps.first) == ([1, 1], [1, 1], [0, 0]);
+    if !(whole && plain && single) {
+        return None;
+    }
+    let rows = s.oh % 4;
+    let units = layout.padded_w / a.column_align();
+    let parts = (2..=4)
+        .rev()
+        .find(|p| (1..=4).contains(&(p * rows)) && units % p == 0)?;
+    Some(Fold {
+        from: s.oh - rows,
+        rows,
+        parts,
+        columns: layout.padded_w / parts,
+    })
 }
 
 /// Why no tiling fits.
@@ -298,11 +384,7 @@ pub fn capacity_error(s: &Stage, l: &Linear, a: &Accelerator) -> CompileError {
 
 /// Places the stage's weights in memory.
 pub fn place<'a>(l: &Arc<Linear<'a>>, t: &Tiling, placer: &mut Placer<'_, 'a>) -> Weights {
-    let form = if t.winograd {
-        Form::Kernel
-    } else {
-        Form::Plain
-    };
+    let form = form(l, t.winograd);
     let groups = lane_groups(l, t.lanes);
     let chunks = |g: &Group| -> Vec<Chunk> {
         let Some([c, ky]) = t.chunk else {
@@ -333,7 +415,7 @@ pub fn schedule(
     a: &Accelerator,
     jobs: &mut Jobs,
 ) {
-    let sets = sets(&weights.groups);
+    let sets = sets(&weights.groups, t.together);
     let mut work = Tiled {
         s,
         l,
@@ -344,11 +426,16 @@ pub fn schedule(
     let (rows, _) = pass_rows(s, t.winograd);
     let tile_rows = s.oh.div_ceil(rows);
     for set in sets {
-        let window = work.weights.groups[set.start].window.clone();
+        let window = window(&work.weights.groups[set.clone()]);
         for block in spans(s.ow, t.block) {
             let mut fill = Fill::for_columns(s, block.clone(), window.clone(), a);
             fill.open(slots_needed(s, &fill, t.winograd, tile_rows), a);
-            for stripe in spans(tile_rows, t.stripe) {
+            fill.place(jobs);
+            fill.fold = fold(s, t, a).filter(|_| t.fold);
+            let first = t.first.min(tile_rows);
+            let rest = spans(tile_rows - first, t.stripe);
+            let rest = rest.map(|s| s.start + first..s.end + first);
+            for stripe in std::iter::once(0..first).chain(rest) {
                 for group in set.clone() {
                     for tile_row in stripe.clone() {
                         for part in spans(block.len(), t.width) {
@@ -376,6 +463,8 @@ impl Tiled<'_> {
         let (s, t, a) = (self.s, self.t, self.a);
         let (rows, _) = pass_rows(s, t.winograd);
         let valid = rows.min(s.oh - o);
+        let fold = fill.fold.filter(|f| f.from == o);
+        let x = fold.map_or(x, |f| 0..f.columns);
         let lanes = self.weights.groups[group].outputs.len();
         let (bank_lines, pitch) = out_lines(s, t.winograd, x.len(), a);
         let region = jobs.out_ring.take(lanes * bank_lines);
@@ -388,7 +477,14 @@ impl Tiled<'_> {
             false => vec![x.clone()],
         };
         let chunks = self.weights.chunks[group].clone();
-        let mut stores = self.stores(group, o, &x, &region);
+        let place = Place {
+            group,
+            o,
+            x: x.clone(),
+            line: region.start,
+            fold,
+        };
+        let mut stores = self.stores(&place);
         let mut residuals = None;
         for (i, tile) in tiles.iter().enumerate() {
             for (k, chunk) in chunks.iter().enumerate() {
@@ -397,6 +493,7 @@ impl Tiled<'_> {
                     true => {
                         own = Fill::for_columns(s, tile.clone(), chunk.c.clone(), a);
                         own.open(slots_needed(s, &own, t.winograd, 1), a);
+                        own.place(jobs);
                         &mut own
                     }
                     false => &mut *fill,
@@ -413,7 +510,7 @@ impl Tiled<'_> {
                 let set = self.weights.set(jobs);
                 let last = k + 1 == chunks.len();
                 let (ky_count, kx_count) = (chunk.ky.len(), chunk.kx.len());
-                let cmd = Compute {
+                let mut cmd = Compute {
                     mode: if t.winograd {
                         mode::WINOGRAD
                     } else {
@@ -424,9 +521,11 @@ impl Tiled<'_> {
                     relu: i32::from(self.l.act == Act::Relu),
                     pool: i32::from(s.pooled),
                     residual: i32::from(s.residual.is_some()),
+                    residual_last: i32::from(s.residual_last),
+                    diag: i32::from(self.weights.form == Form::Diagonal),
                     act: self.l.act.code(),
                     act_set: field(set.map_or(0, |s| s.1)),
-                    per_channel: i32::from(!self.l.act.slopes().is_empty()),
+                    per_channel: i32::from(self.l.is_per_channel()),
                     rows: field(valid),
                     shift: self.l.shift,
                     bias_row: field(bias_row),
@@ -443,6 +542,13 @@ impl Tiled<'_> {
                     out_width: field(tile.len()),
                     ..fill.view(dilation, chunk.c.start, y, s.origin(1, tile.start))
                 };
+                if let Some(f) = fold {
+                    // Below the map's rows lie its last rows' other parts.
+                    cmd.rows = field(f.parts * f.rows);
+                    cmd.h_full = field(o + f.parts * f.rows);
+                    cmd.short = field(f.parts * f.columns - s.ow);
+                    cmd.short_row = field((f.parts - 1) * f.rows);
+                }
                 let done = last && i + 1 == tiles.len();
                 let stores = if done {
                     std::mem::take(&mut stores)
@@ -451,7 +557,7 @@ impl Tiled<'_> {
                 };
                 let writes = if last { region.clone() } else { 0..0 };
                 let residuals = match last {
-                    true => self.residuals(group, o, &x, &region, &mut residuals, jobs),
+                    true => self.residuals(&place, &mut residuals, jobs),
                     false => 0..0,
                 };
                 let used = [Some(item), Some(bias_item), set.map(|s| s.0)];
@@ -463,10 +569,7 @@ impl Tiled<'_> {
     /// The loads of a part's residuals, listed at their first use.
     fn residuals(
         &self,
-        group: usize,
-        o: usize,
-        x: &Range<usize>,
-        region: &Range<usize>,
+        place: &Place,
         listed: &mut Option<Range<usize>>,
         jobs: &mut Jobs,
     ) -> Range<usize> {
@@ -475,52 +578,59 @@ impl Tiled<'_> {
         };
         let list = || {
             let first = jobs.loads.len();
-            let (results, rows) = self.results(group, o, x, region);
-            for (r, y) in rows.enumerate() {
-                results.residual(from, r, y, self.a, jobs);
+            for (results, rows) in self.results(place) {
+                rows.for_each(|(r, y)| results.residual(from, r, y, self.a, jobs));
             }
             first..jobs.loads.len()
         };
         listed.get_or_insert_with(list).clone()
     }
 
-    /// The stores of a part: one for each row that it makes.
-    fn stores(
-        &self,
-        group: usize,
-        o: usize,
-        x: &Range<usize>,
-        region: &Range<usize>,
-    ) -> Vec<Store> {
-        let (results, rows) = self.results(group, o, x, region);
-        rows.enumerate()
-            .map(|(r, y)| results.store(self.s, r, y, self.a))
+    /// The stores of a part: the rows that it makes.
+    fn stores(&self, place: &Place) -> Vec<Store> {
+        let results = self.results(place);
+        results
+            .flat_map(|(results, rows)| results.stores(self.s, rows, self.a))
             .collect()
     }
 
-    /// A part's results in the output buffer, and their rows of the output.
-    fn results(
-        &self,
-        group: usize,
-        o: usize,
-        x: &Range<usize>,
-        region: &Range<usize>,
-    ) -> (ResultRows, Range<usize>) {
-        let (s, a) = (self.s, self.a);
+    /// A part's results in the output buffer, and their rows there and in the output.
+    fn results<'p>(
+        &'p self,
+        place: &'p Place,
+    ) -> impl Iterator<Item = (ResultRows, impl Iterator<Item = (usize, usize)>)> + 'p {
+        let (s, a, o) = (self.s, self.a, place.o);
         let (rows, _) = pass_rows(s, self.t.winograd);
         let valid = rows.min(s.oh - o);
-        let (_, pitch) = out_lines(s, self.t.winograd, x.len(), a);
-        let results = ResultRows {
-            channels: self.weights.groups[group].outputs.clone(),
-            column: s.stored(x.start, a),
-            pitch,
-            line: region.start,
+        let (_, pitch) = out_lines(s, self.t.winograd, place.x.len(), a);
+        let rows = match s.pooled {
+            true => o / 2..(o + valid) / 2,
+            false => o..o + valid,
         };
-        match s.pooled {
-            true => (results, o / 2..(o + valid) / 2),
-            false => (results, o..o + valid),
-        }
+        (0..place.fold.map_or(1, |f| f.parts)).map(move |part| {
+            let results = ResultRows {
+                channels: self.weights.groups[place.group].outputs.clone(),
+                column: s.stored(place.x.start, a) + part * place.x.len(),
+                pitch,
+                line: place.line,
+            };
+            let first = part * rows.len();
+            let rows = rows.clone().enumerate();
+            (results, rows.map(move |(r, y)| (first + r, y)))
+        })
     }
+}
+
+/// A part of the results: a group's tile row, or some columns of it.
+struct Place {
+    group: usize,
+    /// First result row.
+    o: usize,
+    /// Result columns; those of the first part of a fold.
+    x: Range<usize>,
+    /// First line in the output buffer.
+    line: usize,
+    fold: Option<Fold>,
 }
 
 /// Lines between single tiles of a part: each begins a line of its own.

@@ -13,6 +13,9 @@ use cnna_machine::isa::{Load, Store, target};
 use cnna_machine::program::TensorInfo;
 use std::ops::Range;
 
+/// Most rows of one store command.
+const MOST_ROWS: i32 = 7;
+
 /// Result rows in the output buffer: `channels` neighbouring channels, `pitch` lines each, from `line` on.
 #[derive(Clone, Debug)]
 pub struct ResultRows {
@@ -27,6 +30,32 @@ pub struct ResultRows {
 }
 
 impl ResultRows {
+    /// Brings result rows to rows of the stage's output: (result row, output row), as many as possible with each command.
+    pub fn stores(
+        &self,
+        s: &Stage,
+        rows: impl Iterator<Item = (usize, usize)>,
+        a: &Accelerator,
+    ) -> Vec<Store> {
+        let mut all: Vec<(Store, usize, usize)> = Vec::new();
+        for (r, y) in rows {
+            if let Some((store, next, last)) = all.last_mut() {
+                let step = y
+                    .wrapping_sub(*last)
+                    .wrapping_mul(s.output.layout.row_bytes);
+                let follows = r == *next && y > *last && store.rows < MOST_ROWS;
+                if follows && (store.rows == 1 || store.row_stride == address(step)) {
+                    store.rows += 1;
+                    store.row_stride = address(step);
+                    (*next, *last) = (r + 1, y);
+                    continue;
+                }
+            }
+            all.push((self.row(&s.output, r, y, a), r + 1, y));
+        }
+        all.into_iter().map(|(store, ..)| store).collect()
+    }
+
     /// Brings row `y` of the stage's residual to where result row `r` will be.
     pub fn residual(
         &self,
@@ -52,11 +81,6 @@ impl ResultRows {
         jobs.residual(load, first..first + self.channels.len() * self.pitch);
     }
 
-    /// Brings result row `r` to row `y` of the stage's output.
-    pub fn store(&self, s: &Stage, r: usize, y: usize, a: &Accelerator) -> Store {
-        self.row(&s.output, r, y, a)
-    }
-
     /// Between result row `r` and row `y` of a tensor.
     fn row(&self, of: &TensorInfo, r: usize, y: usize, a: &Accelerator) -> Store {
         let out = &of.layout;
@@ -76,6 +100,9 @@ impl ResultRows {
             seg_stride: address(out.channel_bytes()),
             line: field(self.line + r / 2 * self.channels.len() * self.pitch),
             bank: field(r % 2),
+            rows: 1,
+            row_stride: 0,
+            row_pitch: field(self.channels.len() * self.pitch),
         }
     }
 }

@@ -94,6 +94,7 @@ pub fn schedule(s: &Stage, a: &Accelerator, jobs: &mut Jobs) -> Result<(), Compi
 fn column(s: &Stage, x: Range<usize>, channels: Range<usize>, a: &Accelerator, jobs: &mut Jobs) {
     let mut fill = Fill::for_columns(s, x.clone(), channels.clone(), a);
     fill.open(fill.slots_for(&(0..s.input().h)), a);
+    fill.place(jobs);
     let rows = rows_of_use(s);
     let pitch = pitch(s, x.len(), a);
     let count = channels.len();
@@ -133,7 +134,7 @@ fn column(s: &Stage, x: Range<usize>, channels: Range<usize>, a: &Accelerator, j
             pitch,
             line: region.start,
         };
-        let stores = (0..valid).map(|r| results.store(s, r, o + r, a)).collect();
+        let stores = results.stores(s, (0..valid).map(|r| (r, o + r)), a);
         jobs.compute(cmd, [loads, 0..0], [None; 3], &region, stores);
     }
 }

@@ -141,6 +141,7 @@ pub fn schedule(
     let most = channels(s, widest.unwrap_or(1), a).expect("placing checked that one fits");
     for block in spans(s.input().c, most) {
         let mut fill = fill(s, block.clone(), a).expect("placing checked that it fits");
+        fill.place(jobs);
         for q in (0..s.oh).step_by(together) {
             let rows = together.min(s.oh - q);
             for group in 0..weights.groups.len() {
@@ -169,7 +170,7 @@ pub fn schedule(
                             relu: i32::from(l.act == Act::Relu),
                             act: l.act.code(),
                             act_set: field(set.map_or(0, |s| s.1)),
-                            per_channel: 0,
+                            per_channel: i32::from(l.is_per_channel()),
                             rows: field(rows),
                             shift: l.shift,
                             bias_row: field(bias_row),
@@ -193,10 +194,10 @@ pub fn schedule(
                         };
                         let done = last && c + 1 == block.end;
                         let stores = match done {
-                            true => (0..rows)
-                                .flat_map(|r| targets[q + r].iter().map(move |&y| (r, y)))
-                                .map(|(r, y)| results.store(s, r, y, a))
-                                .collect(),
+                            true => {
+                                let each = |r: usize| targets[q + r].iter().map(move |&y| (r, y));
+                                results.stores(s, (0..rows).flat_map(each), a)
+                            }
                             false => Vec::new(),
                         };
                         let writes = if last { region.clone() } else { 0..0 };

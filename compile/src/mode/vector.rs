@@ -113,6 +113,9 @@ pub fn schedule(
     jobs: &mut Jobs,
 ) {
     let mut whole = whole_fill(s, a);
+    if let Some(fill) = &mut whole {
+        fill.place(jobs);
+    }
     for group in 0..weights.groups.len() {
         let outputs = weights.groups[group].outputs.clone();
         let chunks = weights.chunks[group].clone();
@@ -126,6 +129,7 @@ pub fn schedule(
                 Some(fill) => fill,
                 None => {
                     own = Fill::new(s, [1, 1], chunk.c.clone(), chunk.kx.clone(), a);
+                    own.place(jobs);
                     &mut own
                 }
             };
@@ -143,7 +147,7 @@ pub fn schedule(
                 relu: i32::from(l.act == Act::Relu),
                 act: l.act.code(),
                 act_set: field(set.map_or(0, |s| s.1)),
-                per_channel: 0,
+                per_channel: i32::from(l.is_per_channel()),
                 rows: field(images.count),
                 shift: l.shift,
                 bias_row: field(bias_row),
@@ -171,7 +175,7 @@ pub fn schedule(
     }
 }
 
-/// One for each image; one beat a lane: 8 outputs.
+/// A row for each image; one beat a lane: 8 outputs.
 fn stores(
     s: &Stage,
     outputs: &Range<usize>,
@@ -180,16 +184,17 @@ fn stores(
     images: Images,
 ) -> Vec<Store> {
     let first = s.output.offset + outputs.start * s.output.layout.word_bytes;
-    (0..images.count)
-        .map(|n| Store {
-            ddr: address(first + n * images.pitch),
-            seg_beats: field(outputs.len().div_ceil(PLAIN_WORDS)),
-            seg_count: 1,
-            seg_stride: 0,
-            line: field(line + n / 2 * pitch),
-            bank: field(n % 2),
-        })
-        .collect()
+    vec![Store {
+        ddr: address(first),
+        seg_beats: field(outputs.len().div_ceil(PLAIN_WORDS)),
+        seg_count: 1,
+        seg_stride: 0,
+        line: field(line),
+        bank: 0,
+        rows: field(images.count),
+        row_stride: address(images.pitch),
+        row_pitch: field(pitch),
+    }]
 }
 
 /// The shape of a flat output.

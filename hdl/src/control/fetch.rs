@@ -59,6 +59,8 @@ pub struct Fetch {
     pub store_seg_beats: Signal<In, Bits<16>>,
     /// `Store::seg_count`.
     pub store_seg_count: Signal<In, Bits<16>>,
+    /// `Store::rows`.
+    pub store_rows: Signal<In, Bits<3>>,
     /// Queues with room.
     pub ready: Signal<In, Bits<4>>,
     /// The queue that takes the command register in this cycle.
@@ -93,11 +95,11 @@ impl Fetch {
             all_lanes = accelerator.lanes,
             pool = isa::mode::POOL,
             last_weight = isa::weight_kind::SET,
-            last_store = isa::store_kind::END,
+            last_store = isa::store_kind::FENCE,
             store = isa::store_kind::STORE,
             ;
             clock, halt, rvalid, rlast, rready, take, retire, queue, kind, load_seg_beats, load_seg_count, load_stride, mode,
-            tiles, lanes, c_count, kx_count, ky_count, stride, store_seg_beats, store_seg_count, ready, push, dealt, bad,
+            tiles, lanes, c_count, kx_count, ky_count, stride, store_seg_beats, store_seg_count, store_rows, ready, push, dealt, bad,
             beat, full, refused, judged, to, took, target, early, malformed, pushing
         )
     }
@@ -137,7 +139,9 @@ impl Logic for Fetch {
             _ => {
                 self.early.next = (self.kind.val() > self.last_store.val())
                     | ((self.kind.val() == self.store.val())
-                        & ((self.store_seg_beats.val() == 0) | (self.store_seg_count.val() == 0)));
+                        & ((self.store_seg_beats.val() == 0)
+                            | (self.store_seg_count.val() == 0)
+                            | (self.store_rows.val() == 0)));
             }
         }
 

@@ -203,6 +203,7 @@ fn fetch(top: TopBuilder, a: &Accelerator) -> TopBuilder {
         ("ky_count", isa::Compute::FIELDS, "ky_count"),
         ("store_seg_beats", isa::Store::FIELDS, "seg_beats"),
         ("store_seg_count", isa::Store::FIELDS, "seg_count"),
+        ("store_rows", isa::Store::FIELDS, "rows"),
     ] {
         block = block.connect(port, early(field("fetched", fields, name)));
     }

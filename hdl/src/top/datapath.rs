@@ -85,7 +85,7 @@ fn load(top: TopBuilder, a: &Accelerator, w: &Widths) -> TopBuilder {
             .output("wen_o", columns, "act_wen")
             .output("residual_wen_o", columns, "residual_wen")
             .output("wbank_o", 2, "act_wbank")
-            .output("wline_o", 16, "act_wline")
+            .output("wline_o", 16 * a.tiles, "act_wline")
             .output("wdata_o", w.line, "act_wdata")
             .output("in_flight_o", 1, Net::part("flights", 0, 1)),
     )
@@ -182,7 +182,7 @@ fn array(top: TopBuilder, a: &Accelerator, w: &Widths) -> TopBuilder {
             .clock("aclk")
             .input("wen_i", a.line_words(), "act_wen")
             .input("wbank_i", 2, "act_wbank")
-            .input("wline_i", 16, "act_wline")
+            .input("wline_i", 16 * a.tiles, "act_wline")
             .input("wdata_i", w.line, "act_wdata")
             .input("row_a_i", 16, "step_row_a")
             .input("row_b_i", 16, "step_row_b")
@@ -313,7 +313,7 @@ fn results(top: TopBuilder, a: &Accelerator, w: &Widths) -> TopBuilder {
                 .clock("aclk")
                 .input("wen_i", a.line_words(), "residual_wen")
                 .input("wbank_i", 1, Net::part("act_wbank", 0, 1))
-                .input("wline_i", 16, "act_wline")
+                .input("wline_i", 16, Net::part("act_wline", 0, 16))
                 .input("wdata_i", w.line, "act_wdata")
                 .input("raddr_i", w.out - 1, "residual_line")
                 .output("rdata_o", 2 * w.line, "residual_rdata"),

@@ -223,6 +223,7 @@ pub fn meta() -> ProgramMeta {
         outputs: vec![port("y", 8192 + 4096)],
         layers: vec![layer(0), layer(1)],
         host: vec![],
+        metadata: Default::default(),
         board: board.clone(),
     }
 }

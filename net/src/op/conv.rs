@@ -6,7 +6,7 @@ use crate::run::{Operand, Target, Words};
 use crate::values::Values;
 use crate::window::{Padding, Window};
 use cnna_machine::layout::Shape;
-use cnna_machine::num::requantise;
+use cnna_machine::num::{SHIFT_RANGE, requantise};
 use rand::Rng;
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
@@ -22,11 +22,17 @@ pub struct Conv {
     pub window: Window,
     /// [oc][ic / groups][kh][kw].
     pub weights: Values,
-    /// [oc]; once quantised, in the accumulator's scale: fraction bits of input and weights together.
+    /// Fraction bits that each output channel's weights have beyond those of `weights`, 0..=31; empty where none has more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub finer: Vec<u8>,
+    /// [oc]; once quantised, in the accumulator's scale: fraction bits of input and of the channel's weights together.
     pub bias: Values,
     /// Applied after saturation, of the output's format: never a table.
     pub activation: Activation,
 }
+
+/// Most fraction bits that a channel's weights may have beyond its layer's.
+pub const MOST_FINER: u8 = 31;
 
 /// Multiply-accumulates from which a node is worth the machine's other cores.
 const PARALLEL: usize = 1 << 26;
@@ -43,6 +49,45 @@ impl Conv {
     pub fn shift(&self, input_frac: i32, output_frac: i32) -> Option<i32> {
         Some(input_frac + self.weights.words()?.1 - output_frac)
     }
+
+    /// Fraction bits of an output channel's weights beyond the layer's.
+    pub fn finer(&self, oc: usize) -> i32 {
+        self.finer.get(oc).map_or(0, |&d| d.into())
+    }
+
+    /// The reals that the weights stand for.
+    pub fn real_weights(&self) -> Vec<f32> {
+        let mut w = self.weights.to_reals(0);
+        self.scaled_back(&mut w);
+        w
+    }
+
+    /// The reals that the biases stand for, behind an input of so many fraction bits.
+    pub fn real_bias(&self, input_frac: i32) -> Vec<f32> {
+        let frac = input_frac + self.weights.words().map_or(0, |(_, f)| f);
+        let mut b = self.bias.to_reals(frac);
+        if self.bias.sums().is_some() {
+            self.scaled_back(&mut b);
+        }
+        b
+    }
+
+    /// Divides each output channel's values by its own power of two.
+    fn scaled_back(&self, values: &mut [f32]) {
+        let each = (values.len() / self.oc.max(1)).max(1);
+        for (values, &d) in values.chunks_mut(each).zip(&self.finer) {
+            let scale = 2f32.powi(-i32::from(d));
+            values.iter_mut().for_each(|v| *v *= scale);
+        }
+    }
+
+    /// Weights and biases as the reals that they stand for, behind an input of so many fraction bits.
+    pub fn unquantise(&mut self, input_frac: i32) {
+        let (weights, bias) = (self.real_weights(), self.real_bias(input_frac));
+        self.weights = Values::Reals(weights);
+        self.bias = Values::Reals(bias);
+        self.finer.clear();
+    }
 }
 
 impl Operator for Conv {
@@ -51,6 +96,12 @@ impl Operator for Conv {
         let w = &self.window;
         let dims = [self.oc, i.c, self.groups];
         super::linear_shape(dims, w, &self.weights, &self.bias, &self.activation)?;
+        if !(self.finer.is_empty() || self.finer.len() == self.oc) {
+            return Err(format!("it has {} scales for {} output channels", self.finer.len(), self.oc));
+        }
+        if let Some(d) = self.finer.iter().find(|d| **d > MOST_FINER) {
+            return Err(format!("a channel has {d} fraction bits more than its layer, at most {MOST_FINER} are possible"));
+        }
         let [h, w] = w
             .output(i.h, i.w)
             .ok_or_else(|| format!("its kernel {:?} is larger than its padded input {i}", w.kernel))?;
@@ -58,7 +109,10 @@ impl Operator for Conv {
     }
 
     fn shifts(&self, inputs: &[(Shape, i32)], out: &Target) -> Result<Vec<i32>, String> {
-        super::linear_shift(inputs[0].1, &self.weights, &self.bias, out)
+        let mut shifts = super::linear_shift(inputs[0].1, &self.weights, &self.bias, out)?;
+        let finest = self.finer.iter().max().map(|&d| shifts[0].saturating_add(d.into()));
+        shifts.extend(finest);
+        Ok(shifts)
     }
 
     fn run(&self, inputs: &[Operand], out: &Target) -> Words {
@@ -151,8 +205,9 @@ impl Job<'_> {
                     add_tap(&c.window, i, o, plane, [ky, kx], w, &mut acc);
                 }
             }
+            let shift = self.shift + c.finer(oc);
             for (v, &a) in out.iter_mut().zip(&acc) {
-                let r = requantise(a, self.shift, self.out.word);
+                let r = requantise(a, shift, self.out.word);
                 saturated += u64::from(c.activation.alarms(r, self.out));
                 *v = r.value;
             }
@@ -258,11 +313,13 @@ impl Conv {
             return None;
         }
         let sums = random::sums(r, pool, input_frac, oc * taps, oc, |k| k / taps);
+        let shift = input_frac + sums.weights.words().map_or(0, |(_, f)| f) - sums.frac;
         let conv = Conv {
             oc,
             groups,
             window,
             weights: sums.weights,
+            finer: finer(r, oc, shift),
             bias: sums.bias,
             activation: random::activation(r, oc, sums.frac, pool.word),
         };
@@ -271,5 +328,14 @@ impl Conv {
             inputs: vec![at],
             frac: sums.frac,
         })
+    }
+}
+
+/// Sometimes more fraction bits for the weights of each channel, as many as the machine's last shift leaves room for.
+fn finer(r: &mut StdRng, oc: usize, shift: i32) -> Vec<u8> {
+    let most = (*SHIFT_RANGE.end() - shift).clamp(0, 6) as u8;
+    match r.random_ratio(1, 6) {
+        true => (0..oc).map(|_| r.random_range(0..=most)).collect(),
+        false => Vec::new(),
     }
 }

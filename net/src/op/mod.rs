@@ -191,6 +191,13 @@ impl Op {
     pub fn keeps_format(&self) -> bool {
         self.operator().keeps_format()
     }
+    /// The convolution that it is.
+    pub fn conv(&self) -> Option<&Conv> {
+        match self {
+            Op::Conv(c) => Some(c),
+            _ => None,
+        }
+    }
     /// True for operators that no machine runs.
     pub fn is_host(&self) -> bool {
         matches!(

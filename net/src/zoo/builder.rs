@@ -186,6 +186,7 @@ impl Builder {
             _ => power / 2.0,
         };
         let conv = Conv {
+            finer: Vec::new(),
             oc,
             groups: layer.groups,
             window: layer.window,

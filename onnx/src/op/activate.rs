@@ -66,7 +66,8 @@ fn leaky(slope: f32) -> Result<Activation, String> {
     }
 }
 
-fn bounds(n: &Call) -> Result<(f32, f32), String> {
+/// Least and largest of a Clip, by attribute or input. Errors: NaN, or no constant.
+pub(crate) fn bounds(n: &Call) -> Result<(f32, f32), String> {
     let bound = |i: usize, name: &str, none: f32| -> Result<f32, String> {
         let v = match n.optional_constant(i)? {
             Some(a) => a.scalar()?,

@@ -55,6 +55,7 @@ fn reduce(r: &mut Reader, n: &Call) -> Outcome {
         true => {
             let count = shape.c * kernel[0] * kernel[1];
             let mean = Conv {
+                finer: Vec::new(),
                 oc: 1,
                 groups: 1,
                 window: Window { stride: [1, 1], ..window },

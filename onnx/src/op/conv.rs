@@ -24,13 +24,15 @@ pub(crate) fn read(r: &mut Reader, n: &Call) -> Outcome {
         ));
     }
     let input = r.map(&view, n.label)?;
-    let weights = r.values(&w)?;
+    let (weights, finer) = r.weights(&w)?;
+    let bias = bias(r, n, 2, oc, input, (&weights, &finer))?;
     let conv = Conv {
         oc,
         groups,
         window,
-        bias: bias(r, n, 2, oc, input, &weights)?,
+        bias,
         weights,
+        finer,
         activation: Activation::None,
     };
     let t = r.push(n.label, conv, &[input])?;
@@ -38,7 +40,7 @@ pub(crate) fn read(r: &mut Reader, n: &Call) -> Outcome {
 }
 
 /// Optional constant input number `i` as biases; integers where its scale is that of the accumulator.
-pub(super) fn bias(r: &Reader, n: &Call, i: usize, oc: usize, input: TensorId, weights: &Values) -> Result<Values, String> {
+pub(super) fn bias(r: &Reader, n: &Call, i: usize, oc: usize, input: TensorId, weights: (&Values, &[u8])) -> Result<Values, String> {
     let Some(b) = n.optional_constant(i)? else {
         return Ok(Values::Reals(vec![0.0; oc]));
     };
@@ -51,18 +53,23 @@ pub(super) fn bias(r: &Reader, n: &Call, i: usize, oc: usize, input: TensorId, w
     })
 }
 
-/// A constant's integers, if they stand in the accumulator's scale of that input and weights.
-pub(super) fn sums(r: &Reader, b: &Array, input: TensorId, weights: &Values) -> Option<Vec<i64>> {
+/// A constant's integers, if they stand in the accumulator's scale of that input and weights, whose channels are so much finer.
+pub(super) fn sums(r: &Reader, b: &Array, input: TensorId, (weights, finer): (&Values, &[u8])) -> Option<Vec<i64>> {
     let scale = r.frac(input)? + weights.words()?.1;
-    (b.frac? == scale).then(|| b.to_ints().ok())?
+    (b.frac? == scale && b.finer == finer).then(|| b.to_ints().ok())?
 }
 
 impl Write for Conv {
     fn write(&self, w: &mut Writer, n: &Node) -> Result<(), WriteError> {
         let input = w.shape(n.inputs[0]);
         let dims = [self.oc, input.c / self.groups, self.window.kernel[0], self.window.kernel[1]];
-        let weight = w.constant(n, "weight", &dims, &self.weights, None);
-        let bias = w.bias(n, &self.bias, self.oc, &self.weights)?;
+        if w.is_float() && !self.finer.is_empty() {
+            let mut real = self.clone();
+            real.unquantise(w.format_of(n.inputs[0]).unwrap_or(0));
+            return real.write(w, n);
+        }
+        let weight = w.constant(n, "weight", &dims, &self.weights, None, &self.finer);
+        let bias = w.bias(n, &self.bias, self.oc, &self.weights, &self.finer)?;
         let node = w.node("Conv", n, &[&w.value(n.inputs[0]), &weight, &bias]);
         let node = window(node, &self.window).with("group", self.groups as i64);
         w.activated(n, node, &self.activation)

@@ -66,7 +66,7 @@ pub(crate) fn read(r: &mut Reader, n: &Call) -> Outcome {
         groups,
         window,
         extra,
-        bias: bias(r, n, 2, oc, input, &weights)?,
+        bias: bias(r, n, 2, oc, input, (&weights, &[]))?,
         weights,
         activation: Activation::None,
     };
@@ -78,8 +78,8 @@ impl Write for ConvTranspose {
     fn write(&self, w: &mut Writer, n: &Node) -> Result<(), WriteError> {
         let input = w.shape(n.inputs[0]);
         let dims = [input.c, self.oc / self.groups, self.window.kernel[0], self.window.kernel[1]];
-        let weight = w.constant(n, "weight", &dims, &self.weights, None);
-        let bias = w.bias(n, &self.bias, self.oc, &self.weights)?;
+        let weight = w.constant(n, "weight", &dims, &self.weights, None, &[]);
+        let bias = w.bias(n, &self.bias, self.oc, &self.weights, &[])?;
         let node = w.node("ConvTranspose", n, &[&w.value(n.inputs[0]), &weight, &bias]);
         let node = window(node, &self.window)
             .with("group", self.groups as i64)

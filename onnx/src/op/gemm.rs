@@ -55,7 +55,7 @@ fn whole(r: &mut Reader, n: &Call, view: &View, b: &Array, alpha: f32, bias: Opt
                 return Err(format!("its C has shape {:?}, expected one value an output ({m})", c.dims));
             }
             let one_each = |v: Vec<f32>| if v.len() == m { v } else { vec![v[0]; m] };
-            let exact = super::conv::sums(r, c, view.tensor, &weights).filter(|v| v.len() == m && beta == 1.0);
+            let exact = super::conv::sums(r, c, view.tensor, (&weights, &[])).filter(|v| v.len() == m && beta == 1.0);
             match exact {
                 Some(v) => Values::Sums(v),
                 None => Values::Reals(one_each(c.finite()?.iter().map(|v| v * beta).collect())),
@@ -63,6 +63,7 @@ fn whole(r: &mut Reader, n: &Call, view: &View, b: &Array, alpha: f32, bias: Opt
         }
     };
     let conv = Conv {
+        finer: Vec::new(),
         oc: m,
         groups: 1,
         window: Window::plain(shape.h, shape.w),
@@ -137,6 +138,7 @@ fn along_last(r: &mut Reader, n: &Call, view: &View, b: &Array) -> Result<View, 
         return Ok(View { tensor: t, dims, batch: view.batch, step: None });
     }
     let conv = Conv {
+        finer: Vec::new(),
         oc: m,
         groups: 1,
         window: Window::plain(1, 1),

@@ -62,19 +62,41 @@ operators! {
     arg_max: ["ArgMax"] writes ArgMax;
     lrn: ["LRN"] writes Lrn;
     quantize: ["QuantizeLinear", "DequantizeLinear"];
+    qlinear: ["QLinearConv", "QLinearMatMul", "QLinearAdd", "QLinearMul", "QLinearSigmoid", "QLinearLeakyRelu", "QLinearAveragePool",
+        "QLinearGlobalAveragePool", "QLinearReduceMean", "QLinearSoftmax", "QLinearConcat", "QGemm", "ConvInteger", "MatMulInteger",
+        "DynamicQuantizeLinear"];
     quant: ["Quant"];
+    bipolar_quant: ["BipolarQuant"];
+    trunc: ["Trunc"];
 }
 
 /// Operators of ONNX Runtime's own set that equal ONNX's of that name.
 const MICROSOFT: &[&str] = &["QuantizeLinear", "DequantizeLinear", "Gelu"];
 
+/// Operators of ONNX Runtime's own set alone.
+const MICROSOFT_ONLY: &[&str] = &[
+    "QLinearAdd",
+    "QLinearMul",
+    "QLinearSigmoid",
+    "QLinearLeakyRelu",
+    "QLinearAveragePool",
+    "QLinearGlobalAveragePool",
+    "QLinearReduceMean",
+    "QLinearSoftmax",
+    "QLinearConcat",
+    "QGemm",
+];
+
+/// QONNX's operators.
+const QONNX: &[&str] = &["Quant", "BipolarQuant", "Trunc"];
+
 /// The reader of an operator; `None` for one that is not read.
 pub(crate) fn entry(domain: &str, name: &str) -> Option<Read> {
     let ours = match domain {
-        "" | "ai.onnx" => name != "Quant",
+        "" | "ai.onnx" => !QONNX.contains(&name) && !MICROSOFT_ONLY.contains(&name),
         // QONNX's own, and Brevitas's older name of it.
-        "qonnx.custom_op.general" | "onnx.brevitas" => name == "Quant",
-        "com.microsoft" => MICROSOFT.contains(&name),
+        "qonnx.custom_op.general" | "onnx.brevitas" => QONNX.contains(&name),
+        "com.microsoft" => MICROSOFT.contains(&name) || MICROSOFT_ONLY.contains(&name),
         _ => false,
     };
     READERS

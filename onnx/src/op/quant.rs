@@ -95,13 +95,7 @@ pub(crate) fn read(r: &mut Reader, n: &Call) -> Outcome {
 
 /// The reals that a weight's integers stand for; scale and zero point are repeated along its dimensions.
 fn constant(a: &Array, scale: &Array, zero: &Array, to: &Integers, mode: &str) -> Result<Array, String> {
-    let round: fn(f64) -> f64 = match mode.to_ascii_uppercase().as_str() {
-        "ROUND" => f64::round_ties_even,
-        "FLOOR" => f64::floor,
-        "CEIL" => f64::ceil,
-        "ROUND_TO_ZERO" => f64::trunc,
-        _ => return Err(format!("its rounding_mode {mode} is not read: use ROUND, FLOOR, CEIL or ROUND_TO_ZERO")),
-    };
+    let round = rounding(mode)?;
     let (at_scale, at_zero) = (repeated(scale, &a.dims)?, repeated(zero, &a.dims)?);
     let (scales, zeros) = (scale.finite()?, zero.finite()?);
     let real = |(i, &x): (usize, &f32)| {
@@ -113,8 +107,19 @@ fn constant(a: &Array, scale: &Array, zero: &Array, to: &Integers, mode: &str) -
     Ok(Array::reals(&a.name, a.dims.clone(), all))
 }
 
+/// How QONNX rounds to integers.
+pub(super) fn rounding(mode: &str) -> Result<fn(f64) -> f64, String> {
+    Ok(match mode.to_ascii_uppercase().as_str() {
+        "ROUND" => f64::round_ties_even,
+        "FLOOR" => f64::floor,
+        "CEIL" => f64::ceil,
+        "ROUND_TO_ZERO" => f64::trunc,
+        _ => return Err(format!("its rounding_mode {mode} is not read: use ROUND, FLOOR, CEIL or ROUND_TO_ZERO")),
+    })
+}
+
 /// For each element of an array of `dims` the element of `small` that stands there. Errors: it does not repeat.
-fn repeated(small: &Array, dims: &[usize]) -> Result<impl Fn(usize) -> usize + use<>, String> {
+pub(super) fn repeated(small: &Array, dims: &[usize]) -> Result<impl Fn(usize) -> usize + use<>, String> {
     let skipped = dims.len().checked_sub(small.dims.len());
     let fits = skipped.is_some_and(|k| small.dims.iter().zip(&dims[k..]).all(|(s, d)| s == d || *s == 1));
     let (Some(skipped), true) = (skipped, fits) else {

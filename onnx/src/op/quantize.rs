@@ -8,7 +8,7 @@ use crate::read::array::{Array, Data, strides};
 use crate::read::reader::{Call, Reader, Value, dimension};
 use crate::read::view::{Step, View};
 use cnna_machine::num::Word;
-use cnna_net::op::Activate;
+use cnna_net::op::{Activate, conv::MOST_FINER};
 use cnna_net::{Activation, TensorId};
 use std::rc::Rc;
 
@@ -60,6 +60,17 @@ impl Parameters {
         same.then_some(step)
     }
 
+    /// Fraction bits of an array whose first dimension has a power of two each, without zero points: the least, and what each
+    /// has beyond it. `None` for other scales, and where they are too far apart.
+    fn by_channel(&self, a: &Array) -> Option<(i32, Vec<u8>)> {
+        let first = dimension(self.axis, a.dims.len()).ok()? == 0 && a.dims.first() == Some(&self.scales.len());
+        let plain = self.zeros.as_ref().is_none_or(|z| z.iter().all(|z| *z == 0));
+        let fracs: Vec<i32> = self.scales.iter().map(|&s| frac_of(s)).collect::<Option<_>>()?;
+        let least = *fracs.iter().min().filter(|_| first && plain)?;
+        let finer = fracs.iter().map(|f| u8::try_from(f - least).ok().filter(|d| *d <= MOST_FINER));
+        Some((least, finer.collect::<Option<_>>()?))
+    }
+
     /// For each element of an array which of the scales is its own.
     fn which(&self, dims: &[usize]) -> Result<Box<dyn Fn(usize) -> usize>, String> {
         if self.scales.len() == 1 {
@@ -105,6 +116,7 @@ pub(crate) fn quantise_constant(n: &Call) -> Result<Array, String> {
         data: if small { Data::Small(all.iter().map(|&q| q as i16).collect()) } else { Data::Int(all) },
         element,
         frac: None,
+        finer: Vec::new(),
     })
 }
 
@@ -116,6 +128,9 @@ pub(crate) fn dequantise_constant(a: Array, how: &Parameters) -> Result<Array, S
     let plain = how.one().filter(|s| s.zero == 0).and_then(|s| frac_of(s.scale));
     if let Some(frac) = plain {
         return Ok(Array { frac: Some(frac), ..a });
+    }
+    if let Some((frac, finer)) = how.by_channel(&a) {
+        return Ok(Array { frac: Some(frac), finer, ..a });
     }
     let which = how.which(&a.dims)?;
     let all = a.to_ints()?;

@@ -37,6 +37,8 @@ pub(crate) struct Array {
     pub element: ElementType,
     /// Fraction bits, once a DequantizeLinear gave the integers a meaning.
     pub frac: Option<i32>,
+    /// Fraction bits beyond those that the elements of each index of the first dimension have; mostly empty.
+    pub finer: Vec<u8>,
 }
 
 impl Array {
@@ -47,6 +49,7 @@ impl Array {
             data: Data::Real(data),
             element: ElementType::F32,
             frac: None,
+            finer: Vec::new(),
         }
     }
 
@@ -57,6 +60,7 @@ impl Array {
             data: Data::Int(data),
             element: ElementType::I64,
             frac: None,
+            finer: Vec::new(),
         }
     }
 
@@ -87,6 +91,7 @@ impl Array {
             data,
             element,
             frac: None,
+            finer: Vec::new(),
         })
     }
 
@@ -101,10 +106,24 @@ impl Array {
     /// The elements as reals, whatever their storage.
     pub fn to_reals(&self) -> Vec<f32> {
         let scale = 2f64.powi(-self.frac.unwrap_or(0));
-        match &self.data {
+        let mut all: Vec<f32> = match &self.data {
             Data::Real(v) => v.clone(),
             Data::Small(v) => v.iter().map(|&q| (f64::from(q) * scale) as f32).collect(),
             Data::Int(v) => v.iter().map(|&q| (q as f64 * scale) as f32).collect(),
+        };
+        let each = (all.len() / self.finer.len().max(1)).max(1);
+        for (values, &d) in all.chunks_mut(each).zip(&self.finer) {
+            let scale = 2f32.powi(-i32::from(d));
+            values.iter_mut().for_each(|v| *v *= scale);
+        }
+        all
+    }
+
+    /// The same array without scales of its parts: as reals where it has them.
+    pub fn uniform(self: Rc<Self>) -> Rc<Self> {
+        match self.finer.is_empty() {
+            true => self,
+            false => Rc::new(Array::reals(&self.name, self.dims.clone(), self.to_reals())),
         }
     }
 
@@ -143,16 +162,25 @@ impl Array {
         }
     }
 
-    /// Words with fraction bits, where a DequantizeLinear said so.
+    /// Words with the same fraction bits, where a DequantizeLinear said so.
     pub fn words(&self) -> Option<(&[i16], i32)> {
+        self.channel_words().filter(|_| self.finer.is_empty())
+    }
+
+    /// Words and the least fraction bits of an index of the first dimension; `finer` has what each has beyond them.
+    pub fn channel_words(&self) -> Option<(&[i16], i32)> {
         match (&self.data, self.frac) {
             (Data::Small(v), Some(frac)) if self.element != ElementType::U8 => Some((v, frac)),
             _ => None,
         }
     }
 
-    /// The array of shape `dims` whose elements are those at `at`.
+    /// The array of shape `dims` whose elements are those at `at`; without scales of its parts.
     pub fn pick(&self, dims: Vec<usize>, at: impl Iterator<Item = usize>) -> Self {
+        if !self.finer.is_empty() {
+            let v = self.to_reals();
+            return Array::reals(&self.name, dims, at.map(|i| v[i]).collect());
+        }
         let data = match &self.data {
             Data::Real(v) => Data::Real(at.map(|i| v[i]).collect()),
             Data::Small(v) => Data::Small(at.map(|i| v[i]).collect()),
@@ -164,6 +192,7 @@ impl Array {
             data,
             element: self.element,
             frac: self.frac,
+            finer: Vec::new(),
         }
     }
 

@@ -36,12 +36,13 @@ pub(super) fn folds(operator: &str) -> bool {
             | "DequantizeLinear"
             | "ReduceProd"
             | "Split"
+            | "Clip"
     ) || unary(operator).is_some()
         || binary(operator).is_some()
 }
 
 /// The node's outputs, if all it reads is constant; `None` where it is not, or another kind of operator.
-pub(super) fn fold(n: &mut Call) -> Option<Folded> {
+pub(crate) fn fold(n: &mut Call) -> Option<Folded> {
     let operator = n.node.op_type.as_str();
     if operator == "Shape" || operator == "Size" {
         return Some(shape(n));
@@ -56,6 +57,12 @@ pub(super) fn fold(n: &mut Call) -> Option<Folded> {
         .all(|v| matches!(v, Value::Constant(_)));
     if !constant || n.inputs.is_empty() || !folds(operator) {
         return None;
+    }
+    // What a neighbour's fold computes with has one scale.
+    for v in n.inputs.iter_mut().flatten() {
+        if let Value::Constant(a) = v {
+            *a = a.clone().uniform();
+        }
     }
     Some(compute(n).map(|mut all| {
         for a in &mut all {
@@ -227,7 +234,13 @@ fn compute(n: &mut Call) -> Folded {
                 data,
                 element: a.element,
                 frac: None,
+                finer: Vec::new(),
             }
+        }
+        "Clip" => {
+            let (lo, hi) = crate::op::activate::bounds(n)?;
+            let a = take(n, 0)?;
+            clip(a, lo.into(), hi.into())
         }
         "Range" => range(n)?,
         "ReduceProd" => {
@@ -515,6 +528,7 @@ fn concat(n: &Call) -> Result<Array, String> {
         data,
         element: first.element,
         frac,
+        finer: Vec::new(),
     })
 }
 
@@ -557,7 +571,32 @@ fn cast(a: Array, to: ElementType) -> Result<Array, String> {
         data,
         element: to,
         frac: None,
+        finer: Vec::new(),
     })
+}
+
+/// `min(hi, max(lo, x))`; integers stay what they are, as between the Q and the DQ of a weight.
+fn clip(a: Array, lo: f64, hi: f64) -> Array {
+    let bounded = |x: f64| x.max(lo).min(hi);
+    let data = match a.data {
+        Data::Real(v) => Data::Real(v.iter().map(|&x| bounded(x.into()) as f32).collect()),
+        Data::Small(v) if a.frac.is_none() => {
+            Data::Small(v.iter().map(|&q| bounded(q.into()) as i16).collect())
+        }
+        Data::Int(v) if a.frac.is_none() => {
+            Data::Int(v.iter().map(|&q| bounded(q as f64) as i64).collect())
+        }
+        data => {
+            let a = Array { data, ..a };
+            let all = a
+                .to_reals()
+                .iter()
+                .map(|&x| bounded(x.into()) as f32)
+                .collect();
+            return Array::reals(&a.name, a.dims.clone(), all);
+        }
+    };
+    Array { data, ..a }
 }
 
 impl Array {

@@ -16,7 +16,7 @@
 
 pub(crate) mod array;
 pub(crate) mod error;
-mod fold;
+pub(crate) mod fold;
 pub(crate) mod formula;
 mod index;
 mod input;
@@ -56,6 +56,8 @@ pub struct Import {
     pub graph: Graph,
     /// The other scales, for the quantiser.
     pub scales: Vec<Scale>,
+    /// The file's free key-value pairs.
+    pub metadata: Vec<(String, String)>,
 }
 
 /// Reads a model from a file. Errors: everything in it that is not read.
@@ -78,7 +80,9 @@ pub fn read_quantised(path: impl AsRef<Path>) -> Result<Graph, ReadError> {
 
 /// The same for a model that is read already.
 pub fn quantised(import: Import) -> Result<Graph, ReadError> {
-    let Import { mut graph, scales } = import;
+    let Import {
+        mut graph, scales, ..
+    } = import;
     if graph.tensors.iter().all(|t| t.frac.is_none()) {
         return Err(ReadError::Float(match scales.first() {
             None => "it has no QuantizeLinear and DequantizeLinear".into(),
@@ -136,7 +140,11 @@ pub fn import(model: &Model, folder: Option<&Path>) -> Result<Import, ReadError>
     scales.retain_mut(|s| kept[s.tensor].map(|t| s.tensor = t).is_some());
     unique_tensors(&mut graph);
     graph.check().map_err(|e| ReadError::Graph(e.to_string()))?;
-    Ok(Import { graph, scales })
+    Ok(Import {
+        graph,
+        scales,
+        metadata: model.metadata.clone(),
+    })
 }
 
 /// 16 bits where one QuantizeLinear has 16; 8 bits where they have 8.

@@ -268,6 +268,14 @@ impl<'m> Reader<'m> {
         }
     }
 
+    /// The same of weights whose first dimension is output channels: what each channel has beyond the least fraction bits.
+    pub fn weights(&self, a: &Array) -> Result<(Values, Vec<u8>), String> {
+        match a.channel_words() {
+            Some((w, frac)) => Ok((Values::Words(w.to_vec(), frac), a.finer.clone())),
+            None => Ok((Values::Reals(a.finite()?), Vec::new())),
+        }
+    }
+
     /// The view as an array [N, ...] whose batch comes first.
     pub fn batched(&self, view: &View) -> Result<View, String> {
         match view.batch {
@@ -429,6 +437,7 @@ impl<'m> Reader<'m> {
             return Ok(v);
         }
         let conv = Conv {
+            finer: Vec::new(),
             oc: c,
             groups: c,
             window: Window::plain(1, 1),

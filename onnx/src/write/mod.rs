@@ -1,6 +1,7 @@
 //! A graph as ONNX, operator set 21: float where it has no formats, else with QuantizeLinear and DequantizeLinear of
 //! power-of-two scales. Every tensor is a value [N, C, H, W] of its name; inputs and outputs have the model's own shape.
 
+use crate::read::view::merged;
 use crate::{AttributeValue, ElementType, GraphBuilder, Model, NodeProto, Scalar};
 use cnna_machine::num::Word;
 use cnna_net::{Activation, ArrayLayout, Graph, Node, Port, Shape, TensorId, Values};
@@ -103,6 +104,16 @@ impl<'g> Writer<'g> {
     /// True when operators that small engines lack are to be spelt out.
     pub fn basic(&self) -> bool {
         self.options.basic
+    }
+
+    /// True when reals are written for words.
+    pub fn is_float(&self) -> bool {
+        self.options.float
+    }
+
+    /// Fraction bits of a tensor in the graph.
+    pub fn format_of(&self, t: TensorId) -> Option<i32> {
+        self.graph.tensors[t].frac
     }
 
     /// Shape of a tensor.
@@ -260,7 +271,8 @@ impl<'g> Writer<'g> {
         self.initializer(&format!("{}/{name}", n.name), dims, v)
     }
 
-    /// A constant of a node: reals, or integers behind DequantizeLinear.
+    /// A constant of a node: reals, or integers behind DequantizeLinear; `finer` has the fraction bits that each index of the
+    /// first dimension has beyond the others, and is mostly empty.
     pub fn constant(
         &mut self,
         n: &Node,
@@ -268,6 +280,7 @@ impl<'g> Writer<'g> {
         dims: &[usize],
         values: &Values,
         sum_frac: Option<i32>,
+        finer: &[u8],
     ) -> String {
         let stem = format!("{}/{name}", n.name);
         let sums = match (values, sum_frac) {
@@ -298,14 +311,28 @@ impl<'g> Writer<'g> {
             }
             _ => return self.initializer(&stem, dims, &values.to_reals(sum_frac.unwrap_or(0))),
         };
-        let scale = self.initializer(&format!("{stem}/scale"), &[], &[2f32.powi(-frac)]);
+        let (shape, scales) = match finer {
+            [] => (vec![], vec![2f32.powi(-frac)]),
+            finer => (
+                vec![finer.len()],
+                finer
+                    .iter()
+                    .map(|&d| 2f32.powi(-frac - i32::from(d)))
+                    .collect(),
+            ),
+        };
+        let scale = self.initializer(&format!("{stem}/scale"), &shape, &scales);
         let value = self.unique(&stem);
-        self.builder.node(NodeProto::new(
+        let node = NodeProto::new(
             "DequantizeLinear",
             &format!("{stem}/dequantize"),
             &[&words, &scale],
             &[&value],
-        ));
+        );
+        self.builder.node(match finer {
+            [] => node,
+            _ => node.with("axis", 0),
+        });
         value
     }
 
@@ -316,13 +343,14 @@ impl<'g> Writer<'g> {
         bias: &Values,
         oc: usize,
         weights: &Values,
+        finer: &[u8],
     ) -> Result<String, WriteError> {
         let input = self.graph.tensors[n.inputs[0]].frac;
         let frac = input.zip(weights.words()).map(|(f, (_, w))| f + w);
         if bias.sums().is_some() && frac.is_none() {
             return Err(self.cannot(n, "its bias has words, its input or weights have none"));
         }
-        Ok(self.constant(n, "bias", &[oc], bias, frac))
+        Ok(self.constant(n, "bias", &[oc], bias, frac, finer))
     }
 
     /// The node that brings `from`, a value [N, C, H, W] of that shape, to another order and shape.
@@ -392,9 +420,17 @@ impl<'g> Writer<'g> {
         if !plain {
             // The array's order is given over the tensor; what is needed is the tensor's over the array.
             let node = self.beside(p, p.tensor, "input");
-            let (inverse, dims) = inverted(&p.array, shape);
-            let from = Shape::of([p.array.len(), 1, 1]);
-            let node_out = self.reordered(&node, &value, from, &inverse, &dims);
+            let node_out = match turned(&p.array, shape) {
+                // One Transpose is what readers know channels-last inputs by, ours too.
+                Some(perm) => self
+                    .node("Transpose", &node, &[&value])
+                    .with("perm", AttributeValue::Ints(perm)),
+                None => {
+                    let (inverse, dims) = inverted(&p.array, shape);
+                    let from = Shape::of([p.array.len(), 1, 1]);
+                    self.reordered(&node, &value, from, &inverse, &dims)
+                }
+            };
             value = self.step(&node, "map", node_out);
         }
         if self.frac(p.tensor).is_some() {
@@ -459,6 +495,27 @@ impl<'g> Writer<'g> {
             }
         }
     }
+}
+
+/// The Transpose from an array [N, ...] to a tensor [N, C, H, W], where the array has the tensor's sides in another order.
+fn turned(array: &ArrayLayout, tensor: Shape) -> Option<Vec<i64>> {
+    let sides = tensor.sides();
+    let distance = [tensor.h * tensor.w, tensor.w, 1];
+    let orders = [
+        [0, 1, 2],
+        [0, 2, 1],
+        [1, 0, 2],
+        [1, 2, 0],
+        [2, 0, 1],
+        [2, 1, 0],
+    ];
+    let order = orders.into_iter().find(|order| {
+        let dims = order.map(|s| sides[s]);
+        let axes = order.map(|s| (sides[s], distance[s]));
+        array.first == 0 && array.dims == dims && merged(axes) == merged(array.axes.iter().copied())
+    })?;
+    let place = |side: usize| order.iter().position(|s| *s == side).unwrap_or(side) as i64 + 1;
+    Some(vec![0, place(0), place(1), place(2)])
 }
 
 /// Where the tensor's elements, in their own order, lie in the array.

@@ -70,7 +70,7 @@ pub fn correct(float: &mut Graph, quantised: &Graph, means: &Means) {
 
 /// Mean of `(w - rounded w) * x` for each output channel.
 fn lost(c: &Conv, rounded: &Conv, sums: &[f64], channels: usize, images: f64) -> Vec<f64> {
-    let (w, r) = (c.weights.to_reals(0), rounded.weights.to_reals(0));
+    let (w, r) = (c.real_weights(), rounded.real_weights());
     let taps = c.window.kernel[0] * c.window.kernel[1];
     let per_group = channels / c.groups;
     let whole = sums.len() > channels;

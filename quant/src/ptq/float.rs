@@ -2,7 +2,7 @@
 //! measured.
 
 use super::PtqError;
-use cnna_net::{ArrayLayout, Graph, Shape, Values};
+use cnna_net::{ArrayLayout, Graph, Op, Shape, Values};
 use cnna_onnx::Options;
 use rten::{Model, NodeId, Value};
 
@@ -102,6 +102,9 @@ pub fn unquantised(graph: &Graph) -> Graph {
             .first()
             .and_then(|&t| graph.tensors[t].frac)
             .unwrap_or(0);
+        if let Op::Conv(c) = &mut n.op {
+            c.unquantise(input);
+        }
         let mut weights = 0;
         for v in n.op.constants_mut() {
             // Weights come before the bias, whose scale is theirs and the input's.

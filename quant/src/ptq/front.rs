@@ -2,8 +2,8 @@
 //! them, and a float model from calibration images.
 
 use super::range::covering;
-use super::{FileModel, Options, PtqError, Quantised, quantise};
-use cnna_data::{Preprocess, Samples};
+use super::{FileModel, FloatModel, Options, PtqError, Quantised, quantise, unquantised};
+use cnna_data::{Preprocess, Samples, Wanted};
 use cnna_machine::num::{dequantise, quantise as to_word};
 use cnna_net::op::Activate;
 use cnna_net::{Activation, Graph, Node, Op, run, settle};
@@ -16,15 +16,19 @@ use std::path::{Path, PathBuf};
 pub struct Calibration {
     /// The input's name, where a network has several, and a picture, array or folder.
     pub paths: Vec<(Option<String>, PathBuf)>,
-    /// From pictures to inputs.
-    pub preprocess: Preprocess,
+    /// From pictures to inputs, as far as the model's file does not say it.
+    pub preprocess: Wanted,
     /// At most so many images, evenly spread.
     pub most: usize,
 }
 
 impl Calibration {
     /// One set an input of the graph. Errors: a name that no input has, no images for an input.
-    pub fn samples(&self, graph: &Graph) -> Result<Vec<Samples>, PtqError> {
+    pub fn samples(
+        &self,
+        graph: &Graph,
+        preprocess: &Preprocess,
+    ) -> Result<Vec<Samples>, PtqError> {
         let mut all = Vec::new();
         for p in &graph.inputs {
             let mine = |(name, _): &&(Option<String>, PathBuf)| match name {
@@ -41,7 +45,7 @@ impl Calibration {
                 return Err(super::inputs_error(graph, all.len()));
             }
             let shape = graph.tensors[p.tensor].shape;
-            all.push(Samples::open(&paths, shape, &p.array, &self.preprocess)?.spread(self.most));
+            all.push(Samples::open(&paths, shape, &p.array, preprocess)?.spread(self.most));
         }
         Ok(all)
     }
@@ -56,6 +60,8 @@ pub struct Front {
     pub notes: Vec<String>,
     /// Where it was quantised here.
     pub quantised: Option<Quantised>,
+    /// How pictures become its input, where the file or the user says so.
+    pub preprocess: Option<Preprocess>,
 }
 
 /// Reads a model and quantises it where it is not.
@@ -67,73 +73,63 @@ pub fn load_or_quantise(
     options: &Options,
     step: impl FnMut(usize, usize),
 ) -> Result<Front, PtqError> {
-    let import = cnna_onnx::read_import(path)?;
-    if !import.scales.is_empty() {
-        return rescaled(path, import, calibration, options, step);
+    let Import {
+        mut graph,
+        scales,
+        metadata,
+    } = cnna_onnx::read_import(path)?;
+    let stored = Preprocess::of(metadata.iter().map(|(k, v)| (&k[..], &v[..])))?;
+    let wanted = &calibration.preprocess;
+    let preprocess = wanted.over(stored.as_ref());
+    let mut notes: Vec<String> = wanted
+        .changes(stored.as_ref())
+        .into_iter()
+        .map(|c| format!("{c}, which the model's file says"))
+        .collect();
+    let mut known = stored.is_some() || wanted.is_any();
+    if !scales.is_empty() {
+        graph.word = options.word;
+        for s in &scales {
+            graph.tensors[s.tensor].frac = Some(covering(reach(s), options.word));
+        }
+        saturate(&mut graph, &scales);
+        notes.push(format!(
+            "{} of its scales are no powers of two: their tensors have {}-bit words that cover the same ranges, its weights are the reals that its integers stand for",
+            scales.len(),
+            options.word.bits()
+        ));
     }
-    let mut graph = import.graph;
-    if graph.tensors.iter().any(|t| t.frac.is_some()) && calibration.paths.is_empty() {
-        settle::settle(&mut graph)?;
-        return Ok(Front {
-            graph,
-            notes: Vec::new(),
-            quantised: None,
-        });
-    }
-    if calibration.paths.is_empty() {
-        return Err(PtqError::NoImages {
-            model: path.display().to_string(),
-        });
-    }
-    let samples = calibration.samples(&graph)?;
-    let q = quantise(&graph, &samples, options, step)?;
-    let notes = q.table.warning().into_iter().collect();
+    let quantised = match calibration.paths.is_empty() {
+        true if graph.tensors.iter().all(|t| t.frac.is_none()) => {
+            return Err(PtqError::NoImages {
+                model: path.display().to_string(),
+            });
+        }
+        true => {
+            settle::settle(&mut graph)?;
+            None
+        }
+        // Where the file has formats, images give those that it leaves open.
+        false => {
+            let samples = calibration.samples(&graph, &preprocess)?;
+            known |= samples.iter().any(Samples::has_pictures);
+            let q = quantise(&graph, &samples, options, step)?;
+            if !scales.is_empty() {
+                notes.push(match Against::file(path, &graph, &q.graph, &samples) {
+                    Ok(against) => against.note(),
+                    Err(e) => format!("its own integers could not be run for comparison: {e}"),
+                });
+            }
+            notes.extend(q.table.warning());
+            graph = q.graph.clone();
+            Some(q)
+        }
+    };
     Ok(Front {
-        graph: q.graph.clone(),
+        graph,
         notes,
-        quantised: Some(q),
-    })
-}
-
-/// Formats that cover another tool's scales; weights are the reals that its integers stand for.
-fn rescaled(
-    path: &Path,
-    import: Import,
-    calibration: &Calibration,
-    options: &Options,
-    step: impl FnMut(usize, usize),
-) -> Result<Front, PtqError> {
-    let Import { mut graph, scales } = import;
-    graph.word = options.word;
-    for s in &scales {
-        graph.tensors[s.tensor].frac = Some(covering(reach(s), options.word));
-    }
-    saturate(&mut graph, &scales);
-    let mut notes = vec![format!(
-        "{} of its scales are no powers of two: their tensors have {}-bit words that cover the same ranges, its weights are the reals that its integers stand for",
-        scales.len(),
-        options.word.bits()
-    )];
-    if calibration.paths.is_empty() {
-        settle::settle(&mut graph)?;
-        return Ok(Front {
-            graph,
-            notes,
-            quantised: None,
-        });
-    }
-    // Images also give formats to what the file leaves without a scale.
-    let samples = calibration.samples(&graph)?;
-    let q = quantise(&graph, &samples, options, step)?;
-    notes.push(match against_file(path, &q.graph, &samples) {
-        Ok(db) => format!("its own integers and these differ by {db:.1} dB of the output"),
-        Err(e) => format!("its own integers could not be run for comparison: {e}"),
-    });
-    notes.extend(q.table.warning());
-    Ok(Front {
-        graph: q.graph.clone(),
-        notes,
-        quantised: Some(q),
+        quantised,
+        preprocess: known.then_some(preprocess),
     })
 }
 
@@ -191,38 +187,65 @@ fn reach(s: &Scale) -> f64 {
     f64::from(s.scale).abs() * far as f64
 }
 
-/// Signal-to-noise of the graph's outputs against the file run as it is.
-fn against_file(path: &Path, graph: &Graph, samples: &[Samples]) -> Result<f64, PtqError> {
-    let inputs = graph.inputs.iter().map(|p| (&p.name[..], &p.array));
-    let outputs = graph.outputs.iter().map(|p| &p.name[..]);
-    let file = FileModel::open(path, inputs, outputs)?;
-    let images = samples
-        .iter()
-        .map(Samples::len)
-        .min()
-        .unwrap_or(0)
-        .min(super::MEASURED);
-    let (mut signal, mut noise) = (0.0, 0.0);
-    for i in 0..images {
-        let (mut words, mut given) = (Vec::new(), Vec::new());
-        for (p, s) in graph.inputs.iter().zip(samples) {
-            let values = s.image(i)?;
-            let frac = graph.tensors[p.tensor].frac.unwrap_or_default();
-            let word = |&x: &f32| to_word(x.into(), frac, graph.word).unwrap_or_default();
-            words.push(values.iter().map(word).collect::<Vec<i16>>());
-            given.push(values);
-        }
-        let words: Vec<&[i16]> = words.iter().map(|w| &w[..]).collect();
-        let ours = run::run(graph, &words)?;
-        let theirs = file.run(&given)?;
-        for (p, value) in graph.outputs.iter().zip(theirs) {
-            let frac = graph.tensors[p.tensor].frac.unwrap_or_default();
-            let values = &ours.tensors[p.tensor].values;
-            for (r, at) in value.into_iter().zip(p.array.offsets()) {
-                signal += f64::from(r).powi(2);
-                noise += (f64::from(r) - dequantise(values[at], frac)).powi(2);
+/// The outputs of a file that another tool quantised, run as it is, against ours and against its own reals.
+#[derive(Debug, Default)]
+struct Against {
+    signal: f64,
+    /// Squared differences of the file's outputs and ours.
+    ours: f64,
+    /// Of the file's outputs and those of its weights' reals with activations that are clipped, but not rounded.
+    reals: f64,
+}
+
+impl Against {
+    /// Runs the file, `imported` in reals and `graph` in integers. Errors: a file that the engine does not run.
+    fn file(
+        path: &Path,
+        imported: &Graph,
+        graph: &Graph,
+        samples: &[Samples],
+    ) -> Result<Self, PtqError> {
+        let inputs = graph.inputs.iter().map(|p| (&p.name[..], &p.array));
+        let outputs = graph.outputs.iter().map(|p| &p.name[..]);
+        let file = FileModel::open(path, inputs, outputs)?;
+        let float = FloatModel::new(&unquantised(imported))?;
+        let images = samples.iter().map(Samples::len).min().unwrap_or(0);
+        let mut sums = Against::default();
+        for i in 0..images.min(super::MEASURED) {
+            let (mut words, mut given) = (Vec::new(), Vec::new());
+            for (p, s) in graph.inputs.iter().zip(samples) {
+                let values = s.image(i)?;
+                let frac = graph.tensors[p.tensor].frac.unwrap_or_default();
+                let word = |&x: &f32| to_word(x.into(), frac, graph.word).unwrap_or_default();
+                words.push(values.iter().map(word).collect::<Vec<i16>>());
+                given.push(values);
+            }
+            let words: Vec<&[i16]> = words.iter().map(|w| &w[..]).collect();
+            let ours = run::run(graph, &words)?;
+            let theirs = file.run(&given)?;
+            let reals = float.run(&given)?;
+            let ports = graph.outputs.iter().zip(&imported.outputs).zip(theirs);
+            for ((p, i), values) in ports {
+                let frac = graph.tensors[p.tensor].frac.unwrap_or_default();
+                let words = &ours.tensors[p.tensor].values;
+                for (v, at) in values.into_iter().zip(p.array.offsets()) {
+                    let v = f64::from(v);
+                    sums.signal += v * v;
+                    sums.ours += (v - dequantise(words[at], frac)).powi(2);
+                    sums.reals += (v - f64::from(reals[i.tensor][at])).powi(2);
+                }
             }
         }
+        Ok(sums)
     }
-    Ok(10.0 * (signal / noise.max(f64::MIN_POSITIVE)).log10())
+
+    fn note(&self) -> String {
+        let db = |noise: f64| 10.0 * (self.signal / noise.max(f64::MIN_POSITIVE)).log10();
+        format!(
+            "its own integers and these differ by {:.1} dB of the output; its own are {:.1} dB from its reals, whose activations are not \
+             rounded: a network as fine as these words cannot be nearer to it than that",
+            db(self.ours),
+            db(self.reals)
+        )
+    }
 }

@@ -5,6 +5,7 @@
 //! range.rs    what values a tensor had, and the format that follows
 //! formats.rs  one format a tensor, shared where tensors meet
 //! correct.rs  bias correction
+//! weights.rs  weights of eight bits, and scales of output channels
 //! table.rs    integers against float: signal-to-noise, saturation
 //! file.rs     a model's file as it is, by rten
 //! front.rs    a model file, quantised or not, as a quantised graph
@@ -18,6 +19,7 @@ mod formats;
 mod front;
 mod range;
 mod table;
+mod weights;
 
 pub use error::PtqError;
 pub use file::FileModel;
@@ -25,11 +27,13 @@ pub use float::{FloatModel, unquantised};
 pub use front::{Calibration, Front, load_or_quantise};
 pub use range::{Method, covering};
 pub use table::{LEAST_DB, Row, Table, output_db};
+pub use weights::{NARROW_DB, Narrow};
 
 use cnna_data::Samples;
 use cnna_machine::num::Word;
 use cnna_net::{Graph, GraphError, settle};
 use range::Range;
+use weights::Rounding;
 
 /// Images that decide between methods, and that the table is measured on: the reference run takes a second for a large
 /// network's image.
@@ -47,6 +51,10 @@ pub struct Options {
     /// How ranges become formats. Without one 16-bit words cover every peak with room to spare; for 8-bit words all are tried,
     /// and the one with the best output on the calibration images is taken: which is best depends on the network's outliers.
     pub method: Option<Method>,
+    /// Layers whose weights have eight bits among words of sixteen.
+    pub narrow: Narrow,
+    /// A weight scale for each output channel of a convolution.
+    pub per_channel: bool,
 }
 
 impl Default for Options {
@@ -54,6 +62,8 @@ impl Default for Options {
         Options {
             word: Word::W16,
             method: None,
+            narrow: Narrow::Off,
+            per_channel: false,
         }
     }
 }
@@ -125,7 +135,7 @@ pub fn quantise(
         }
     }
     step(images, images);
-    let with = |float: &Graph, method: Method| -> Result<Graph, PtqError> {
+    let with = |float: &Graph, method: Method, how: &Rounding| -> Result<Graph, PtqError> {
         let own = ranges
             .iter()
             .zip(&bounds)
@@ -142,8 +152,13 @@ pub fn quantise(
         {
             graph.tensors[t].frac = Some(frac);
         }
+        weights::round(&mut graph, how)?;
         settle::settle(&mut graph)?;
         Ok(graph)
+    };
+    let mut rounding = Rounding {
+        per_channel: options.per_channel,
+        narrow: vec![options.narrow == Narrow::All; float.tensors.len()],
     };
     let mut best: Option<(f64, Method, Graph)> = None;
     let tried = match (options.method, options.word) {
@@ -152,7 +167,7 @@ pub fn quantise(
         (None, Word::W8) => Method::ALL.to_vec(),
     };
     for method in tried {
-        let graph = with(&float, method)?;
+        let graph = with(&float, method, &rounding)?;
         // The same formats give the same integers.
         if best
             .as_ref()
@@ -165,12 +180,18 @@ pub fn quantise(
             best = Some((db, method, graph));
         }
     }
-    let (db, method, mut quantised) = best.expect("at least one method was tried");
+    let (mut db, method, mut quantised) = best.expect("at least one method was tried");
+    if options.narrow == Narrow::Auto && options.word == Word::W16 {
+        let rounded = |how: &Rounding| with(&float, method, how);
+        rounding.narrow = weights::pick(rounded, options.per_channel, &model, &measured)?;
+        quantised = with(&float, method, &rounding)?;
+        db = output_db(&quantised, &model, &measured)?;
+    }
     let mut corrected_float = float.clone();
     correct::correct(&mut corrected_float, &quantised, &means);
     // Where a mean is far beyond its tensor's format the correction may not fit, and would be of no use.
     let mut corrected = false;
-    if let Ok(graph) = with(&corrected_float, method) {
+    if let Ok(graph) = with(&corrected_float, method, &rounding) {
         corrected = output_db(&graph, &model, &measured)? > db;
         if corrected {
             quantised = graph;

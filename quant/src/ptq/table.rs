@@ -1,8 +1,9 @@
 //! How near the integers are to the float network, tensor by tensor.
 
+use super::weights::is_narrow;
 use super::{FloatModel, PtqError};
 use cnna_machine::num::{dequantise, quantise};
-use cnna_net::{Graph, run};
+use cnna_net::{Graph, Op, run};
 use serde::Serialize;
 use std::fmt::Write as _;
 
@@ -18,6 +19,10 @@ pub struct Row {
     pub operator: Option<&'static str>,
     /// Fraction bits.
     pub frac: i32,
+    /// Of a convolution: bits of its weights.
+    pub weight_bits: Option<u32>,
+    /// True where its output channels have weight scales of their own.
+    pub per_channel: bool,
     /// Largest magnitude on the calibration images.
     pub peak: f32,
     /// Power of the float values over that of the error, in dB; none where there is no error.
@@ -55,6 +60,18 @@ impl Power {
     }
 }
 
+/// One image's inputs as words.
+pub(super) fn words(graph: &Graph, inputs: &[Vec<f32>]) -> Vec<Vec<i16>> {
+    let ports = graph.inputs.iter().zip(inputs);
+    ports
+        .map(|(p, v)| {
+            let frac = graph.tensors[p.tensor].frac.unwrap_or_default();
+            let word = |&x: &f32| quantise(x.into(), frac, graph.word).unwrap_or_default();
+            v.iter().map(word).collect()
+        })
+        .collect()
+}
+
 /// Runs `images` in integers and compares every tensor with `float`'s; its tensors come first in the graph's. Errors: as the
 /// reference run.
 fn powers(
@@ -65,16 +82,7 @@ fn powers(
     let mut powers = vec![Power::default(); graph.tensors.len()];
     for inputs in images {
         let reals = float.run(inputs)?;
-        let words: Vec<Vec<i16>> = graph
-            .inputs
-            .iter()
-            .zip(inputs)
-            .map(|(p, v)| {
-                let frac = graph.tensors[p.tensor].frac.unwrap_or_default();
-                let word = |&x: &f32| quantise(x.into(), frac, graph.word).unwrap_or_default();
-                v.iter().map(word).collect()
-            })
-            .collect();
+        let words = words(graph, inputs);
         let words: Vec<&[i16]> = words.iter().map(|w| &w[..]).collect();
         let run = run::run(graph, &words)?;
         for (t, p) in powers.iter_mut().enumerate() {
@@ -116,9 +124,16 @@ impl Table {
         peaks: &[f32],
     ) -> Result<Table, PtqError> {
         let powers = powers(graph, float, images)?;
-        let row = |t: usize, operator| Row {
+        let row = |t: usize, op: Option<&Op>| Row {
             tensor: graph.tensors[t].name.clone(),
-            operator,
+            operator: op.map(Op::name),
+            weight_bits: op
+                .and_then(Op::conv)
+                .map(|c| match is_narrow(&c.weights, graph.word) {
+                    true => 8,
+                    false => graph.word.bits(),
+                }),
+            per_channel: op.and_then(Op::conv).is_some_and(|c| !c.finer.is_empty()),
             frac: graph.tensors[t].frac.unwrap_or_default(),
             peak: peaks.get(t).copied().unwrap_or_default(),
             snr_db: powers[t].db(),
@@ -130,7 +145,7 @@ impl Table {
         let nodes = graph.nodes.iter().filter(|n| n.output < peaks.len());
         Ok(Table {
             rows: inputs
-                .chain(nodes.map(|n| row(n.output, Some(n.op.name()))))
+                .chain(nodes.map(|n| row(n.output, Some(&n.op))))
                 .collect(),
             output_db: worst_output(graph, &powers),
             least_db: LEAST_DB,
@@ -148,8 +163,8 @@ impl Table {
             .unwrap_or(0)
             .max(6);
         let mut s = format!(
-            "{:width$}  {:<13} {:>5} {:>10} {:>8} {:>10}\n",
-            "tensor", "operator", "frac", "peak", "SNR dB", "saturated"
+            "{:width$}  {:<13} {:>5} {:>7} {:>10} {:>8} {:>10}\n",
+            "tensor", "operator", "frac", "weights", "peak", "SNR dB", "saturated"
         );
         for r in &self.rows {
             let skip = r.tensor.chars().count().saturating_sub(40);
@@ -158,9 +173,14 @@ impl Table {
             // Writing to a String cannot fail.
             let _ = writeln!(
                 s,
-                "{name:width$}  {:<13} {:>5} {:>10.4} {db:>8} {:>10}",
+                "{name:width$}  {:<13} {:>5} {:>7} {:>10.4} {db:>8} {:>10}",
                 r.operator.unwrap_or("(input)"),
                 r.frac,
+                match (r.weight_bits, r.per_channel) {
+                    (None, _) => String::new(),
+                    (Some(bits), false) => bits.to_string(),
+                    (Some(bits), true) => format!("{bits}/ch"),
+                },
                 r.peak,
                 r.saturated
             );

@@ -145,6 +145,7 @@ impl Arch {
                         groups: 1,
                         window,
                         weights: Values::Reals(weights),
+                        finer: Vec::new(),
                         bias: Values::Reals(vec![0.0; oc]),
                         activation: match is_last {
                             true => Activation::None,

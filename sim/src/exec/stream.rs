@@ -74,12 +74,13 @@ pub fn run_in_order(
                         saturated,
                     });
                 }
+                store_kind::FENCE => {}
                 store_kind::END => return Ok(marks),
                 kind => {
                     return Err(here(Fault::Field {
                         field: "kind",
                         value: kind,
-                        expected: "0 store, 1 mark or 2 end",
+                        expected: "0 store, 1 mark, 2 end or 3 fence",
                     }));
                 }
             },

@@ -216,14 +216,34 @@ fn put_rows<const N: usize, const BYTES: usize>(
     }
 }
 
-/// A `Store` of kind STORE: lines of one output bank into segments of memory.
+/// A `Store` of kind STORE: lines of the output banks into segments of memory, row by row.
 pub fn store(cmd: &Store, b: &Buffers, window: &mut [u8]) -> Result<(), Fault> {
     let beats = positive("seg_beats", cmd.seg_beats)?;
     let segs = positive("seg_count", cmd.seg_count)?;
+    let rows = positive("rows", cmd.rows)?;
+    for row in 0..rows {
+        let at = cmd.bank as usize + row;
+        let bank = &b.out[at % 2];
+        let line = cmd.line as usize + at / 2 * cmd.row_pitch as usize;
+        // Addresses are of 32 bits.
+        let ddr = (cmd.ddr as u32).wrapping_add((cmd.row_stride as u32).wrapping_mul(row as u32));
+        store_row(cmd, [beats, segs], bank, line, ddr as usize, b, window)?;
+    }
+    Ok(())
+}
+
+fn store_row(
+    cmd: &Store,
+    [beats, segs]: [usize; 2],
+    bank: &[i16],
+    first: usize,
+    ddr: usize,
+    b: &Buffers,
+    window: &mut [u8],
+) -> Result<(), Fault> {
     let (line, word) = (b.line(), b.word.bytes());
-    let bank = &b.out[cmd.bank as usize & 1];
     let words = beats * BEAT_WORDS;
-    let start = cmd.line as usize * line;
+    let start = first * line;
     let source = bank.get(start..start + segs * words).ok_or(Fault::Buffer {
         buffer: "output buffer",
         at: (start + segs * words - 1) / line,
@@ -231,7 +251,7 @@ pub fn store(cmd: &Store, b: &Buffers, window: &mut [u8]) -> Result<(), Fault> {
     })?;
     let bytes = window.len();
     for (seg, part) in source.chunks_exact(words).enumerate() {
-        let from = cmd.ddr as u32 as usize + seg * cmd.seg_stride as u32 as usize;
+        let from = ddr + seg * cmd.seg_stride as u32 as usize;
         let to = from + words * word;
         let dest = window
             .get_mut(from..to)

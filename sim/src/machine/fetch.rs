@@ -116,8 +116,8 @@ fn malformed(c: &Command, lanes: i32) -> bool {
                 || !stride_ok(k.stride)
         }
         Body::Store(s) => {
-            c.kind > store_kind::END
-                || c.kind == store_kind::STORE && (s.seg_beats == 0 || s.seg_count == 0)
+            c.kind > store_kind::FENCE
+                || c.kind == store_kind::STORE && [s.seg_beats, s.seg_count, s.rows].contains(&0)
         }
     }
 }

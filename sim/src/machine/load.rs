@@ -13,6 +13,8 @@ struct Receive {
     entry: Entry,
     beats: u64,
     phases: u32,
+    /// Columns go to two planes: the odd ones are written a cycle after the beat, in this many beats a channel.
+    split: Option<u64>,
 }
 
 /// State of the load engine.
@@ -24,7 +26,9 @@ pub(super) struct Load {
     phase: u32,
     /// Mask sent in this cycle, and the command it belongs to.
     pub(super) signal: Option<Entry>,
-    phases_plain: u32,
+    tiles: usize,
+    /// The group of four columns in which odd columns of the last beat are written in this cycle.
+    late: Option<u64>,
 }
 
 impl Load {
@@ -35,7 +39,8 @@ impl Load {
             taken: 0,
             phase: 0,
             signal: None,
-            phases_plain: if a.tiles == 1 { 2 } else { 1 },
+            tiles: a.tiles,
+            late: None,
         }
     }
     pub(super) fn ready(&self) -> bool {
@@ -43,21 +48,33 @@ impl Load {
     }
     /// The next clock edge changes something by itself.
     pub(super) fn awake(&self, size: u64) -> bool {
-        self.signal.is_some() || self.burst.awake(size)
+        self.signal.is_some() || self.late.is_some() || self.burst.awake(size)
+    }
+    /// The group of columns that the command's next beat goes to.
+    fn group(&self, channel_beats: u64) -> u64 {
+        self.taken % channel_beats % self.tiles as u64
+    }
+    /// The next beat of the command must wait for the odd columns of the one before.
+    fn blocked(&self, r: &Receive) -> bool {
+        match (self.late, r.split) {
+            (None, _) => false,
+            (Some(_), None) => true,
+            (Some(late), Some(beats)) => self.taken == 0 || self.group(beats) == late,
+        }
     }
     /// Drives the read channels; their signals.
     pub(super) fn drive(&self, size: u64, request: &mut Request) -> u64 {
-        let last_phase = |r: &Receive| self.phase + 1 == r.phases;
-        let data = match self.receive.front().is_some_and(last_phase) {
+        let takes = |r: &Receive| self.phase + 1 == r.phases && !self.blocked(r);
+        let data = match self.receive.front().is_some_and(takes) {
             true => channel::R,
             false => 0,
         };
         self.burst.drive_read(size, request) | data
     }
-    /// The memory's signals that must be seen in each cycle: data that take several cycles a beat.
+    /// The memory's signals that must be seen in each cycle: data that take several cycles a beat, or may.
     pub(super) fn watches(&self) -> u64 {
         match self.receive.front() {
-            Some(r) if r.phases > 1 => channel::R,
+            Some(r) if r.phases > 1 || r.split.is_some() => channel::R,
             _ => 0,
         }
     }
@@ -75,20 +92,24 @@ impl Load {
         cmd: impl Fn(&Entry) -> isa::Load,
     ) {
         self.signal = None;
+        let blocked = self.receive.front().is_some_and(|r| self.blocked(r));
+        let mut late = None;
         let take = moved & channel::R != 0;
         let retired = take && offered & channel::R_LAST != 0;
         if let (true, Some(r)) = (offered & channel::R != 0, self.receive.front()) {
             if take {
+                late = r.split.map(|beats| self.group(beats));
                 self.phase = 0;
                 self.taken += 1;
                 if self.taken == r.beats {
                     self.taken = 0;
                     self.signal = self.receive.pop_front().map(|r| r.entry);
                 }
-            } else {
+            } else if !blocked {
                 self.phase += 1;
             }
         }
+        self.late = late;
         let transfer = start.map(|e| {
             let c = cmd(&e);
             let t = Transfer {
@@ -100,10 +121,17 @@ impl Load {
             self.receive.push_back(Receive {
                 entry: e,
                 beats: t.beats * t.segs,
-                phases: match c.stride {
-                    1 => self.phases_plain,
-                    s => s as u32,
+                phases: match (c.stride, self.tiles) {
+                    (1, 1) => 2,
+                    (1, _) => 1,
+                    (2, 2..) => 1,
+                    (s, _) => s as u32,
                 },
+                // A count of zero is one that the counter of 16 bits comes to after all others.
+                split: (c.stride == 2 && self.tiles > 1).then_some(match c.channel_beats {
+                    0 => 1 << 16,
+                    n => n as u64,
+                }),
             });
             t
         });

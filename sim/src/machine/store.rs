@@ -39,6 +39,9 @@ pub(super) struct Store {
     pub(super) signal: Option<u32>,
     /// The program ends in this cycle.
     pub(super) end: bool,
+    /// Rows whose bursts have not been asked for, and where the next one lies.
+    rows: i32,
+    row: Transfer,
     asking: bool,
     sub: bool,
     lines_left: u64,
@@ -61,6 +64,8 @@ impl Store {
             current: None,
             signal: None,
             end: false,
+            rows: 0,
+            row: Transfer::default(),
             asking: false,
             sub: false,
             lines_left: 0,
@@ -82,15 +87,28 @@ impl Store {
             || self.pipe != [None; 2]
             || self.asks()
             || self.state == State::MarkData
-            || self.mark_goes()
+            || self.answered()
+            || self.row_goes()
             || self.burst.awake(size)
     }
     fn asks(&self) -> bool {
         self.asking && self.room != 0
     }
+    /// A mark or fence goes on in this cycle: everything before it has been answered.
+    fn answered(&self) -> bool {
+        self.state == State::MarkWait && !self.burst.in_flight() && self.burst.ready()
+    }
+    fn is_fence(&self) -> bool {
+        let kind = self.current.as_ref().map(|e| e.kind);
+        kind == Some(store_kind::FENCE)
+    }
     /// A mark reads the counters in this cycle.
     pub(super) fn mark_goes(&self) -> bool {
-        self.state == State::MarkWait && !self.burst.in_flight() && self.burst.ready()
+        self.answered() && !self.is_fence()
+    }
+    /// The next row's bursts are asked for in this cycle.
+    fn row_goes(&self) -> bool {
+        self.state == State::Data && self.rows > 0 && self.burst.ready()
     }
     /// Drives the write channels; their signals.
     pub(super) fn drive(&self, size: u64, request: &mut Request) -> u64 {
@@ -141,7 +159,7 @@ impl Store {
         let issued = moved & channel::AW != 0;
         let beat_out = moved & channel::W != 0;
         let answered = moved & channel::B != 0;
-        let mark_go = self.mark_goes();
+        let (answered_all, row_go) = (self.answered(), self.row_goes());
         let ask = self.asks();
         let in_data = self.state == State::Data;
 
@@ -185,35 +203,45 @@ impl Store {
                     let c = cmd(&e);
                     match e.kind {
                         store_kind::STORE => {
-                            let t = Transfer {
+                            self.row = Transfer {
                                 addr: u64::from(c.ddr as u32),
                                 beats: c.seg_beats as u64,
                                 segs: c.seg_count as u64,
                                 stride: u64::from(c.seg_stride as u32),
                             };
-                            self.lines_left = t.beats * t.segs;
+                            self.rows = c.rows;
+                            self.lines_left = self.row.beats * self.row.segs * c.rows as u64;
                             self.asking = true;
                             self.sub = false;
                             self.state = State::Data;
-                            transfer = Some(t);
                         }
-                        store_kind::MARK => self.state = State::MarkWait,
-                        _ => {
+                        store_kind::END => {
                             self.end = true;
                             self.signal = Some(e.signal);
                         }
+                        _ => self.state = State::MarkWait,
                     }
                     self.current = Some(e);
                 }
             }
             State::Data => {
+                if row_go {
+                    let e = self.current.as_ref().expect("a store is being executed");
+                    let stride = u64::from(cmd(e).row_stride as u32);
+                    transfer = Some(self.row);
+                    self.rows -= 1;
+                    self.row.addr = (self.row.addr + stride) & 0xffff_ffff;
+                }
                 if sent {
                     self.state = State::Idle;
                     events.done = self.current.take();
                 }
             }
             State::MarkWait => {
-                if mark_go {
+                if answered_all && self.is_fence() {
+                    self.state = State::Idle;
+                    events.done = self.current.take();
+                } else if answered_all {
                     let e = self.current.as_ref().expect("a mark is being executed");
                     transfer = Some(Transfer {
                         addr: u64::from(cmd(e).ddr as u32),

@@ -28,8 +28,9 @@ fn malformed(words: &[u32; COMMAND_WORDS], lanes: i32) -> bool {
         }
         Queue::Store => {
             let s = Store::decode(words);
-            head.kind > store_kind::END
-                || (head.kind == store_kind::STORE && (s.seg_beats == 0 || s.seg_count == 0))
+            head.kind > store_kind::FENCE
+                || (head.kind == store_kind::STORE
+                    && [s.seg_beats, s.seg_count, s.rows].contains(&0))
         }
     }
 }
@@ -39,8 +40,11 @@ fn command(r: &mut StdRng) -> [u32; COMMAND_WORDS] {
     let mut words: [u32; COMMAND_WORDS] = std::array::from_fn(|_| {
         r.random_range(1..8u32) | r.random_range(1..8u32) << 16 | r.random_range(0..4) << 20
     });
-    words[0] = r.random_range(0..4) | r.random_range(0..3) << 2;
+    words[0] = r.random_range(0..4) | r.random_range(0..5) << 2;
     words[4] = words[4] & !(7 << 20) | [1, 2, 4][r.random_range(0..3)] << 20;
+    if words[0] & 3 == 3 {
+        words[4] = words[4] & !(7 << 17) | r.random_range(0..8) << 17;
+    }
     if words[0] & 3 == 2 {
         words[4] = r.random_range(1..4) | r.random_range(0..64) << 16;
         words[1] = r.random_range(0..4);
@@ -86,6 +90,7 @@ fn commands_go_to_their_queue_when_it_has_room_and_malformed_ones_stop_the_strea
             dut.ky_count.next = wide(k.ky_count);
             dut.store_seg_beats.next = wide(s.seg_beats);
             dut.store_seg_count.next = wide(s.seg_count);
+            dut.store_rows.next = (s.rows as u64).into();
             dut.stride.next = (r.random_range(0..8u64)).into();
             let mut taken = 0;
             while taken < beats {

@@ -1,0 +1,61 @@
+//! Training begins from any chain that is read, whatever its names are, and what it writes is compiled.
+
+use crate::workplace::Workplace;
+use cnna_onnx::{ElementType, GraphBuilder, NodeProto};
+
+/// A data set of `n` images of 4 x 4 pixels in two classes.
+fn write_set(w: &Workplace, n: usize) {
+    std::fs::create_dir(w.path("idx")).unwrap();
+    let idx = |name: &str, sizes: &[u32], data: Vec<u8>| {
+        let mut bytes = vec![0, 0, 8, sizes.len() as u8];
+        sizes.iter().for_each(|s| bytes.extend(s.to_be_bytes()));
+        bytes.extend(data);
+        std::fs::write(w.path(&format!("idx/{name}")), bytes).unwrap();
+    };
+    for prefix in ["train", "t10k"] {
+        let pixels = (0..n * 16).map(|i| (i * 37 % 256) as u8).collect();
+        idx(
+            &format!("{prefix}-images-idx3-ubyte"),
+            &[n as u32, 4, 4],
+            pixels,
+        );
+        idx(
+            &format!("{prefix}-labels-idx1-ubyte"),
+            &[n as u32],
+            (0..n).map(|i| (i % 2) as u8).collect(),
+        );
+    }
+}
+
+#[test]
+fn names_that_are_missing_equal_or_those_of_others_are_no_obstacle() {
+    let w = Workplace::new();
+    write_set(&w, 32);
+    let weights: Vec<f32> = (0..32).map(|k| (k as f32 * 0.7).cos()).collect();
+    for (name, names) in [
+        ("none", ["", "", ""]),
+        ("equal", ["a", "a", "a"]),
+        ("clash", ["w1", "b1", "x"]),
+    ] {
+        let mut b = GraphBuilder::new("chain");
+        b.input("x", ElementType::F32, &[1, 4, 4])
+            .output("y", ElementType::F32, &[2])
+            .constant("w1", &[2, 1, 1, 1], &weights[..2])
+            .constant("b1", &[2], &[0.1f32, -0.1])
+            .constant("w2", &[2, 32], &[&weights[..], &weights[..]].concat())
+            .constant("b2", &[2], &[0.0f32, 0.0])
+            .node(NodeProto::new("Conv", names[0], &["x", "w1", "b1"], &["c"]))
+            .node(NodeProto::new("Flatten", names[1], &["c"], &["f"]))
+            .node(NodeProto::new("Gemm", names[2], &["f", "w2", "b2"], &["y"]).with("transB", 1));
+        cnna_onnx::write(w.path(&format!("{name}.onnx")), &b.finish()).unwrap();
+        w.succeeds(&format!(
+            "train --dataset idx --init {name}.onnx --epochs 0 --qat-epochs 1 -o {name}-q.onnx"
+        ));
+        w.succeeds(&format!(
+            "compile {name}-q.onnx --board ultra96 -o {name}.cnna"
+        ));
+        w.succeeds(&format!(
+            "check {name}.cnna --images 1 --engines reference,cycle"
+        ));
+    }
+}

@@ -1,0 +1,215 @@
+//! Weights as words: of a layer's one scale, of a scale for each output channel, or of eight bits in the upper half of a word,
+//! which a machine loads in half the time.
+//!
+//! Which layers have eight bits is measured: each layer's own error on the images' own words in one pass over the network,
+//! then, in the order of error a byte saved, as many as the output's signal-to-noise bears.
+
+use super::{FloatModel, PtqError, output_db};
+use cnna_machine::num::{SHIFT_RANGE, Word, auto_scale, quantise};
+use cnna_net::op::conv::{Conv, MOST_FINER};
+use cnna_net::settle::bounded;
+use cnna_net::{Graph, GraphError, Op, TensorId, Values, run};
+use serde::{Deserialize, Serialize};
+
+/// Which layers have weights of eight bits among words of sixteen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Narrow {
+    /// None.
+    #[default]
+    Off,
+    /// As many as leave the output [`NARROW_DB`], or within a decibel of what it has.
+    Auto,
+    /// All.
+    All,
+}
+
+/// What [`Narrow::Auto`] leaves of the output's signal-to-noise, in dB.
+pub const NARROW_DB: f64 = 40.0;
+/// What it may cost an output that has less.
+const COST_DB: f64 = 1.0;
+/// Bits below those of an eight-bit weight in a word of sixteen.
+const LOW_BITS: i32 = 8;
+
+/// How the weights of a graph are rounded.
+#[derive(Clone, Debug, Default)]
+pub struct Rounding {
+    /// A scale for each output channel; fully connected layers keep one.
+    pub per_channel: bool,
+    /// For each tensor whether the weights of the node that writes it have eight bits; shorter lists end in false. (Passes
+    /// insert nodes, but leave tensors where they are.)
+    pub narrow: Vec<bool>,
+}
+
+impl Rounding {
+    fn narrow(&self, output: TensorId) -> bool {
+        self.narrow.get(output).copied().unwrap_or_default()
+    }
+}
+
+/// True for weights that are eight bits in the upper half of their words.
+pub fn is_narrow(weights: &Values, word: Word) -> bool {
+    let low = |q: &i16| q & 0xff == 0;
+    word == Word::W16 && weights.words().is_some_and(|(w, _)| w.iter().all(low))
+}
+
+/// Rounds the weights that need more than one scale of a layer's words; [`cnna_net::settle`] rounds the others. All formats
+/// are set. Errors: NaN or infinity.
+pub fn round(graph: &mut Graph, how: &Rounding) -> Result<(), PtqError> {
+    let word = graph.word;
+    for i in 0..graph.nodes.len() {
+        let n = &graph.nodes[i];
+        let narrow = how.narrow(n.output) && word == Word::W16;
+        let formats = [n.inputs[..].first().copied(), Some(n.output)];
+        let [Some(input), Some(output)] = formats.map(|t| graph.tensors[t?].frac) else {
+            continue;
+        };
+        let shape = n.inputs.first().map(|&t| graph.tensors[t].shape);
+        let name = n.name.clone();
+        let Op::Conv(c) = &mut graph.nodes[i].op else {
+            continue;
+        };
+        let per_channel = how.per_channel && !shape.is_some_and(|s| c.is_fc(s));
+        if (per_channel || narrow) && c.weights.reals().is_some() {
+            let done = rounded(c, [input, output], word, narrow, per_channel);
+            done.map_err(|reason| {
+                let operator = "Conv";
+                PtqError::Graph(GraphError::Node {
+                    node: name,
+                    operator,
+                    reason,
+                })
+            })?;
+        }
+    }
+    Ok(())
+}
+
+fn rounded(
+    c: &mut Conv,
+    [input, output]: [i32; 2],
+    word: Word,
+    narrow: bool,
+    per_channel: bool,
+) -> Result<(), String> {
+    let Values::Reals(weights) = &c.weights else {
+        return Ok(());
+    };
+    let bias = c.bias.reals().unwrap_or_default();
+    let bits = if narrow { Word::W8 } else { word };
+    let taps = weights.len() / c.oc.max(1);
+    let finest = |part: &[f32], bias: &[f32]| -> Result<i32, String> {
+        let e = auto_scale(part, bits).map_err(|i| format!("weight {i} is {}", part[i]))?;
+        Ok(bounded(
+            word.weight_frac() - e,
+            taps,
+            bias,
+            [input, output],
+            word,
+        ))
+    };
+    let whole = finest(weights, bias)?;
+    // A channel of zeros has no scale of its own.
+    let own = |(oc, part): (usize, &[f32])| match part.iter().all(|w| *w == 0.0) {
+        true => Ok(whole),
+        false => finest(part, bias.get(oc..=oc).unwrap_or_default()),
+    };
+    let fracs: Vec<i32> = match per_channel {
+        true => weights
+            .chunks(taps.max(1))
+            .enumerate()
+            .map(own)
+            .collect::<Result<_, _>>()?,
+        false => vec![whole; c.oc],
+    };
+    let least = fracs.iter().copied().min().unwrap_or(whole);
+    // Beyond the machine's last shift a finer weight is of no use.
+    let most = (*SHIFT_RANGE.end() + output - input - least).clamp(0, MOST_FINER.into());
+    let finer: Vec<u8> = fracs.iter().map(|f| (f - least).min(most) as u8).collect();
+    let mut words = Vec::with_capacity(weights.len());
+    for (part, d) in weights.chunks(taps.max(1)).zip(&finer) {
+        let frac = least + i32::from(*d);
+        words.extend(part.iter().map(|&w| match narrow {
+            true => quantise(w.into(), frac - LOW_BITS, Word::W8).unwrap_or_default() << LOW_BITS,
+            false => quantise(w.into(), frac, word).unwrap_or_default(),
+        }));
+    }
+    c.weights = Values::Words(words, least);
+    c.finer = if finer.iter().all(|d| *d == 0) {
+        Vec::new()
+    } else {
+        finer
+    };
+    Ok(())
+}
+
+/// The layers that have eight bits: `with` makes the graph of a rounding. Returns for each tensor whether the weights of its node have.
+///
+/// Errors: as the reference run.
+pub fn pick(
+    with: impl Fn(&Rounding) -> Result<Graph, PtqError>,
+    per_channel: bool,
+    float: &FloatModel,
+    images: &[Vec<Vec<f32>>],
+) -> Result<Vec<bool>, PtqError> {
+    let rounding = |narrow: Vec<bool>| Rounding {
+        per_channel,
+        narrow,
+    };
+    let wide = with(&rounding(Vec::new()))?;
+    let all = with(&rounding(vec![true; wide.tensors.len()]))?;
+    let order = by_cost(&wide, &all, images)?;
+    let base = output_db(&wide, float, images)?;
+    let allowed = NARROW_DB.min(base - COST_DB);
+    let first = |count: usize| {
+        let mut narrow = vec![false; wide.tensors.len()];
+        order[..count].iter().for_each(|&t| narrow[t] = true);
+        narrow
+    };
+    // The longest beginning of the list that the output bears.
+    let (mut fits, mut fails) = (0, order.len() + 1);
+    while fails - fits > 1 {
+        let count = (fits + fails) / 2;
+        match output_db(&with(&rounding(first(count)))?, float, images)? >= allowed {
+            true => fits = count,
+            false => fails = count,
+        }
+    }
+    Ok(first(fits))
+}
+
+/// Convolutions, as the tensors that they write, by the error that eight bits cost a byte that they save, the cheapest first.
+fn by_cost(
+    wide: &Graph,
+    narrow: &Graph,
+    images: &[Vec<Vec<f32>>],
+) -> Result<Vec<TensorId>, PtqError> {
+    let mut powers = vec![[0f64; 2]; wide.nodes.len()];
+    // Errors differ by layer far more than by image.
+    for inputs in images.iter().take(1) {
+        let words = super::table::words(wide, inputs);
+        let words: Vec<&[i16]> = words.iter().map(|w| &w[..]).collect();
+        let done = run::run(wide, &words)?;
+        for (i, (n, other)) in wide.nodes.iter().zip(&narrow.nodes).enumerate() {
+            if !matches!(n.op, Op::Conv(_)) || n.op == other.op {
+                continue;
+            }
+            let tensor = |t: usize| &done.tensors[t].values[..];
+            let rough = run::node(narrow, other, tensor)?;
+            for (&a, &b) in tensor(n.output).iter().zip(&rough.values) {
+                powers[i][0] += f64::from(a).powi(2);
+                powers[i][1] += (f64::from(a) - f64::from(b)).powi(2);
+            }
+        }
+    }
+    let cost = |i: usize| {
+        let [signal, noise] = powers[i];
+        let bytes = wide.nodes[i].op.constants()[0].len().max(1);
+        noise / signal.max(f64::MIN_POSITIVE) / bytes as f64
+    };
+    let mut order: Vec<usize> = (0..wide.nodes.len())
+        .filter(|&i| matches!(wide.nodes[i].op, Op::Conv(_)))
+        .collect();
+    order.sort_by(|&a, &b| cost(a).total_cmp(&cost(b)));
+    Ok(order.into_iter().map(|i| wide.nodes[i].output).collect())
+}
