@@ -378,14 +378,13 @@ impl Block<'_> {
             Contents::Biases { form, groups, rows } => {
                 for (g, group) in groups.iter().enumerate() {
                     let first = g * rows * BIAS_ROW + form.idle_lanes();
-                    let slopes = self.linear.act.slopes();
                     for (i, o) in group.outputs.clone().enumerate() {
                         let too_much = match form {
                             Form::Pairs => self.linear.pair_products(o, group.window.start),
                             _ => 0,
                         };
                         // Beside the sum's bits stand the channel's own.
-                        let own = slopes.get(o).copied().unwrap_or(0);
+                        let own = self.linear.own(o);
                         let bias = self.linear.bias[o].wrapping_sub(too_much);
                         let entry = bias & ((1 << ACC_BITS) - 1) | i64::from(own) << ACC_BITS;
                         image[(first + i) * 8..][..8].copy_from_slice(&entry.to_le_bytes());
