@@ -106,7 +106,10 @@ fn check_window(w: &Window) -> Result<(), String> {
 /// Refuses sums that could leave the accumulator, and shifts that the machine has not.
 pub fn linear(layer: &str, l: &Linear, word: Word) -> Result<(), CompileError> {
     let most = l.shift + i32::from(l.finer.iter().copied().max().unwrap_or(0));
-    if let Some(s) = [l.shift, most].into_iter().find(|s| !SHIFT_RANGE.contains(s)) {
+    if let Some(s) = [l.shift, most]
+        .into_iter()
+        .find(|s| !SHIFT_RANGE.contains(s))
+    {
         return Err(CompileError::Network {
             layer: layer.into(),
             message: format!("its shift {s} is outside {SHIFT_RANGE:?}"),

@@ -57,6 +57,26 @@ pub trait Images {
     }
 }
 
+/// Images in an array of that shape, alone or with the batch before it. Errors: what shape was expected.
+pub fn batch_of(dims: &[u64], port: &PortInfo) -> Result<u64, String> {
+    images_of(dims, &port.array).ok_or_else(|| {
+        let one = port.array.dims.iter().map(usize::to_string);
+        let one = one.collect::<Vec<_>>().join(", ");
+        format!(
+            "shape {dims:?} does not fit: input `{}` takes ({one}) or a batch (N, {one})",
+            port.name
+        )
+    })
+}
+
+/// What is wrong with a number that is none, behind the number and its place.
+pub const NOT_FINITE: &str = ": the input must be finite numbers";
+
+/// What is wrong with a word that the program's words are too narrow for, behind the number and its place.
+pub fn beyond_words(word: Word) -> String {
+    format!(" is outside the program's {}-bit words", word.bits())
+}
+
 /// The images of an npy file of one input's shape, alone or with the batch before it, read as they are asked for.
 ///
 /// Floats and integers are numbers, quantised with the input's fraction bits (round half to even, saturating); with
@@ -179,14 +199,7 @@ impl InputFile {
         if dims.first() == Some(&0) {
             return Err(bad(format!("shape {dims:?}: it holds no image")));
         }
-        let count = images_of(&dims, &port.array).ok_or_else(|| {
-            let one = port.array.dims.iter().map(usize::to_string);
-            let one = one.collect::<Vec<_>>().join(", ");
-            bad(format!(
-                "shape {dims:?} does not fit: input `{}` takes ({one}) or a batch (N, {one})",
-                port.name
-            ))
-        })?;
+        let count = batch_of(&dims, port).map_err(bad)?;
         if npy.order() == Order::Fortran && dims.iter().filter(|d| **d != 1).count() > 1 {
             return Err(bad(
                 "it is in Fortran order: save numpy.ascontiguousarray(x)".into(),
@@ -263,12 +276,11 @@ impl InputFile {
         self.element.numbers(&mut self.bytes, &mut self.numbers);
         let frac = if self.raw { 0 } else { self.frac };
         let clipped = quantise_all(&self.numbers, frac, self.word, words)
-            .map_err(|at| self.bad(at, ": the input must be finite numbers"))?;
+            .map_err(|at| self.bad(at, NOT_FINITE))?;
         if self.raw && clipped > 0 {
             let beyond = |n: &f64| !(self.word.min()..=self.word.max()).contains(&(*n as i64));
             let at = self.numbers.iter().position(beyond).unwrap_or(0);
-            let bits = self.word.bits();
-            return Err(self.bad(at, &format!(" is outside the program's {bits}-bit words")));
+            return Err(self.bad(at, &beyond_words(self.word)));
         }
         self.clipped += clipped;
         self.at += 1;
@@ -428,7 +440,8 @@ fn images_of(dims: &[u64], array: &ArrayLayout) -> Option<u64> {
     }
 }
 
-fn index_of(flat: u64, dims: &[u64]) -> Vec<u64> {
+/// Where an array of that shape has its element number `flat`.
+pub fn index_of(flat: u64, dims: &[u64]) -> Vec<u64> {
     let mut rest = flat;
     let mut index: Vec<u64> = dims
         .iter()

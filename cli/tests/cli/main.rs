@@ -12,6 +12,7 @@ mod kills;
 mod mutations;
 mod outputs;
 mod preprocess;
+mod readme;
 mod report;
 mod served;
 mod signals;

@@ -91,6 +91,14 @@ pub fn is_zoo(name: &str) -> bool {
     name.starts_with("zoo:")
 }
 
+/// The networks that have one name each, as [`network`] reads them.
+pub fn names() -> impl Iterator<Item = String> {
+    let sized = TOPOLOGIES.iter().map(|t| t.name);
+    sized
+        .chain(["lenet", "tiny", "random"])
+        .map(|n| format!("zoo:{n}"))
+}
+
 /// Builds the network of that name for words of one width; equal names and seeds give equal integers on any thread count.
 ///
 /// Cost: 2 bytes a weight, about 1 ns a weight and core. Errors: see [`ZooError`].
