@@ -3,6 +3,8 @@
 #   make demo-network  that second act alone: MobileNetV2 from float ONNX to classified photographs
 #   make test          everything that must hold
 #   make bench         every bar of speed
+#   make python-tests  the Python package: wheel, tests against the command line, PYNQ's stand-in, PyTorch; part of test
+#   make notebooks     every notebook of examples/, executed
 CARGO ?= cargo
 # Yosys for the tests that count DSPs, LUTs and block RAMs (scripts/setup puts it there).
 export PYTHONPATH := $(CURDIR)/build/python
@@ -12,7 +14,8 @@ SEED  ?= 1
 BOARD ?= ultra96
 ONLY  ?=
 
-.PHONY: demo demo-network test fit lint setup build arm emulate bench bench-fit bench-stops bench-vgg16 networks node-tests mutations real-networks qdq-limits
+.PHONY: demo demo-build demo-network test fit lint setup build arm emulate bench bench-fit bench-stops bench-kills axi-model \
+  bench-vgg16 networks node-tests mutations python-tests notebooks real-networks qdq-limits
 
 setup:
 	@./scripts/setup
@@ -20,7 +23,12 @@ setup:
 build: setup
 	$(CARGO) build --release -p cnna
 
-demo: build
+# Less to install than `setup`, and the trainer only where it is asked for: the first result comes sooner.
+demo-build:
+	@./scripts/setup demo
+	$(CARGO) build --release -p cnna $(if $(filter 1,$(TRAIN)),--features train)
+
+demo: demo-build
 ifeq ($(TRAIN),1)
 	mkdir -p $(OUT)
 	target/release/cnna train --dataset fashion-mnist --arch vgg-small --seed $(SEED) \
@@ -31,12 +39,21 @@ else
 endif
 	scripts/demo-network $(OUT) $(BOARD)
 
-demo-network: build
+demo-network: demo-build
 	scripts/demo-network $(OUT) $(BOARD)
 
 test: setup
-	$(CARGO) test --release --workspace
+	$(CARGO) test --release --workspace --features cnna/train
+	$(MAKE) --no-print-directory python-tests
 	$(MAKE) --no-print-directory fit
+
+# ENGINES=cycle,rtl drives the verilated RTL by PYNQ's stand-in too.
+python-tests: setup
+	CNNA_ENGINES=$(or $(ENGINES),cycle) scripts/python-tests
+
+# Each in build/notebooks, under two minutes.
+notebooks: setup
+	scripts/notebooks $(ONLY)
 
 # Synthesises ultra96 and pynq-z2 with Yosys and fails when one exceeds its chip, the depth of logic or the estimate.
 fit: setup
@@ -54,6 +71,15 @@ mutations: setup
 # broken, as many cycles in the simulator as in the RTL.
 bench-stops: setup
 	CNNA_STOPS=1000 $(CARGO) test --release -p cnna-tests --test stops
+
+# 1,000 times a host or a server killed at a random moment, a device lost, another bitstream, too little memory: no hang, no
+# wrong result, and the next run works.
+bench-kills: setup
+	CNNA_KILLS=1000 $(CARGO) test --release -p cnna --test cli kills -- --nocapture
+
+# The RTL between bus models of others (cocotbext-axi): random traffic, whole programs, stops, resets; minutes. ONLY=port a part.
+axi-model: build
+	scripts/axi-model $(ONLY)
 
 # VGG16 whole, 224 x 224: one image by reference, cycle simulator and RTL, then a batch without the RTL; minutes. Interrupted,
 # the RTL goes on from its last checkpoint when started again.

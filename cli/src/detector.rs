@@ -1,9 +1,9 @@
 //! `cnna run --boxes`: a program's outputs as boxes, and pictures with them drawn in.
 
 use crate::boxes::{Detection, Suppression, decode_v4_tiny, decode_v8, suppress};
-use crate::pictures::Pictures;
 use anyhow::{Context, Result, bail, ensure};
 use cnna_data::{Preprocess, draw_boxes};
+use cnna_flow::Pictures;
 use cnna_machine::layout::Shape;
 use cnna_machine::num::dequantise;
 use cnna_machine::program::ProgramMeta;

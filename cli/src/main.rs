@@ -3,11 +3,11 @@
 mod boxes;
 mod commands;
 mod detector;
-mod failure;
 mod pictures;
 mod progress;
 
 use clap::Parser;
+use cnna_flow::failure;
 use cnna_host::{files, signals};
 use std::process::ExitCode;
 
@@ -51,9 +51,9 @@ fn main() -> ExitCode {
         .and_then(|_| cli.command.run());
     match done {
         Ok(code) => code,
-        Err(e) if failure::is_nobody_reads(&e) => ExitCode::from(signals::NOBODY_READS),
+        Err(e) if failure::is_nobody_reads(e.as_ref()) => ExitCode::from(signals::NOBODY_READS),
         Err(e) => {
-            files::note(&format!("error: {}", failure::line(&e)));
+            files::note(&format!("error: {}", failure::line(e.as_ref())));
             ExitCode::from(signals::status().unwrap_or(2))
         }
     }

@@ -1,14 +1,13 @@
 //! Pictures as a program's input, and classes as its answer.
 
 use anyhow::{Result, bail, ensure};
-use cnna_data::{DataError, Pixels, Preprocess, Samples, Wanted, class_of};
-use cnna_host::tensor::Images;
-use cnna_host::{HostError, files};
-use cnna_machine::num::{Word, dequantise, quantise};
+use cnna_data::{Pixels, Preprocess, Samples, Wanted, class_of};
+use cnna_flow::Pictures;
+use cnna_host::files;
+use cnna_machine::num::dequantise;
 use cnna_machine::program::{PortInfo, ProgramMeta};
 use cnna_quant::ptq::FileModel;
 use serde::Serialize;
-use std::path::{Path, PathBuf};
 
 /// From pictures to a network's input.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -54,101 +53,12 @@ impl PictureArguments {
     /// What holds for a program: these options, then what it keeps. Where they differ that is said, if `used`. Errors: damaged
     /// metadata.
     pub fn over(&self, meta: &ProgramMeta, used: bool) -> Result<Preprocess> {
-        let metadata = meta.metadata.iter().map(|(k, v)| (&k[..], &v[..]));
-        let stored = Preprocess::of(metadata)?;
+        let stored = cnna_flow::model::stored(meta)?;
         let wanted = self.wanted();
         for change in wanted.changes(stored.as_ref()).iter().filter(|_| used) {
             files::note(&format!("note: {change}, which the program says"));
         }
         Ok(wanted.over(stored.as_ref()))
-    }
-}
-
-/// True for an input that the data room reads: a picture, a folder, a data set.
-pub fn is_pictures(input: &str) -> bool {
-    let path = Path::new(input);
-    cnna_data::is_picture(path)
-        || path.is_dir()
-        || cnna_data::DATASETS.iter().any(|(n, _)| *n == input)
-}
-
-/// Pictures as words of a program's only input, each read when it is run.
-pub struct Pictures {
-    samples: Samples,
-    count: usize,
-    at: usize,
-    frac: i32,
-    word: Word,
-    clipped: u64,
-}
-
-impl Pictures {
-    /// Opens them. Errors: a program of several inputs; as [`Samples::open`].
-    pub fn open(
-        paths: &[String],
-        meta: &ProgramMeta,
-        preprocess: &Preprocess,
-        most: Option<usize>,
-    ) -> Result<Self> {
-        let [port] = &meta.inputs[..] else {
-            bail!(
-                "the program has {} inputs: pictures are for one, give NAME=FILE.npy for each",
-                meta.inputs.len()
-            );
-        };
-        let paths: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
-        let samples = Samples::open(&paths, port.tensor.layout.shape, &port.array, preprocess)?;
-        Ok(Pictures {
-            count: samples.len().min(most.unwrap_or(usize::MAX)),
-            samples,
-            at: 0,
-            frac: port.tensor.frac,
-            word: meta.accelerator().word,
-            clipped: 0,
-        })
-    }
-}
-
-impl Pictures {
-    /// Each image's name, and its file where it is a picture.
-    pub fn names(&self) -> Vec<(String, Option<PathBuf>)> {
-        let name = |i: usize| {
-            let file = self.samples.picture(i).map(Path::to_owned);
-            (self.samples.name(i), file)
-        };
-        (0..self.count).map(name).collect()
-    }
-}
-
-impl Images for Pictures {
-    fn count(&self) -> usize {
-        self.count
-    }
-    fn next(&mut self, n: usize) -> Result<Vec<i16>, HostError> {
-        let (min, max) = (self.word.min() as f64, self.word.max() as f64);
-        let mut words = Vec::new();
-        for i in self.at..self.at + n {
-            let image = self.samples.image(i).map_err(|e| match e {
-                DataError::File { path, reason } => HostError::Tensor {
-                    path,
-                    message: reason,
-                },
-                other => HostError::Tensor {
-                    path: self.samples.name(i).into(),
-                    message: other.to_string(),
-                },
-            })?;
-            for v in image {
-                let scaled = (f64::from(v) * 2f64.powi(self.frac)).round_ties_even();
-                self.clipped += u64::from(!(min..=max).contains(&scaled));
-                words.push(quantise(v.into(), self.frac, self.word).unwrap_or_default());
-            }
-        }
-        self.at += n;
-        Ok(words)
-    }
-    fn clipped(&self) -> u64 {
-        self.clipped
     }
 }
 
@@ -221,8 +131,8 @@ impl Classifier {
         let mut names = Vec::new();
         if let Some(p) = pictures {
             // Where no folder's name says which class it is, and there are as many folders, their order does.
-            let mut folders: Vec<&str> = (0..p.samples.len())
-                .filter_map(|i| p.samples.class(i))
+            let mut folders: Vec<&str> = (0..p.samples().len())
+                .filter_map(|i| p.samples().class(i))
                 .collect();
             folders.sort_unstable();
             folders.dedup();
@@ -233,12 +143,12 @@ impl Classifier {
                 named || folders.len() == classes,
                 "the folders name no classes: call each by its number or its line of --labels, or have {classes} of them"
             );
-            for i in 0..p.samples.len() {
-                let class = p.samples.class(i).and_then(|f| match named {
+            for i in 0..p.samples().len() {
+                let class = p.samples().class(i).and_then(|f| match named {
                     true => class_of(f, &labels),
                     false => folders.binary_search(&f).ok(),
                 });
-                names.push((p.samples.name(i), class));
+                names.push((p.samples().name(i), class));
             }
         }
         Ok(Classifier {

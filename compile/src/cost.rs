@@ -6,6 +6,7 @@
 
 use crate::stream::Entry;
 use cnna_machine::Board;
+use cnna_machine::config::BURST_BEATS;
 use cnna_machine::isa::{Body, COMMAND_BYTES, Compute, Queue, Weight, store_kind};
 use cnna_machine::timing;
 
@@ -81,6 +82,8 @@ impl Clock<'_> {
         let queue = e.command.queue() as usize;
         let latency = u64::from(self.board.memory.latency);
         let mut beat_cycles = 1;
+        // Beats of a burst, of which only so many are under way.
+        let mut burst = BURST_BEATS as u64;
         let (beats, ports, tail) = match &e.command.body {
             Body::Compute(c) => return self.compute(c, ready),
             Body::Load(l) => {
@@ -91,6 +94,7 @@ impl Clock<'_> {
                     (_, 1) => 2,
                     _ => 1,
                 };
+                burst = burst.min(l.seg_beats as u64);
                 (l.seg_beats as u64 * l.seg_count as u64, 1, 0)
             }
             Body::Weight(w) => {
@@ -100,6 +104,7 @@ impl Clock<'_> {
             Body::Store(s) => match e.command.kind {
                 store_kind::STORE => {
                     let beats = s.seg_beats as u64 * s.seg_count as u64;
+                    burst = burst.min(s.seg_beats as u64);
                     (beats * s.rows as u64, 1, 0)
                 }
                 store_kind::MARK => (2, 1, 2 * latency),
@@ -110,7 +115,12 @@ impl Clock<'_> {
         let beat = self.board.accelerator.beat_bytes() as u64;
         let m = &self.board.memory;
         let port = u64::from(m.port_bytes_per_cycle).min(beat);
-        let rate = (port * ports).min(beat * ports / beat_cycles).max(1);
+        let under_way = self.board.accelerator.outstanding.min(m.outstanding) as u64;
+        let in_bursts = under_way * burst * beat / (latency + burst);
+        let rate = (port * ports)
+            .min(beat * ports / beat_cycles)
+            .min(in_bursts * ports)
+            .max(1);
         // Requests run ahead of the data by the latency.
         let before = self.ends[queue];
         let start = ready.max(before.saturating_sub(latency));

@@ -9,6 +9,20 @@ use cnna_machine::isa::{Compute, Load, target};
 use cnna_machine::layout::Shape;
 use std::ops::Range;
 
+/// The last rows of a map cut into parts that lie below each other, so that they fill the array's four rows: part k of row r
+/// takes the place of row r + k * rows.
+#[derive(Clone, Copy, Debug)]
+pub struct Fold {
+    /// First row.
+    pub from: usize,
+    /// Rows.
+    pub rows: usize,
+    /// Parts of a row.
+    pub parts: usize,
+    /// Columns of a part.
+    pub columns: usize,
+}
+
 /// Geometry of a fill, and which of its rows have been listed for loading.
 #[derive(Clone, Debug)]
 pub struct Fill {
@@ -32,6 +46,10 @@ pub struct Fill {
     pub row_pitch: usize,
     /// Slots of the ring; set by [`Fill::open`].
     pub slots: usize,
+    /// First line of the ring in each row bank; set by [`Fill::place`].
+    base: usize,
+    /// Rows that come several times, each time from another part on. Whole maps without planes only.
+    pub fold: Option<Fold>,
     /// Vector mode: each row of the map has a slot of its own, which these images share as virtual rows.
     pub images: Option<Images>,
     /// (row, first load item), ascending.
@@ -98,6 +116,8 @@ impl Fill {
             plane_y_pitch,
             row_pitch: planes[0] * plane_y_pitch,
             slots: 1,
+            base: 0,
+            fold: None,
             images: None,
             listed: Vec::new(),
         }
@@ -132,6 +152,11 @@ impl Fill {
         self.slots = (a.act_depth / self.row_pitch).clamp(1, most.max(1));
     }
 
+    /// Lays the ring behind the fill before it, whose rows may still be in use when this one's first rows come.
+    pub fn place(&mut self, jobs: &mut Jobs) {
+        self.base = jobs.act_ring.take(self.slots * self.row_pitch).start;
+    }
+
     /// Lists loads up to the rows' end and returns the items that hold the rows. Rows must come in ascending order.
     pub fn rows(&mut self, rows: Range<usize>, s: &Stage, jobs: &mut Jobs) -> Range<usize> {
         let first = self.listed.last().map_or(rows.start, |(y, _)| y + 1);
@@ -139,7 +164,10 @@ impl Fill {
             if self.row_is_used(y, s) {
                 self.listed.push((y, jobs.loads.len()));
                 let images = self.images.map_or(1, |i| i.count);
-                (0..images).for_each(|n| self.list(y, n, jobs));
+                (0..images).for_each(|n| self.list(y, n, 0, jobs));
+                if let Some(fold) = self.fold.filter(|f| y >= f.from) {
+                    (1..fold.parts).for_each(|part| self.list(y, 0, part, jobs));
+                }
             }
         }
         let at = |y: usize| {
@@ -161,26 +189,32 @@ impl Fill {
         })
     }
 
-    fn list(&self, y: usize, image: usize, jobs: &mut Jobs) {
+    /// A row of an image; of a fold's rows from part `part` on.
+    fn list(&self, y: usize, image: usize, part: usize, jobs: &mut Jobs) {
+        let (skip, bank) = match self.fold {
+            Some(f) => (part * f.columns, part * f.rows),
+            None => (0, 0),
+        };
         let (row, py) = (y / self.planes[0], y % self.planes[0]);
         let (row, pitch) = match self.images {
             Some(images) => (4 * row + image, images.pitch),
             None => (row, 0),
         };
-        let row_line = row / 4 % self.slots * self.row_pitch + py * self.plane_y_pitch;
+        let slot_line = self.base + row / 4 % self.slots * self.row_pitch;
+        let row_line = slot_line + py * self.plane_y_pitch;
         for (at, piece) in &self.pieces {
             let layout = &piece.info.layout;
             let count = piece.channels.len();
             let whole = self.beats * BEAT_WORDS == layout.padded_w;
             let (seg_count, seg_beats) = match whole {
-                true => (1, count * self.beats),
+                true => (1, count * self.beats - skip / BEAT_WORDS),
                 false => (count, self.beats),
             };
             let ddr = piece.info.offset
                 + image * pitch
                 + y * layout.row_bytes
                 + piece.channels.start * layout.channel_bytes()
-                + self.columns.start * layout.word_bytes;
+                + (self.columns.start + skip) * layout.word_bytes;
             let (line, stride) = match self.side {
                 true => (row_line + at * self.plane_pitch, 1),
                 false => (row_line + at * self.c_pitch, self.planes[1]),
@@ -191,7 +225,7 @@ impl Fill {
                 seg_count: field(seg_count),
                 seg_stride: address(layout.channel_bytes()),
                 line: field(line),
-                row_bank: field(row % 4),
+                row_bank: field(row % 4 + bank),
                 stride: field(stride),
                 target: target::ACTIVATIONS,
                 channel_beats: field(self.beats),
@@ -246,8 +280,8 @@ impl Fill {
         Compute {
             ring_lines: field(self.slots * self.row_pitch),
             // The ring is seen from the first channel used, so all of it moves up by that channel's lines.
-            ring_end: field(self.slots * self.row_pitch + channel_line),
-            row_line: field(slot_line(plane_y.div_euclid(4)) + channel_line),
+            ring_end: field(self.base + self.slots * self.row_pitch + channel_line),
+            row_line: field(self.base + slot_line(plane_y.div_euclid(4)) + channel_line),
             row_pitch: field(self.row_pitch),
             c_pitch: field(self.c_pitch),
             row_step: field(slot_line(dy as i64 / 4)),

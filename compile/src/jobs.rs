@@ -68,6 +68,8 @@ pub struct Jobs {
     pub weights: Vec<Item>,
     /// In order of execution.
     pub jobs: Vec<Job>,
+    /// Activation buffer, in lines of each row bank.
+    pub act_ring: Ring,
     /// Weight buffer.
     pub weight_ring: Ring,
     /// Bias buffer.
@@ -91,6 +93,7 @@ impl Jobs {
             loads: Vec::new(),
             weights: Vec::new(),
             jobs: Vec::new(),
+            act_ring: Ring::new(a.act_depth),
             weight_ring: Ring::new(a.weight_depth),
             bias_ring: Ring::new(a.bias_depth),
             out_ring: Ring::new(a.out_depth),

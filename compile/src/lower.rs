@@ -411,6 +411,7 @@ impl<'b, 'a> Build<'b, 'a> {
             bias: vec![bias; c].into(),
             shift,
             act,
+            finer: Vec::new(),
         };
         check::linear(self.name(), &l, self.word())?;
         let taps = Taps {
@@ -527,14 +528,14 @@ impl<'b, 'a> Build<'b, 'a> {
         }
     }
 
-    /// A convolution with what rides on it, where that fits: a residual, or behind it the 2x2 maximum that makes `output` of its
-    /// results. Returns whether it did.
+    /// A convolution with what rides on it, where that fits: a residual (and whether it comes behind the activation), or the 2x2
+    /// maximum that makes `output` of its results. Returns whether it did.
     pub fn ridden(
         &mut self,
         l: &Arc<Linear<'a>>,
         taps: Taps,
         input: BufferId,
-        residual: Option<BufferId>,
+        residual: Option<(BufferId, bool)>,
         pooled: bool,
         output: BufferId,
     ) -> Result<bool, CompileError> {
@@ -545,7 +546,8 @@ impl<'b, 'a> Build<'b, 'a> {
             stage.oh *= 2;
             stage.ow *= 2;
         }
-        stage.residual = residual.map(|r| self.info(r));
+        stage.residual = residual.map(|r| self.info(r.0));
+        stage.residual_last = residual.is_some_and(|r| r.1);
         if !taps.has_planes() {
             return Ok(false);
         }
@@ -554,7 +556,7 @@ impl<'b, 'a> Build<'b, 'a> {
         };
         let weights = conv::place(l, &t, &mut self.placer);
         let form = Form::Conv(l.clone(), t, weights);
-        self.push_with(stage, form, vec![input], residual, output);
+        self.push_with(stage, form, vec![input], residual.map(|r| r.0), output);
         Ok(true)
     }
 

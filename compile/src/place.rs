@@ -3,6 +3,7 @@
 use cnna_machine::layout::{Shape, TensorLayout};
 use cnna_net::op::{Concat, Slice};
 use cnna_net::{Activation, Graph, Node, Op, TensorId};
+use std::collections::BTreeMap;
 
 /// A tensor's place in another one's memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +89,45 @@ fn as_part(graph: &Graph, n: &Node) -> Option<Part> {
     }
 }
 
+/// Tensors of which a concatenation takes all channels by slices in their order, so that they can lie in it whole, and where.
+fn whole_in_parts(
+    graph: &Graph,
+    concat: &Node,
+    places: &[Part],
+    writers: &[Option<usize>],
+) -> BTreeMap<TensorId, Part> {
+    // Channels of each tensor that lie where they should if its first channel lies at a place.
+    let mut covered: BTreeMap<(TensorId, usize), usize> = BTreeMap::new();
+    for (&t, place) in concat.inputs.iter().zip(places) {
+        let Some(slice) = writers[t].map(|w| &graph.nodes[w]) else {
+            continue;
+        };
+        let (Op::Slice(s), Some(part)) = (&slice.op, as_part(graph, slice)) else {
+            continue;
+        };
+        let (of, member) = (graph.tensors[part.of].shape, graph.tensors[t].shape);
+        let sides = (of.h, of.w) == (member.h, member.w) && s.step[0] == 1;
+        let format = graph.tensors[t].frac == graph.tensors[concat.output].frac;
+        let first = place.channel.checked_sub(part.channel);
+        if let (true, true, Some(first)) = (sides && place.row == 0, format, first) {
+            *covered.entry((part.of, first)).or_default() += member.c;
+        }
+    }
+    let whole = |&((t, _), n): &((TensorId, usize), usize)| {
+        n == graph.tensors[t].shape.c && writers[t].is_some()
+    };
+    let place = |((t, first), _): ((TensorId, usize), usize)| {
+        let part = Part {
+            of: concat.output,
+            channel: first,
+            row: 0,
+            row_step: 1,
+        };
+        (t, part)
+    };
+    covered.into_iter().filter(whole).map(place).collect()
+}
+
 /// For each tensor its place in another one, for those that need no memory of their own.
 ///
 /// Members of a concatenation are written where it lies, the outermost concatenation first; what a slice takes is read where
@@ -100,7 +140,18 @@ pub fn parts(graph: &Graph) -> Vec<Option<Part>> {
         let Some(places) = in_concat(c, n.output, &graph.shapes(n)) else {
             continue;
         };
+        let whole = whole_in_parts(graph, n, &places, &writers);
+        for (&t, place) in &whole {
+            parts[t].get_or_insert(*place);
+        }
         for (&t, place) in n.inputs.iter().zip(places) {
+            // What a slice takes of a tensor that lies here whole lies here too.
+            let slice = writers[t].map(|w| &graph.nodes[w]);
+            if slice
+                .is_some_and(|s| whole.contains_key(&s.inputs[0]) && as_part(graph, s).is_some())
+            {
+                continue;
+            }
             let twice = n.inputs.iter().filter(|&&i| i == t).count() > 1;
             let format = graph.tensors[t].frac == graph.tensors[n.output].frac;
             if parts[t].is_none() && writers[t].is_some() && !twice && format {

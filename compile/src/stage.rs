@@ -104,6 +104,8 @@ pub struct Stage<'a> {
     pub ow: usize,
     /// Added to the results, which have its format.
     pub residual: Option<TensorInfo>,
+    /// It is added behind the activation.
+    pub residual_last: bool,
     /// A 2x2 maximum follows in the same pass.
     pub pooled: bool,
     /// Each result lies alone at the start of `4T` output columns: for steps that planes cannot express.
@@ -130,6 +132,7 @@ impl<'a> Stage<'a> {
             oh: shape.h,
             ow: shape.w,
             residual: None,
+            residual_last: false,
             pooled: false,
             spread: false,
         }

@@ -63,6 +63,21 @@ impl Samples {
         }
     }
 
+    /// The images of a part of the data set `name`, as they are.
+    pub fn of(split: &Split, name: &str, array: &ArrayLayout) -> Samples {
+        let shared = Arc::new(split.clone());
+        let item = |i: usize| Item {
+            source: Source::Set(shared.clone(), name.into(), i),
+            class: Some(shared.labels[i].to_string()),
+        };
+        Samples {
+            shape: split.shape,
+            array: array.clone(),
+            preprocess: Preprocess::default(),
+            items: (0..split.len()).map(item).collect(),
+        }
+    }
+
     fn add(&mut self, path: &Path) -> Result<(), DataError> {
         let known = path
             .to_str()

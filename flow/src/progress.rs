@@ -35,3 +35,17 @@ pub struct Session<'a> {
     /// Longest time without progress of a device.
     pub timeout: Duration,
 }
+
+/// Longest time without progress of a device where a caller has no reason for another.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+impl<'a> Session<'a> {
+    /// With the usual patience.
+    pub fn new(stop: &'a AtomicBool, progress: &'a dyn Progress) -> Self {
+        Session {
+            stop,
+            progress,
+            timeout: PATIENCE,
+        }
+    }
+}

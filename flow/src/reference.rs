@@ -24,7 +24,17 @@ pub fn run(
     results: &mut Sink<'_>,
     session: &Session<'_>,
 ) -> Result<RunReport, FlowError> {
-    let (graph, meta) = (graph(program)?, &program.meta);
+    run_graph(&graph(program)?, &program.meta, images, results, session)
+}
+
+/// The same with the program's [`graph`], for callers that run it often.
+pub fn run_graph(
+    graph: &Graph,
+    meta: &ProgramMeta,
+    images: &mut dyn Images,
+    results: &mut Sink<'_>,
+    session: &Session<'_>,
+) -> Result<RunReport, FlowError> {
     let (progress, count) = (session.progress, images.count());
     progress.begin("reference", Some(count as u64), "images");
     let mut report = RunReport {
@@ -42,9 +52,9 @@ pub fn run(
     let done = AtomicU64::new(0);
     for first in (0..count).step_by(SHARE) {
         let words = images.next(SHARE.min(count - first))?;
-        let all = tensors(&graph, &words, session, &done)?;
+        let all = tensors(graph, &words, session, &done)?;
         for of in all {
-            for (layer, n) in report.layers.iter_mut().zip(saturated(meta, &graph, &of)) {
+            for (layer, n) in report.layers.iter_mut().zip(saturated(meta, graph, &of)) {
                 layer.counters.saturated += n;
                 report.saturated += n;
             }

@@ -1,7 +1,7 @@
 // Post-processing: takes finished lanes from the drain queue, one slice a cycle, and makes words in the output buffer.
 // A slice is one row of every tile (DIRECT, VECTOR, POOL: 4 slices a lane) or all of Winograd's 2x2 tiles (1 slice a lane).
-// Bias, requantisation, residual, activation, pooling, in this order.
-// Latency: 17 cycles from the slice to the write. Never stalls: commands start only when their output buffer lines are free.
+// Bias, requantisation, residual, activation, residual, pooling, in this order; the residual comes in one of its two places.
+// Latency: 18 cycles from the slice to the write. Never stalls: commands start only when their output buffer lines are free.
 `default_nettype none
 module post import cnna_pkg::*; #(
   parameter int unsigned T         = 2,
@@ -82,6 +82,8 @@ module post import cnna_pkg::*; #(
   logic [15:0]     addr;
   logic [3:0]      mask;
   logic [Cols-1:0] valid;
+  logic            is_short;       // a row of the last part of a folded map
+  logic [15:0]     width;
   logic            row_high;       // second row of a bank
   logic [15:0]     vline;
   logic [1:0]      vquarter;
@@ -117,6 +119,8 @@ module post import cnna_pkg::*; #(
       mask = 4'b1111;
     end
     if (row_high) addr = addr + pass.row_pitch;
+    is_short = (pass.short_row != '0) & (slice_q >= pass.short_row);
+    width    = pass.width - 16'(is_short ? pass.short : '0);
     for (int unsigned l = 0; l < Cols; l++) begin
       if (wino) begin
         valid[l] = (3'(l / (2*T)) < pass.rows) & (16'(pass.xcol + 16'(l % (2*T))) < pass.width);
@@ -124,7 +128,7 @@ module post import cnna_pkg::*; #(
         valid[l] = ((l / 4) < ImageTiles) & (3'((l / 4) + ImageTiles * 32'(slice_q[1])) < pass.rows)
                  & (16'(out_first + 16'(l % 4)) < pass.width);
       end else begin
-        valid[l] = ~pooling & (3'(slice_q) < pass.rows) & (16'(pass.xcol + 16'(l)) < pass.width);
+        valid[l] = ~pooling & (3'(slice_q) < pass.rows) & (16'(pass.xcol + 16'(l)) < width);
       end
     end
   end
@@ -136,6 +140,7 @@ module post import cnna_pkg::*; #(
     logic            vec;
     logic            pool;
     logic            residual;
+    logic            residual_last;
     logic            relu;
     logic [1:0]      act;
     logic            act_set;
@@ -146,12 +151,13 @@ module post import cnna_pkg::*; #(
     logic [3:0]      mask;
     logic [Cols-1:0] valid;
   } side_t;
-  localparam int unsigned Stages = 16;
+  localparam int unsigned Stages = 17;
   side_t side_new;
   side_t side_q [Stages+1];      // 1 to Stages
   assign side_new = '{
     last: valid_i & pass_pop_o & pass.last & pass.signal,
-    wino: wino, vec: vec, pool: pass.pool, residual: pass.residual, relu: pass.relu, act: pass.act, act_set: pass.act_set,
+    wino: wino, vec: vec, pool: pass.pool, residual: pass.residual,
+    residual_last: pass.residual_last, relu: pass.relu, act: pass.act, act_set: pass.act_set,
     per_channel: pass.per_channel, slice: slice_q,
     en: valid_i ? en : 2'b00, addr: addr[OutW-1:0], mask: mask, valid: valid_i ? valid : '0
   };
@@ -272,7 +278,7 @@ module post import cnna_pkg::*; #(
   logic [Cols-1:0] clipped, over, under;
   for (genvar l = 0; l < Cols; l++) begin : gen_requantise
     requantise #(.W(W)) i_requantise (
-      .clk_i, .acc_i(sum_q[l]), .shift_i(places_q[l % 4]), .residual_i(residual_q[l]), .word_o(word[l]), .clipped_o(clipped[l]),
+      .clk_i, .acc_i(sum_q[l]), .shift_i(places_q[l % 4]), .residual_i(side_q[7].residual_last ? '0 : residual_q[l]), .word_o(word[l]), .clipped_o(clipped[l]),
       .over_o(over[l]), .under_o(under[l])
     );
   end
@@ -319,18 +325,42 @@ module post import cnna_pkg::*; #(
     );
   end
 
-  // 16: maxima of neighbours in a row.
+  // 16: the residual that comes last.
+  localparam int unsigned Wait = 8;
+  logic [W-1:0]    late_q [Wait][Cols];
+  logic [W-1:0]    total [Cols];
+  logic [Cols-1:0] late_alarm_q;
+  always_ff @(posedge clk_i) begin
+    for (int unsigned l = 0; l < Cols; l++) begin
+      late_q[0][l] <= side_q[7].residual_last ? residual_q[l] : '0;
+      for (int unsigned s = 1; s < Wait; s++) late_q[s][l] <= late_q[s-1][l];
+    end
+  end
+  for (genvar l = 0; l < Cols; l++) begin : gen_late
+    logic signed [W:0] sum;
+    logic              fits;
+    logic [W-1:0]      total_q;
+    assign sum  = $signed({result[l][W-1], result[l]}) + $signed({late_q[Wait-1][l][W-1], late_q[Wait-1][l]});
+    assign fits = sum[W] == sum[W-1];
+    always_ff @(posedge clk_i) begin
+      total_q         <= fits ? sum[W-1:0] : sum[W] ? ~Max : Max;
+      late_alarm_q[l] <= ~fits & side_q[15].valid[l];
+    end
+    assign total[l] = total_q;
+  end
+
+  // 17: maxima of neighbours in a row.
   function automatic logic [W-1:0] larger(input logic [W-1:0] a, input logic [W-1:0] b);
     return ($signed(a) > $signed(b)) ? a : b;
   endfunction
   logic [W-1:0] word_q [Cols];
   logic [W-1:0] pairs_q [2*T];
   always_ff @(posedge clk_i) begin
-    for (int unsigned l = 0; l < Cols; l++) word_q[l] <= result[l];
-    for (int unsigned p = 0; p < 2*T; p++) pairs_q[p] <= larger(result[2*p], result[2*p+1]);
+    for (int unsigned l = 0; l < Cols; l++) word_q[l] <= total[l];
+    for (int unsigned p = 0; p < 2*T; p++) pairs_q[p] <= larger(total[2*p], total[2*p+1]);
   end
 
-  // 17: pool and lay out for the output buffer.
+  // 18: pool and lay out for the output buffer.
   logic [W-1:0] above_q [2*T];     // pairs of the slice before
   side_t side;
   assign side = side_q[Stages];
@@ -368,11 +398,11 @@ module post import cnna_pkg::*; #(
   assign undoes_above = most != Max;
   always_ff @(posedge clk_i) begin
     for (int unsigned l = 0; l < Cols; l++) begin
-      alarm_q[l] <= side_q[8].valid[l] & clipped[l] & (side_q[8].residual | ~(word[l][W-1] ? undoes_below : undoes_above));
+      alarm_q[l] <= side_q[8].valid[l] & clipped[l] & ((side_q[8].residual & ~side_q[8].residual_last) | ~(word[l][W-1] ? undoes_below : undoes_above));
       again_q[l] <= side_q[8].valid[l] & ((over[l] & ~undoes_above) | (under[l] & ~undoes_below));
     end
     saturated_o <= '0;
-    if (~rst_i) saturated_o <= count(alarm_q) + count(again_q);
+    if (~rst_i) saturated_o <= count(alarm_q) + count(again_q) + count(late_alarm_q);
   end
   function automatic logic [5:0] count(input logic [Cols-1:0] bits);
     logic [5:0] n;

@@ -4,17 +4,20 @@ use cnna_machine::{config, counters, isa, num, regs, timing};
 use std::fmt::Write as _;
 
 /// The description of a pass that travels from the sequencer to the post-processing: fields and bits, from the highest.
-pub(crate) const PASS: [(&str, usize); 19] = [
+pub(crate) const PASS: [(&str, usize); 22] = [
     ("last", 1),
     ("signal", 1),
     ("mode", 2),
     ("relu", 1),
     ("pool", 1),
     ("residual", 1),
+    ("residual_last", 1),
     ("act", 2),
     ("act_set", 1),
     ("per_channel", 1),
     ("rows", 3),
+    ("short", 4),
+    ("short_row", 2),
     ("shift", 8),
     ("bias_row", 8),
     ("last_lane", 16),

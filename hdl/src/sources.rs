@@ -1,6 +1,7 @@
 //! The RTL of a board as text, in compile order: the package generated from machine's tables, the parametric SystemVerilog of
 //! `hdl/rtl` (datapath), and the control blocks and top level emitted from rust-hdl.
 
+use crate::boards;
 use crate::error::HdlError;
 use cnna_machine::config::Board;
 
@@ -45,6 +46,26 @@ const FILES: &[(&str, &str)] = &rtl![
     "out_buffer.sv",
 ];
 
+/// What the block-design cell of a board with AXI3 memory ports has between them and `cnna_top`; see [`crate::boards`].
+const NARROW: &[(&str, &str)] = &rtl!["axi3_address.sv", "axi3_read.sv", "axi3_write.sv"];
+
+/// Modules of the block-design cell besides those of [`rtl`]; none where the memory ports are as the accelerator's.
+pub fn cell(board: &Board) -> Vec<RtlFile> {
+    let files = if boards::is_narrowed(board) {
+        NARROW
+    } else {
+        &[]
+    };
+    files.iter().map(file).collect()
+}
+
+fn file((name, text): &(&str, &str)) -> RtlFile {
+    RtlFile {
+        name: (*name).into(),
+        text: (*text).into(),
+    }
+}
+
 /// All RTL files of a board: the package first, `cnna_top.sv` last.
 ///
 /// # Errors
@@ -54,10 +75,7 @@ pub fn rtl(board: &Board) -> Result<Vec<RtlFile>, HdlError> {
         name: "cnna_pkg.sv".into(),
         text: crate::package::text(),
     }];
-    files.extend(FILES.iter().map(|(name, text)| RtlFile {
-        name: (*name).into(),
-        text: (*text).into(),
-    }));
+    files.extend(FILES.iter().map(file));
     files.extend(crate::top::modules(board)?.into_iter().map(|m| RtlFile {
         name: format!("{}.sv", m.name),
         text: m.text,

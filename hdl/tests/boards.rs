@@ -2,7 +2,7 @@
 //! dtc, the wrapper in Verilator. Needs `tclsh`, `dtc`, `fdtoverlay`, `fdtget` and `verilator`.
 
 use cnna_hdl::boards::{self, SourceFile, WINDOW_LABEL};
-use cnna_hdl::ports;
+use cnna_hdl::{ports, sources};
 use cnna_machine::config::{Board, Family};
 use cnna_machine::regs;
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,13 +35,19 @@ fn emit(board: &Board) -> (tempfile::TempDir, Vec<SourceFile>) {
         .prefix("cnna build ")
         .tempdir()
         .unwrap();
-    let rtl: Vec<String> = ["rtl/cnna_top.sv", "rtl/cnna_pkg.sv"]
-        .map(String::from)
+    let mut rtl: Vec<(String, String)> = ["rtl/cnna_top.sv", "rtl/cnna_pkg.sv"]
+        .map(|f| (f.into(), String::new()))
         .into();
-    let files = boards::sources(board, &rtl).unwrap();
+    let cell = sources::cell(board);
+    rtl.extend(
+        cell.into_iter()
+            .map(|f| (format!("rtl/{}", f.name), f.text)),
+    );
+    let names: Vec<String> = rtl.iter().map(|(name, _)| name.clone()).collect();
+    let files = boards::sources(board, &names).unwrap();
     std::fs::create_dir(dir.path().join("rtl")).unwrap();
-    for f in &rtl {
-        std::fs::write(dir.path().join(f), "").unwrap();
+    for (name, text) in &rtl {
+        std::fs::write(dir.path().join(name), text).unwrap();
     }
     for f in &files {
         let path = dir.path().join(&f.path);
@@ -59,6 +65,36 @@ fn tcl(dir: &Path, case: &str) -> Output {
         .env("CNNA_RECORD", dir.join("record"))
         .env("CNNA_CASE", case)
         .current_dir(std::env::temp_dir()))
+}
+
+#[test]
+fn the_zynq_7000s_masters_are_axi3_of_64_bits_with_identities() {
+    let find = |board: &Board, name: &str| {
+        let ports = boards::cell_ports(board);
+        ports.iter().find(|p| p.name == name).map(|p| p.width)
+    };
+    let pynq = load("pynq-z2", &[]);
+    for (name, width) in [
+        ("m_axi_act_wid", 6),
+        ("m_axi_act_bid", 6),
+        ("m_axi_w0_arid", 6),
+        ("m_axi_w1_araddr", 32),
+        ("m_axi_cmd_arlen", 4),
+        ("m_axi_cmd_rdata", 64),
+        ("m_axi_act_wstrb", 8),
+        ("s_axil_awaddr", 12),
+    ] {
+        assert_eq!(find(&pynq, name), Some(width), "{name}");
+    }
+    assert_eq!(find(&load("kv260", &[]), "m_axi_act_wid"), None);
+    // Every adapter carries every signal of its master: a top whose ports are named differently would not.
+    let (dir, _) = emit(&pynq);
+    let wrapper = std::fs::read_to_string(dir.path().join("cnna_wrapper.v")).unwrap();
+    assert_eq!(wrapper.matches("axi3_read #").count(), 4);
+    assert_eq!(wrapper.matches("axi3_write #").count(), 1);
+    assert!(wrapper.contains(
+        "XIL_INTERFACENAME m_axi_act, PROTOCOL AXI3, DATA_WIDTH 64, ADDR_WIDTH 32, ID_WIDTH 6"
+    ));
 }
 
 /// What the model wrote down, by kind of line.
@@ -126,6 +162,19 @@ fn build_tcl_runs_to_the_end_and_builds_what_the_board_file_says() {
                 Some("1.10")
             }
         );
+
+        // One design, for speed, with the array's copies of registers.
+        for (object, key, value) in [
+            ("system.bd", "synth_checkpoint_mode", "None"),
+            ("synth_1", "strategy", "Flow_PerfOptimized_high"),
+            (
+                "synth_1",
+                "STEPS.SYNTH_DESIGN.ARGS.KEEP_EQUIVALENT_REGISTERS",
+                "true",
+            ),
+        ] {
+            assert_eq!(record.property(object, key), Some(value), "{object} {key}");
+        }
 
         // Every RTL file and the wrapper, each once.
         let canonical = |p: &str| std::fs::canonicalize(p).unwrap();
@@ -233,10 +282,13 @@ fn masters_share_a_port_only_where_the_chip_has_fewer() {
             .filter(|l| l[0].starts_with("memory_"))
             .count();
         // A master of the port's width and protocol that has it for itself needs nothing in between.
+        let masters = board.accelerator.ports();
         let expected = match (board.platform.family, board.accelerator.word.bits()) {
             (Family::ZynqMp, 16) => 0,
-            (Family::ZynqMp, _) => board.accelerator.ports(),
-            (Family::Zynq7000, _) => board.accelerator.ports().min(4),
+            (Family::ZynqMp, _) => masters,
+            // Three ports for data; from the fourth master on two meet at one.
+            (Family::Zynq7000, 16) => (masters - 1).saturating_sub(3),
+            (Family::Zynq7000, _) => masters.min(4),
         };
         assert_eq!(bridges, expected, "{}", board.name);
     }
@@ -270,7 +322,8 @@ fn build_tcl_stops_with_a_reason() {
 /// The model itself: a build script with a mistake must not pass.
 #[test]
 fn the_model_of_vivado_refuses_mistakes() {
-    let board = load("pynq-z2", &[]);
+    // Its 8-bit machine has no adapters, so that something must convert.
+    let (wide, narrow) = (load("pynq-z2", &[]), load("pynq-z2", &[("word", "8")]));
     for (from, to, reason) in [
         (
             "validate_bd_design",
@@ -306,7 +359,8 @@ fn the_model_of_vivado_refuses_mistakes() {
         ("Flow_PerfOptimized_high", "Flow_Perf", "no strategy"),
         ("} 0\n", "} 1\n", "nothing converts"),
     ] {
-        let (dir, _) = emit(&board);
+        let board = if from == "} 0\n" { &narrow } else { &wide };
+        let (dir, _) = emit(board);
         let path = dir.path().join("build.tcl");
         let script = std::fs::read_to_string(&path).unwrap();
         assert!(script.contains(from), "{from}");
@@ -357,6 +411,14 @@ fn the_wrapper_lints_clean_around_the_top() {
         }
         top += "endmodule\n";
         std::fs::write(dir.path().join("rtl/cnna_top.sv"), top).unwrap();
+        let narrow = sources::cell(&board);
+        let mut adapters: Vec<_> = narrow.iter().map(|f| format!("rtl/{}", f.name)).collect();
+        if !adapters.is_empty() {
+            let all = sources::rtl(&board).unwrap();
+            let fifo = all.iter().find(|f| f.name == "fifo.sv").unwrap();
+            std::fs::write(dir.path().join("rtl/fifo.sv"), &fifo.text).unwrap();
+            adapters.push("rtl/fifo.sv".into());
+        }
         let out = run(Command::new("verilator")
             .args([
                 "--lint-only",
@@ -366,6 +428,7 @@ fn the_wrapper_lints_clean_around_the_top() {
                 "cnna_wrapper.v",
                 "rtl/cnna_top.sv",
             ])
+            .args(&adapters)
             // Two modules a file pair with different names is how it is meant; the clock in the sum is the stub's doing.
             .args(["-Wno-DECLFILENAME", "-Wno-SYNCASYNCNET"])
             .current_dir(dir.path()));
@@ -645,7 +708,7 @@ fn the_packaged_ip_has_the_registers_of_machine_and_the_ports_of_the_top() {
             })
             .collect();
         assert_eq!(of("register"), registers);
-        let all = ports::ports(&board.accelerator);
+        let all = boards::cell_ports(&board);
         let wanted: Vec<_> = all
             .iter()
             .map(|p| {
@@ -704,6 +767,46 @@ fn a_window_for_a_program_ends_where_the_boards_does() {
 }
 
 /// Ultra96's preset fixes the clock at 100 MHz: a script that does not free it first is refused, by itself.
+#[test]
+fn a_window_above_4_gib_opens_the_high_memory_to_every_master() {
+    let at = [
+        ("platform.dma_base", "34359738368"),
+        ("platform.dma_bytes", "1073741824"),
+    ];
+    let board = load("kv260", &at);
+    let (dir, files) = emit(&board);
+    let out = tcl(dir.path(), "ok");
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    let record = Record::of(dir.path());
+    assert_eq!(
+        record.property("ps", "CONFIG.PSU__HIGH_ADDRESS__ENABLE"),
+        Some("1")
+    );
+    let ends = |end: &str| {
+        let lines = record.lines("address");
+        lines.filter(|l| l[1].ends_with(end)).count()
+    };
+    let masters = board.accelerator.ports();
+    assert_eq!(
+        (ends("_DDR_LOW"), ends("_DDR_HIGH")),
+        (masters, masters),
+        "Linux' own buffers stay within reach"
+    );
+    let of = |path: &str| &files.iter().find(|f| f.path == path).unwrap().text;
+    assert!(of("reserved-memory.dts").contains("<0x8 0x0 0x0 0x40000000>"));
+    let script = of("build.tcl").replace("PSU__HIGH_ADDRESS__ENABLE 1", "");
+    std::fs::write(dir.path().join("build.tcl"), script).unwrap();
+    let out = tcl(dir.path(), "ok");
+    assert!(
+        text(&out.stderr).contains("PSU__HIGH_ADDRESS__ENABLE is not set"),
+        "{}",
+        text(&out.stderr)
+    );
+    // No such memory on the smaller family.
+    let error = boards::sources(&load("pynq-z2", &at), &[]).unwrap_err();
+    assert!(error.to_string().contains("platform.dma_bytes"), "{error}");
+}
+
 #[test]
 fn a_clock_that_the_preset_fixes_is_noticed() {
     for name in ["ultra96", "ultra96v2"] {

@@ -4,7 +4,7 @@ use crate::error::{HostError, Registers};
 use crate::pace::Pace;
 use crate::shared::{Region, SharedFile};
 use crate::system::System;
-use crate::uio::Uio;
+use crate::uio::{Needs, Uio};
 use cnna_machine::regs::{self, Reg};
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
@@ -12,7 +12,8 @@ use std::time::Duration;
 
 /// Registers and a memory window. The driver above it does not know whether silicon or a simulator answers.
 ///
-/// While a program runs (`START` differs from `DONE`) the window belongs to the device and must not be touched.
+/// While a program runs (`START` differs from `DONE`) its part of the window, `MEM_SIZE` bytes from `MEM_BASE` on, belongs to the
+/// device and must not be touched.
 pub trait Device {
     /// Reads a register.
     fn read(&self, reg: Reg) -> u32;
@@ -30,6 +31,10 @@ pub trait Device {
     fn copy_out(&self, offset: usize, bytes: &mut [u8]) -> Result<(), HostError>;
     /// Fails when the device is known to be gone.
     fn alive(&self) -> Result<(), HostError>;
+    /// Programmable logic of this machine, which a clock of this machine drives.
+    fn is_logic(&self) -> bool {
+        false
+    }
 
     /// Waits a little for news of the device, at most so long.
     fn rest(&self, pace: &Pace, longest: Duration) {
@@ -46,19 +51,21 @@ pub trait Device {
 /// emulated machine `/dev/mem@0xBASE+0xBYTES`, memory that is served from outside.
 ///
 /// Errors: nothing of that name, no permission, in use, or no server behind a shared file.
-pub fn open(name: &str) -> Result<Box<dyn Device>, HostError> {
+pub fn open(name: &str, needs: &Needs) -> Result<Box<dyn Device>, HostError> {
     if let Some(region) = Region::parse(name)? {
         return Ok(Box::new(SharedFile::at(&region, &System::here())?));
     }
     let path = Path::new(name);
     match std::fs::metadata(path) {
-        Ok(m) if m.file_type().is_char_device() => Ok(Box::new(Uio::open(name, &System::here())?)),
+        Ok(m) if m.file_type().is_char_device() => {
+            Ok(Box::new(Uio::open(name, &System::here(), needs)?))
+        }
         Ok(m) if m.is_file() => Ok(Box::new(SharedFile::open(path)?)),
         Ok(_) => Err(HostError::NoDevice {
             name: name.into(),
             message: "neither a character device nor a file".into(),
         }),
         Err(e) if name.contains('/') => Err(HostError::io(path)(e)),
-        Err(_) => Ok(Box::new(Uio::open(name, &System::here())?)),
+        Err(_) => Ok(Box::new(Uio::open(name, &System::here(), needs)?)),
     }
 }

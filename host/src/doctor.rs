@@ -3,9 +3,11 @@
 
 use crate::driver::{Driver, Options};
 use crate::error::HostError;
-use crate::system::System;
+use crate::power;
+use crate::system::{CLOCK_TOLERANCE, System};
 use crate::udmabuf;
-use crate::uio::{self, Uio};
+use crate::uio::{self, Needs, Uio};
+use crate::xrt;
 use cnna_machine::program::ProgramMeta;
 use std::fs::File;
 
@@ -45,9 +47,6 @@ impl std::fmt::Display for Finding {
 /// Names that a UIO device with our registers goes by: our overlay's, and the one PYNQ's images bring.
 const NAMES: [&str; 2] = ["cnna", "fabric"];
 
-/// Clocks that differ from the plan by more than this part of it are reported.
-const CLOCK_TOLERANCE: f64 = 0.01;
-
 /// All findings about a system, for `program` where there is one.
 pub fn examine(system: &System, program: Option<&ProgramMeta>) -> Vec<Finding> {
     let mut all = vec![state(system), clock(system, program)];
@@ -65,6 +64,7 @@ pub fn examine(system: &System, program: Option<&ProgramMeta>) -> Vec<Finding> {
     all.push(contiguous(system, program));
     all.push(memory(system, name, program));
     all.push(overlays(system));
+    all.push(power(system));
     let safe = all.iter().all(|f| f.verdict != Verdict::Bad);
     all.extend(
         name.filter(|_| safe)
@@ -116,7 +116,7 @@ fn clock(system: &System, program: Option<&ProgramMeta>) -> Finding {
         Some(plan) if (mhz - plan).abs() > CLOCK_TOLERANCE * plan => note(
             "clock",
             format!(
-                "{mhz} MHz, the program's board plans {plan}: the overlay sets it, or PYNQ's Clocks; slower only takes longer, \
+                "{mhz} MHz, the program's board plans {plan}: the overlay sets it, `cnna-host load --mhz`, or PYNQ's Clocks; slower only takes longer, \
                  faster than the bitstream was timed for gives wrong results"
             ),
         ),
@@ -187,6 +187,21 @@ fn memory(system: &System, name: Option<&str>, program: Option<&ProgramMeta>) ->
             false => good("memory", text),
         };
     }
+    if let Some(path) = xrt::find(system) {
+        let text = format!(
+            "XRT's {}, a buffer of the program's size for each run",
+            path.display()
+        );
+        return match system.contiguous() {
+            Some((_, free)) if free < need as u64 => bad(
+                "memory",
+                format!(
+                    "{text}; it needs {need} bytes, {free} are free: end what holds buffers, or cma= on the kernel's command line"
+                ),
+            ),
+            _ => good("memory", text),
+        };
+    }
     let window = name
         .and_then(|n| uio::find(n, system).ok())
         .and_then(|(_, uio)| {
@@ -195,7 +210,7 @@ fn memory(system: &System, name: Option<&str>, program: Option<&ProgramMeta>) ->
     let Some(window) = window else {
         return bad(
             "memory",
-            "neither a u-dma-buf buffer nor a reserved window: load u-dma-buf and overlay-udmabuf.dtbo, or apply \
+            "neither a u-dma-buf buffer, nor XRT's zocl, nor a reserved window: load u-dma-buf and overlay-udmabuf.dtbo, or apply \
              reserved-memory.dtbo at boot and overlay.dtbo",
         );
     };
@@ -231,9 +246,27 @@ fn overlays(system: &System) -> Finding {
     }
 }
 
+fn power(system: &System) -> Finding {
+    let sensors = power::sensors(system);
+    let each = sensors
+        .iter()
+        .filter_map(|s| Some(format!("{} {:.2} W", s.name, s.watts(system)?)));
+    match each.collect::<Vec<_>>() {
+        each if each.is_empty() => note(
+            "power",
+            "no sensor in /sys/class/hwmon: measure at the plug",
+        ),
+        each => good("power", each.join(", ")),
+    }
+}
+
 /// The first and only look at the registers.
 fn identity(system: &System, name: &str, program: Option<&ProgramMeta>) -> Finding {
-    let hash = Uio::open(name, system).and_then(|mut device| {
+    let needs = Needs {
+        keeper: std::env::current_exe().ok(),
+        ..Needs::default()
+    };
+    let hash = Uio::open(name, system, &needs).and_then(|mut device| {
         let driver = Driver::new(&mut device, Options::default())?;
         Ok(driver.config_hash())
     });

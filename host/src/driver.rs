@@ -1,14 +1,14 @@
 //! Runs programs on any device: identity first, then memory, then start, wait, read.
 
+use crate::batch::{Staged, no_stream};
 use crate::device::Device;
 use crate::error::HostError;
 use crate::hang::HangDetector;
 use crate::pace::Pace;
 use crate::report::RunReport;
-use crate::tensor::Images;
 use cnna_machine::counters::{Counters, RECORD_BYTES};
 use cnna_machine::isa::{COMMAND_WORDS, Head, Queue};
-use cnna_machine::layout::put_word;
+use cnna_machine::layout::put_row;
 use cnna_machine::program::{Program, ProgramMeta, TensorInfo};
 use cnna_machine::regs::{self, DeviceError};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -51,7 +51,7 @@ const STATES: u32 = regs::STATUS_BUSY | regs::STATUS_IN_FLIGHT | regs::STATUS_RE
 const LOOK: Duration = Duration::from_millis(1);
 /// A device that has been recognised.
 pub struct Driver<'a> {
-    device: &'a mut dyn Device,
+    pub(crate) device: &'a mut dyn Device,
     options: Options<'a>,
 }
 
@@ -139,14 +139,15 @@ impl<'a> Driver<'a> {
             self.reset()?;
         }
         self.device.copy_in(0, program.image)?;
-        for (reg, value) in [
-            (regs::MEM_BASE_LO, base as u32),
-            (regs::MEM_BASE_HI, (base >> 32) as u32),
-            (regs::MEM_SIZE, narrow(meta.window_bytes)),
-        ] {
-            self.device.write(reg, value)?;
-        }
-        Ok(Loaded { driver: self, meta })
+        self.device
+            .write(regs::MEM_SIZE, narrow(meta.window_bytes))?;
+        Ok(Loaded {
+            driver: self,
+            meta,
+            image: program.image,
+            copies: 1,
+            at: 0,
+        })
     }
 
     fn timeout(&self, waited: Duration, waiting_for: &'static str) -> HostError {
@@ -157,7 +158,7 @@ impl<'a> Driver<'a> {
         }
     }
 
-    fn stop_requested(&self) -> bool {
+    pub(crate) fn stop_requested(&self) -> bool {
         self.options.stop.is_some_and(|s| s.load(Ordering::SeqCst))
     }
 
@@ -193,8 +194,14 @@ fn narrow(v: usize) -> u32 {
 
 /// A device with a program in its memory, ready for images.
 pub struct Loaded<'a, 'p> {
-    driver: Driver<'a>,
-    meta: &'p ProgramMeta,
+    pub(crate) driver: Driver<'a>,
+    pub(crate) meta: &'p ProgramMeta,
+    /// The window's first bytes.
+    pub(crate) image: &'p [u8],
+    /// Copies of the program's window in the device's: a second lets the host prepare the next run while one goes on.
+    pub(crate) copies: usize,
+    /// Where the copy of the last run begins.
+    pub(crate) at: usize,
 }
 
 impl Loaded<'_, '_> {
@@ -205,55 +212,96 @@ impl Loaded<'_, '_> {
     /// (device reset), the server is gone.
     /// Panics on a part of an image; [`crate::tensor::read_inputs`] gives whole ones.
     pub fn run(&mut self, images: &[i16]) -> Result<RunReport, HostError> {
-        let image_len = self.meta.image_len();
-        assert_eq!(images.len() % image_len, 0, "whole images");
-        let count = images.len() / image_len;
-        let stream = self.meta.stream(count).ok_or(HostError::NoStream {
-            images: count,
-            batch: self.meta.batch(),
-        })?;
+        let staged = Staged::new(self.meta, images)?;
         if self.driver.stop_requested() {
             return Err(HostError::Interrupted);
         }
+        self.put(&staged, self.at)?;
+        self.execute(staged.images, self.at, |_| Ok(()))
+    }
+
+    /// Copies inputs into the copy of the program's window that begins at `at`.
+    pub(crate) fn put(&mut self, staged: &Staged, at: usize) -> Result<(), HostError> {
         let device = &mut self.driver.device;
-        for (n, mut image) in images.chunks_exact(image_len).enumerate() {
-            for port in &self.meta.inputs {
-                let layout = &port.tensor.layout;
-                let (words, rest) = image.split_at(layout.shape.len());
-                let mut bytes = vec![0; layout.bytes()];
-                layout.pack(words, &mut bytes);
-                device.copy_in(self.meta.offset(&port.tensor, n), &bytes)?;
-                image = rest;
-            }
-        }
+        staged
+            .inputs
+            .iter()
+            .try_for_each(|(offset, bytes)| device.copy_in(at + offset, bytes))
+    }
+
+    /// Runs the program on `images` images whose inputs lie in the copy at `at`. `meanwhile` is called once, while the device
+    /// works; it leaves that copy alone. Errors: its own, after which the device was reset, and those of [`Loaded::run`].
+    pub(crate) fn execute(
+        &mut self,
+        images: usize,
+        at: usize,
+        meanwhile: impl FnOnce(&mut Self) -> Result<(), HostError>,
+    ) -> Result<RunReport, HostError> {
+        let meta = self.meta;
+        let stream = meta.stream(images).ok_or_else(|| no_stream(meta, images))?;
+        self.at = at;
+        let base = self.driver.device.window_base() + at as u64;
+        let mut meanwhile = Some(meanwhile);
         let (mut cycles, mut saturated) = (0, 0);
         for (k, (offset, commands)) in stream.segments().enumerate() {
-            self.host_steps(k, count)?;
+            self.host_steps(k, images)?;
             let device = &mut self.driver.device;
-            device.write(regs::PROG_OFFSET, narrow(offset))?;
-            device.write(regs::PROG_COUNT, narrow(commands))?;
             let sequence = device.read(regs::DONE).wrapping_add(1);
-            device.write(regs::START, sequence)?;
+            for (reg, value) in [
+                (regs::MEM_BASE_LO, base as u32),
+                (regs::MEM_BASE_HI, (base >> 32) as u32),
+                (regs::PROG_OFFSET, narrow(offset)),
+                (regs::PROG_COUNT, narrow(commands)),
+                (regs::START, sequence),
+            ] {
+                device.write(reg, value)?;
+            }
+            if let Some(meanwhile) = meanwhile.take() {
+                if let Err(e) = meanwhile(self) {
+                    // The first error is the one to report; the next run tries a reset again.
+                    let _ = self.driver.reset();
+                    return Err(e);
+                }
+            }
             self.driver.wait(sequence, stream.estimated_cycles)?;
             self.check_error()?;
             cycles += u64::from(self.driver.device.read(regs::CYCLES));
             saturated += u64::from(self.driver.device.read(regs::SATURATED));
         }
-        self.host_steps(stream.breaks.len() + 1, count)?;
-        let device = &self.driver.device;
-        let mut records = Vec::with_capacity(self.meta.layers.len());
-        for layer in &self.meta.layers {
-            let mut bytes = [0; RECORD_BYTES];
-            device.copy_out(layer.record, &mut bytes)?;
-            records.push(Counters::from_bytes(&bytes));
-        }
+        self.host_steps(stream.breaks.len() + 1, images)?;
+        let records = self.records()?;
         Ok(RunReport::new(
-            &self.meta.layers,
-            count as u64,
+            &meta.layers,
+            images as u64,
             &records,
             cycles,
             saturated,
         ))
+    }
+
+    /// What the marks of the last run wrote, a layer each.
+    fn records(&self) -> Result<Vec<Counters>, HostError> {
+        let layers = &self.meta.layers;
+        let device = &self.driver.device;
+        let from = layers.iter().map(|l| l.record).min().unwrap_or(0);
+        let to = layers.iter().map(|l| l.record + RECORD_BYTES).max();
+        let span = to.unwrap_or(from) - from;
+        // The compiler puts them side by side, so that one copy takes all.
+        let together = span <= 4 * RECORD_BYTES * layers.len();
+        let mut bytes = vec![0; if together { span } else { RECORD_BYTES }];
+        if together {
+            device.copy_out(self.at + from, &mut bytes)?;
+        }
+        let mut records = Vec::with_capacity(layers.len());
+        for layer in layers {
+            if !together {
+                device.copy_out(self.at + layer.record, &mut bytes)?;
+            }
+            let place = if together { layer.record - from } else { 0 };
+            let record = bytes[place..].first_chunk().expect("a whole record");
+            records.push(Counters::from_bytes(record));
+        }
+        Ok(records)
     }
 
     /// The host steps that come when `after` segments are done, for all images of the run.
@@ -284,11 +332,9 @@ impl Loaded<'_, '_> {
                 let mut row = vec![0; layout.channel_bytes()];
                 for (c, plane) in words.chunks_exact(plane.max(1)).enumerate() {
                     for (y, values) in plane.chunks_exact(layout.shape.w.max(1)).enumerate() {
-                        row.fill(0);
-                        for (x, &v) in values.iter().enumerate() {
-                            put_word(&mut row, x * layout.word_bytes, layout.word_bytes, v);
-                        }
-                        let at = meta.offset(&step.output, image)
+                        put_row(&mut row, layout.word_bytes, values);
+                        let at = self.at
+                            + meta.offset(&step.output, image)
                             + y * layout.row_bytes
                             + c * layout.channel_bytes();
                         self.driver.device.copy_in(at, &row)?;
@@ -311,30 +357,9 @@ impl Loaded<'_, '_> {
     /// Any tensor of the last run, [channel][row][column]. It is whole as long as no later layer reuses its memory.
     pub fn tensor(&self, info: &TensorInfo, image: usize) -> Result<Vec<i16>, HostError> {
         let mut bytes = vec![0; info.layout.bytes()];
-        let at = self.meta.offset(info, image);
+        let at = self.at + self.meta.offset(info, image);
         self.driver.device.copy_out(at, &mut bytes)?;
         Ok(info.layout.unpack(&bytes))
-    }
-
-    /// Runs all images, as many at once as the program takes, the rest one by one, and returns the counters' sums.
-    ///
-    /// `results` gets each image's words, in order. `progress` is told after each run how many images are done.
-    /// Errors: those of [`Loaded::run`], of `images` and of `results`, at the first that fails.
-    pub fn run_batch(
-        &mut self,
-        images: &mut dyn Images,
-        results: &mut dyn FnMut(&[i16]) -> Result<(), HostError>,
-        mut progress: impl FnMut(usize),
-    ) -> Result<RunReport, HostError> {
-        let mut total = RunReport::default();
-        for run in self.meta.runs(images.count()) {
-            total.add(&self.run(&images.next(run.len())?)?);
-            for image in 0..run.len() {
-                results(&self.output(image)?)?;
-            }
-            progress(run.end);
-        }
-        Ok(total)
     }
 
     fn check_error(&mut self) -> Result<(), HostError> {

@@ -1,11 +1,12 @@
 //! Where: runs a program on a device through mapped memory, on a board or against a simulator behind a shared file.
 //!
 //! ```text
-//! Driver --> Device (registers + memory window) --> Uio:        /dev/uioN of a board, memory from u-dma-buf or reserved
+//! Driver --> Device (registers + memory window) --> Uio:        /dev/uioN of a board, memory from u-dma-buf, XRT or reserved
 //!                                              '--> SharedFile: a file, served by `serve` with any machine::engine::Engine
 //! ```
 //! Light by intent: it ships to the board's ARM cores.
 
+mod batch;
 pub mod device;
 pub mod doctor;
 pub mod driver;
@@ -13,8 +14,10 @@ pub mod error;
 pub mod files;
 mod hang;
 mod interrupt;
+pub mod keeper;
 mod map;
 mod pace;
+pub mod power;
 pub mod report;
 pub mod serve;
 pub mod shared;
@@ -24,6 +27,7 @@ pub mod temporary;
 pub mod tensor;
 pub mod udmabuf;
 pub mod uio;
+pub mod xrt;
 
 pub use device::Device;
 pub use driver::{Driver, HostSteps, Loaded, Options};
@@ -32,4 +36,4 @@ pub use pace::Pace;
 pub use report::RunReport;
 pub use shared::SharedFile;
 pub use system::System;
-pub use uio::Uio;
+pub use uio::{Needs, Uio};

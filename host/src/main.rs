@@ -2,9 +2,13 @@
 
 use clap::{Parser, Subcommand};
 use cnna_host::doctor::Verdict;
+use cnna_host::power::Meter;
 use cnna_host::report::Summary;
 use cnna_host::tensor::{self, AllResults, Images, Inputs};
-use cnna_host::{Driver, HostError, Options, System, device, doctor, files, signals};
+use cnna_host::{
+    Driver, HostError, Needs, Options, System, device, doctor, files, keeper, signals,
+};
+use cnna_machine::num::dequantise;
 use cnna_machine::program::Program;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -37,6 +41,9 @@ enum Command {
         /// A compiled overlay, which also makes the devices: overlay.dtbo or overlay-udmabuf.dtbo.
         #[arg(long)]
         overlay: Option<PathBuf>,
+        /// Set the clock to the logic, through the driver fclkcfg.
+        #[arg(long)]
+        mhz: Option<f64>,
     },
     /// Checks the board line by line, each finding with its cure; status 1 when one is bad.
     Doctor {
@@ -53,6 +60,9 @@ enum Command {
         #[arg(long)]
         device: String,
     },
+    /// Keeps a buffer for another process.
+    #[command(name = keeper::COMMAND, hide = true)]
+    Keep { offset: usize },
 }
 
 #[derive(clap::Args)]
@@ -71,6 +81,12 @@ struct Run {
     /// Take int16 and int8 inputs as the format's words, and write words (int16) instead of float32.
     #[arg(long)]
     raw: bool,
+    /// Print each image's best classes: the largest values of the first output.
+    #[arg(long)]
+    top: Option<usize>,
+    /// Names of the classes, a line each.
+    #[arg(long, requires = "top")]
+    labels: Option<PathBuf>,
     /// Write the counters to this file.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -88,7 +104,12 @@ fn main() -> ExitCode {
     let result = match arguments.command {
         Command::Run(r) => run(&r),
         Command::Info { device } => info(&device),
-        Command::Load { bitstream, overlay } => System::here().load(&bitstream, overlay.as_deref()),
+        Command::Keep { offset } => keeper::keep(offset),
+        Command::Load {
+            bitstream,
+            overlay,
+            mhz,
+        } => load(&bitstream, overlay.as_deref(), mhz),
         Command::Doctor { program, root } => match doctor(program.as_deref(), &root) {
             Ok(true) => Ok(()),
             Ok(false) => return ExitCode::from(1),
@@ -105,6 +126,12 @@ fn main() -> ExitCode {
     }
 }
 
+fn load(bitstream: &Path, overlay: Option<&Path>, mhz: Option<f64>) -> Result<(), HostError> {
+    let system = System::here();
+    system.load(bitstream, overlay)?;
+    mhz.map_or(Ok(()), |mhz| system.set_clock(mhz))
+}
+
 /// Prints all findings; whether none is bad.
 fn doctor(program: Option<&Path>, root: &Path) -> Result<bool, HostError> {
     let bytes = program.map(files::map_program).transpose()?;
@@ -119,8 +146,40 @@ fn doctor(program: Option<&Path>, root: &Path) -> Result<bool, HostError> {
     Ok(findings.iter().all(|f| f.verdict != Verdict::Bad))
 }
 
+/// Lines of a file of names. Errors: it cannot be read.
+fn labels(path: Option<&Path>) -> Result<Vec<String>, HostError> {
+    let Some(path) = path else {
+        return Ok(vec![]);
+    };
+    let text = std::fs::read_to_string(path).map_err(HostError::io(path))?;
+    Ok(text.lines().map(String::from).collect())
+}
+
+/// A line with an image's `top` largest values, and what they stand for.
+fn classes(image: usize, words: &[i16], frac: i32, top: usize, labels: &[String]) -> String {
+    let mut order: Vec<usize> = (0..words.len()).collect();
+    // Of equal values the first, as everywhere.
+    order.sort_by_key(|&c| (std::cmp::Reverse(words[c]), c));
+    let each = order.iter().take(top).map(|&c| {
+        let name = labels
+            .get(c)
+            .cloned()
+            .unwrap_or_else(|| format!("class {c}"));
+        format!("{name} ({:.3})", dequantise(words[c], frac))
+    });
+    format!("image {image}: {}\n", each.collect::<Vec<_>>().join(", "))
+}
+
+/// A buffer of so many bytes, where one is made for the run, kept by this program.
+fn needs(window: usize) -> Needs {
+    Needs {
+        window,
+        keeper: std::env::current_exe().ok(),
+    }
+}
+
 fn info(name: &str) -> Result<(), HostError> {
-    let mut device = device::open(name)?;
+    let mut device = device::open(name, &needs(0))?;
     let driver = Driver::new(&mut *device, Options::default())?;
     let mut text = format!(
         "device {name}: configuration {:016x}, window of {} bytes at 0x{:x}",
@@ -148,24 +207,42 @@ fn run(r: &Run) -> Result<(), HostError> {
     let mut read: Vec<&Path> = inputs.iter().map(PathBuf::as_path).collect();
     read.extend([&r.program, Path::new(&r.device)]);
     files::check_places(&read, &outputs)?;
+    let labels = labels(r.labels.as_deref())?;
+    let mut best = String::new();
     let mut images = Inputs::open(&inputs, &program.meta, r.raw)?;
-    let mut device = device::open(&r.device)?;
+    let mut device = device::open(&r.device, &needs(program.meta.window_bytes))?;
+    let system = System::here();
+    if device.is_logic() {
+        system.check_clock(program.meta.board.clock_mhz)?;
+    }
+    let meter = Meter::new(&system);
+    let watch = |_| meter.look();
     let options = Options {
         timeout: Duration::from_secs(r.timeout),
         stop: Some(&stop),
-        watch: None,
+        watch: Some(&watch),
         host: None,
     };
     let mut loaded = Driver::new(&mut *device, options)?.load(&program)?;
     let mut results = AllResults::create(&results, &program.meta, images.count(), r.raw)?;
-    let report = loaded.run_batch(&mut images, &mut |words| results.push(words), |_| ())?;
+    let mut number = 0..;
+    let mut push = |words: &[i16]| {
+        if let Some(top) = r.top {
+            let first = &program.meta.outputs[0].tensor;
+            let words = &words[..first.layout.shape.len()];
+            best += &classes(number.next().unwrap_or(0), words, first.frac, top, &labels);
+        }
+        results.push(words)
+    };
+    let report = loaded.run_batch(&mut images, &mut push, |_| meter.look())?;
     results.finish()?;
+    let power = meter.end(report.images);
     let board = &program.meta.board;
-    let summary = Summary::new(&program.meta.name, board, &r.device, &report);
+    let summary = Summary::new(&program.meta.name, board, &r.device, &report).with_power(power);
     if let Some(json) = &r.json {
         files::write_json(json, &summary)?;
     }
-    let text = summary.table(board.accelerator.dsps());
+    let text = best + &summary.table(board.accelerator.dsps());
     if outputs.iter().any(|o| files::is_stdout(o)) {
         files::note(&text);
         return Ok(());

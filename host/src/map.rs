@@ -8,6 +8,7 @@ use crate::error::HostError;
 use cnna_machine::regs::BLOCK_BYTES;
 use memmap2::{MmapOptions, MmapRaw};
 use std::fs::File;
+use std::ops::Range;
 use std::path::Path;
 
 /// A mapped region, shared with a device or another process.
@@ -140,16 +141,23 @@ impl Mapping {
         Ok(())
     }
 
-    /// The window behind the register block, as plain memory: for the server while a program runs.
+    /// A part of the window behind the register block, as plain memory: for the server while a program runs. What of `part`
+    /// lies outside of the window is left out.
     ///
     /// # Safety
-    /// Until the slice is dropped, no other access to the window happens through this mapping, and by the handover
-    /// protocol of [`crate::shared`] the host's process leaves the window alone.
-    pub(crate) unsafe fn window_mut(&mut self) -> &mut [u8] {
-        let p = self.raw.as_mut_ptr().wrapping_add(self.start + BLOCK_BYTES);
-        // SAFETY: the region is mapped, `len - BLOCK_BYTES` bytes follow the registers, bytes have no invalid pattern;
-        // exclusiveness is the caller's promise.
-        unsafe { std::slice::from_raw_parts_mut(p, self.len - BLOCK_BYTES) }
+    /// Until the slice is dropped, no other access to the part happens through this mapping, and by the handover
+    /// protocol of [`crate::shared`] the host's process leaves it alone.
+    pub(crate) unsafe fn window_mut(&mut self, part: Range<u64>) -> &mut [u8] {
+        let window = self.len - BLOCK_BYTES;
+        let inside = |at: u64| usize::try_from(at).map_or(window, |at| at.min(window));
+        let (from, to) = (inside(part.start), inside(part.end));
+        let p = self
+            .raw
+            .as_mut_ptr()
+            .wrapping_add(self.start + BLOCK_BYTES + from);
+        // SAFETY: the region is mapped, `window` bytes follow the registers, of which this is a part; bytes have no invalid
+        // pattern; exclusiveness is the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(p, to.saturating_sub(from)) }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a run cost, layer by layer, from the device's own counters.
 
+use crate::power::Power;
 use cnna_machine::config::Board;
 use cnna_machine::counters::Counters;
 use cnna_machine::program::{LayerInfo, Mode};
@@ -110,6 +111,9 @@ pub struct Summary<'a> {
     pub milliseconds: f64,
     /// `cycles` over `images`: less where images shared a run.
     pub cycles_per_image: f64,
+    /// What the board's sensors measured meanwhile.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub power: Vec<Power>,
     /// The counters.
     #[serde(flatten)]
     pub report: &'a RunReport,
@@ -125,8 +129,15 @@ impl<'a> Summary<'a> {
             clock_mhz: board.clock_mhz,
             milliseconds: report.cycles as f64 / (board.clock_mhz * 1e3),
             cycles_per_image: report.cycles as f64 / report.images.max(1) as f64,
+            power: Vec::new(),
             report,
         }
+    }
+
+    /// With what sensors measured.
+    pub fn with_power(mut self, power: Vec<Power>) -> Self {
+        self.power = power;
+        self
     }
 
     /// The table that `run` prints: cycles, multiply-accumulates per DSP and cycle, waiting, a line a layer.
@@ -189,6 +200,13 @@ impl<'a> Summary<'a> {
             self.cycles_per_image,
             r.saturated
         );
+        for p in &self.power {
+            let _ = write!(
+                s,
+                "\npower by {}: {:.2} W, {:.2} W before, {:.3} J an image ({} samples)",
+                p.sensor, p.watts, p.idle_watts, p.joules_per_image, p.samples
+            );
+        }
         s
     }
 }

@@ -11,6 +11,7 @@ use cnna_machine::regs::{self, Access, Reg};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -318,12 +319,27 @@ impl<'e> Server<'e> {
             || e.read(regs::STATUS) & (regs::STATUS_BUSY | regs::STATUS_IN_FLIGHT) != 0
     }
 
+    /// The part of the window that the running program has.
+    fn part(&mut self) -> Range<u64> {
+        let e = &mut self.engine;
+        let base =
+            u64::from(e.read(regs::MEM_BASE_HI)) << 32 | u64::from(e.read(regs::MEM_BASE_LO));
+        // A base beyond the window is no place in it but the physical address of its beginning: a board's host, in tests.
+        let base = if base < self.map.len() as u64 {
+            base
+        } else {
+            0
+        };
+        base..base.saturating_add(e.read(regs::MEM_SIZE).into())
+    }
+
     /// Lets one slice of time pass.
     fn advance(&mut self) -> Result<(), HostError> {
         let begin = Instant::now();
+        let part = self.part();
         // SAFETY: the slice ends with this statement, nothing else touches the mapping meanwhile, and a host leaves the
-        // window alone while START differs from DONE or the device is busy.
-        let window = unsafe { self.map.window_mut() };
+        // program's part of the window alone while START differs from DONE or the device is busy.
+        let window = unsafe { self.map.window_mut(part) };
         let running = self.engine.advance(window, self.slice)?;
         self.passed += self.slice;
         let took = begin.elapsed();

@@ -7,8 +7,9 @@
 //! ```
 //! # Handover
 //! Registers are level-based, so plain memory can stand for them. The host writes `MEM_*` and `PROG_*`, then a barrier,
-//! then `START`; the server reads `START`, then the rest. From then on the window belongs to the server, until it has
-//! published every counter, then a barrier, then `DONE` = `START`; the host reads `DONE`, then the rest.
+//! then `START`; the server reads `START`, then the rest. From then on the window from `MEM_BASE` (which counts from the
+//! window's first byte) on, `MEM_SIZE` bytes, belongs to the server, until it has published every counter, then a barrier,
+//! then `DONE` = `START`; the host reads `DONE`, then the rest.
 //! `CONTROL` has an effect that the next step relies on, as a bus write has: the host increments [`CALL`] after writing it
 //! and waits until the server, having applied it and published the registers, copies it to [`ANSWER`].
 

@@ -18,6 +18,10 @@ const MANAGER: &str = "/sys/class/fpga_manager/fpga0";
 const OVERLAYS: &str = "/sys/kernel/config/device-tree/overlays";
 /// Where the FPGA manager looks for bitstreams.
 const FIRMWARE: &str = "/lib/firmware";
+/// The driver fclkcfg's clocks.
+const SETTERS: &str = "/sys/class/fclkcfg";
+/// Clocks that differ from the plan by more than this part of it are another clock.
+pub(crate) const CLOCK_TOLERANCE: f64 = 0.01;
 /// Clocks to the logic, by their names in the kernel: UltraScale+, Zynq-7000.
 const CLOCKS: [&str; 2] = ["pl0_ref", "fclk0"];
 
@@ -139,6 +143,51 @@ impl System {
     pub fn clock(&self) -> Option<u64> {
         let rate = |name| self.read(&format!("/sys/kernel/debug/clk/{name}/clk_rate"));
         CLOCKS.into_iter().find_map(rate)?.parse().ok()
+    }
+
+    /// Sets the clock to the logic through the driver fclkcfg, and looks what it became.
+    ///
+    /// Errors: no such driver, no permission, or a clock more than a hundredth away from what was asked for.
+    pub fn set_clock(&self, mhz: f64) -> Result<(), HostError> {
+        let clocks = self.list(SETTERS);
+        let Some(clock) = clocks
+            .iter()
+            .find(|c| self.path(&format!("{SETTERS}/{c}/rate")).exists())
+        else {
+            return Err(HostError::Board {
+                what: format!("{SETTERS} has no clock: there is no driver to set it with"),
+                cure: "load fclkcfg, apply an overlay (it sets the clock), or on PYNQ: Overlay(\"cnna.bit\") or Clocks.fclk0_mhz".into(),
+            });
+        };
+        let rate = format!("{SETTERS}/{clock}/rate");
+        let path = self.path(&rate);
+        std::fs::write(&path, format!("{:.0}", mhz * 1e6)).map_err(HostError::io(&path))?;
+        let got = self.read(&rate).and_then(|r| r.parse::<f64>().ok());
+        match got.map(|hz| hz / 1e6) {
+            Some(got) if (got - mhz).abs() <= CLOCK_TOLERANCE * mhz => Ok(()),
+            got => Err(HostError::Board {
+                what: format!("{} gives {} MHz instead of {mhz}", path.display(), got.unwrap_or(0.0)),
+                cure: "ask for what the PLLs can make, or set the clock's parent first (fclkcfg's `resource`)".into(),
+            }),
+        }
+    }
+
+    /// Refuses to run logic faster than it was planned: it gives wrong results. A clock that cannot be read is believed.
+    pub fn check_clock(&self, planned_mhz: f64) -> Result<(), HostError> {
+        match self.clock() {
+            Some(hz) if hz as f64 > planned_mhz * 1e6 * (1.0 + CLOCK_TOLERANCE) => {
+                Err(HostError::Board {
+                    what: format!(
+                        "the logic runs at {} MHz, its bitstream is for {planned_mhz}",
+                        hz as f64 / 1e6
+                    ),
+                    cure: format!(
+                        "set it: cnna-host load BITSTREAM --mhz {planned_mhz}, or PYNQ's Clocks.fclk0_mhz = {planned_mhz}"
+                    ),
+                })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Loads a bitstream (`.bit.bin`) into the whole logic, or applies a device-tree overlay that does.

@@ -3,11 +3,11 @@
 use crate::error::HostError;
 use crate::files::{Output, failed};
 use cnna_machine::layout::ArrayLayout;
-use cnna_machine::num::{Word, dequantise, quantise};
+use cnna_machine::num::{Word, dequantise, quantise_all};
 use cnna_machine::program::{PortInfo, ProgramMeta};
-use npyz::{DType, NpyFile, NpyReader, Order, TypeChar, WriterBuilder};
+use npyz::{DType, Endianness, NpyHeader, Order, TypeChar, WriterBuilder};
 use std::fs::File;
-use std::io::{BufReader, Write};
+use std::io::{BufReader, ErrorKind, Read, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -51,6 +51,30 @@ pub trait Images {
     fn clipped(&self) -> u64 {
         0
     }
+    /// [`Images::next`] may wait for somebody, perhaps for one who waits for the results of the images before.
+    fn waits(&self) -> bool {
+        false
+    }
+}
+
+/// Images in an array of that shape, alone or with the batch before it. Errors: what shape was expected.
+pub fn batch_of(dims: &[u64], port: &PortInfo) -> Result<u64, String> {
+    images_of(dims, &port.array).ok_or_else(|| {
+        let one = port.array.dims.iter().map(usize::to_string);
+        let one = one.collect::<Vec<_>>().join(", ");
+        format!(
+            "shape {dims:?} does not fit: input `{}` takes ({one}) or a batch (N, {one})",
+            port.name
+        )
+    })
+}
+
+/// What is wrong with a number that is none, behind the number and its place.
+pub const NOT_FINITE: &str = ": the input must be finite numbers";
+
+/// What is wrong with a word that the program's words are too narrow for, behind the number and its place.
+pub fn beyond_words(word: Word) -> String {
+    format!(" is outside the program's {}-bit words", word.bits())
 }
 
 /// The images of an npy file of one input's shape, alone or with the batch before it, read as they are asked for.
@@ -59,36 +83,100 @@ pub trait Images {
 /// [`InputFile::raw`] int16 and int8 are words.
 pub struct InputFile {
     path: PathBuf,
-    values: Values,
+    file: BufReader<File>,
+    element: Element,
     dims: Vec<u64>,
     count: usize,
-    /// Where an array's elements lie in the tensor.
-    offsets: Vec<usize>,
-    /// Values read.
-    at: u64,
+    /// Elements of one image.
+    len: usize,
+    /// Where an array's elements lie in the tensor; nothing where they lie as they come.
+    offsets: Option<Vec<usize>>,
+    /// Images read.
+    at: usize,
     frac: i32,
     word: Word,
     raw: bool,
+    /// Reading it never waits for somebody to write.
+    regular: bool,
     /// Numbers beyond the input's format.
     clipped: u64,
+    /// One image as it is in the file, and as numbers.
+    bytes: Vec<u8>,
+    numbers: Vec<f64>,
 }
 
-type Reader<T> = NpyReader<T, BufReader<File>>;
-
-enum Values {
-    F64(Reader<f64>),
-    F32(Reader<f32>),
-    I64(Reader<i64>),
-    I32(Reader<i32>),
-    I16(Reader<i16>),
-    I8(Reader<i8>),
-    U8(Reader<u8>),
-    U16(Reader<u16>),
-    Bool(Reader<bool>),
+/// The type of an array's elements.
+#[derive(Clone, Copy)]
+struct Element {
+    kind: Kind,
+    bytes: usize,
+    /// In the file the first byte is the highest.
+    swapped: bool,
 }
 
-/// The types of [`Values`], for people.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    F64,
+    F32,
+    I64,
+    I32,
+    I16,
+    I8,
+    U8,
+    U16,
+    Bool,
+}
+
+/// All of [`Kind`], for people.
 const TYPES: &str = "float32, float64, int8, int16, int32, int64, uint8, uint16 or bool";
+
+impl Element {
+    /// The element of an array's type; nothing when it is none of ours.
+    fn of(dtype: &DType) -> Option<Self> {
+        let DType::Plain(t) = dtype else { return None };
+        let kind = match (t.type_char(), t.size_field()) {
+            (TypeChar::Float, 8) => Kind::F64,
+            (TypeChar::Float, 4) => Kind::F32,
+            (TypeChar::Int, 8) => Kind::I64,
+            (TypeChar::Int, 4) => Kind::I32,
+            (TypeChar::Int, 2) => Kind::I16,
+            (TypeChar::Int, 1) => Kind::I8,
+            (TypeChar::Uint, 2) => Kind::U16,
+            (TypeChar::Uint, 1) => Kind::U8,
+            (TypeChar::Bool, _) => Kind::Bool,
+            _ => return None,
+        };
+        Some(Element {
+            kind,
+            bytes: t.num_bytes()?,
+            swapped: t.endianness() == Endianness::Big,
+        })
+    }
+
+    /// Elements as numbers; `bytes` has whole ones, which may be put in order.
+    fn numbers(self, bytes: &mut [u8], numbers: &mut Vec<f64>) {
+        if self.swapped {
+            bytes.chunks_exact_mut(self.bytes).for_each(<[u8]>::reverse);
+        }
+        numbers.clear();
+        fn all<const N: usize>(bytes: &[u8], numbers: &mut Vec<f64>, of: impl Fn([u8; N]) -> f64) {
+            let each = bytes.chunks_exact(N);
+            numbers.extend(each.map(|b| of(b.try_into().expect("chunks of N"))));
+        }
+        match self.kind {
+            Kind::F64 => all(bytes, numbers, f64::from_le_bytes),
+            Kind::F32 => all(bytes, numbers, |b| f32::from_le_bytes(b).into()),
+            // Beyond 2^53 a number is beyond every format anyway.
+            Kind::I64 => all(bytes, numbers, |b| i64::from_le_bytes(b) as f64),
+            Kind::I32 => all(bytes, numbers, |b| i32::from_le_bytes(b).into()),
+            Kind::I16 => all(bytes, numbers, |b| i16::from_le_bytes(b).into()),
+            Kind::I8 => all(bytes, numbers, |b| i8::from_le_bytes(b).into()),
+            Kind::U16 => all(bytes, numbers, |b| u16::from_le_bytes(b).into()),
+            Kind::U8 => all(bytes, numbers, |b| u8::from_le_bytes(b).into()),
+            Kind::Bool => all(bytes, numbers, |[b]| f64::from(u8::from(b != 0))),
+        }
+    }
+}
 
 impl InputFile {
     /// Opens a file (or a FIFO) of one of a program's inputs.
@@ -101,7 +189,8 @@ impl InputFile {
         if about.is_dir() {
             return Err(HostError::place(path, "a folder: name an npy file"));
         }
-        let npy = NpyFile::new(BufReader::with_capacity(1 << 20, file)).map_err(|e| {
+        let mut file = BufReader::with_capacity(1 << 20, file);
+        let npy = NpyHeader::from_reader(&mut file).map_err(|e| {
             bad(format!(
                 "not an npy file ({e}): write it with numpy.save or `cnna`"
             ))
@@ -110,61 +199,45 @@ impl InputFile {
         if dims.first() == Some(&0) {
             return Err(bad(format!("shape {dims:?}: it holds no image")));
         }
-        let count = images_of(&dims, &port.array).ok_or_else(|| {
-            let one = port.array.dims.iter().map(usize::to_string);
-            let one = one.collect::<Vec<_>>().join(", ");
-            bad(format!(
-                "shape {dims:?} does not fit: input `{}` takes ({one}) or a batch (N, {one})",
-                port.name
-            ))
-        })?;
+        let count = batch_of(&dims, port).map_err(bad)?;
         if npy.order() == Order::Fortran && dims.iter().filter(|d| **d != 1).count() > 1 {
             return Err(bad(
                 "it is in Fortran order: save numpy.ascontiguousarray(x)".into(),
             ));
         }
-        let kind = match npy.dtype() {
-            DType::Plain(t) => (t.type_char(), t.size_field()),
-            _ => (TypeChar::RawData, 0),
+        let Some(element) = Element::of(&npy.dtype()) else {
+            return Err(bad(format!(
+                "its type is {}: use {TYPES}, for example x.astype(numpy.float32)",
+                npy.dtype().descr()
+            )));
         };
         // A file tells at once that it is too short; a FIFO when it ends.
         let bytes = count
             .saturating_mul(port.array.len() as u64)
-            .saturating_mul(kind.1);
+            .saturating_mul(element.bytes as u64);
         if about.is_file() && bytes > about.len() {
             return Err(bad(format!(
                 "cut short: shape {dims:?} does not fit in {} bytes, copy or write it again",
                 about.len()
             )));
         }
-        let descr = npy.dtype().descr();
-        let values = match kind {
-            (TypeChar::Float, 8) => npy.data().map(Values::F64),
-            (TypeChar::Float, 4) => npy.data().map(Values::F32),
-            (TypeChar::Int, 8) => npy.data().map(Values::I64),
-            (TypeChar::Int, 4) => npy.data().map(Values::I32),
-            (TypeChar::Int, 2) => npy.data().map(Values::I16),
-            (TypeChar::Int, 1) => npy.data().map(Values::I8),
-            (TypeChar::Uint, 2) => npy.data().map(Values::U16),
-            (TypeChar::Uint, 1) => npy.data().map(Values::U8),
-            (TypeChar::Bool, _) => npy.data().map(Values::Bool),
-            _ => {
-                return Err(bad(format!(
-                    "its type is {descr}: use {TYPES}, for example x.astype(numpy.float32)"
-                )));
-            }
-        };
+        let plain = port.array.first == 0 && port.array.axes == [(port.array.len(), 1)];
         Ok(InputFile {
             path: path.into(),
-            values: values.map_err(|e| bad(format!("unreadable: {e}")))?,
+            file,
+            element,
             dims,
             count: usize::try_from(count).unwrap_or(usize::MAX),
-            offsets: port.array.offsets().collect(),
+            len: port.array.len(),
+            offsets: (!plain).then(|| port.array.offsets().collect()),
             at: 0,
             frac: port.tensor.frac,
             word,
             raw: false,
+            regular: about.is_file(),
             clipped: 0,
+            bytes: Vec::new(),
+            numbers: Vec::new(),
         })
     }
 
@@ -176,59 +249,42 @@ impl InputFile {
 
     /// int16 and int8 are words of the input's format; other types stay numbers.
     pub fn raw(mut self, raw: bool) -> Self {
-        self.raw = raw && matches!(self.values, Values::I16(_) | Values::I8(_));
+        self.raw = raw && matches!(self.element.kind, Kind::I16 | Kind::I8);
         self
     }
 
-    /// An error at the value read last.
-    fn bad(&self, what: &str) -> HostError {
-        let index = index_of(self.at - 1, &self.dims);
-        tensor_error(&self.path, what.replace("{index}", &format!("{index:?}")))
+    /// An error at element `at` of the image that was read last.
+    fn bad(&self, at: usize, what: &str) -> HostError {
+        let flat = self.at as u64 * self.len as u64 + at as u64;
+        let index = index_of(flat, &self.dims);
+        tensor_error(
+            &self.path,
+            format!("{} at index {index:?}{what}", self.numbers[at]),
+        )
     }
 
-    /// The next value; `Err` when there is none.
-    fn next_number(&mut self) -> Result<f64, HostError> {
-        self.at += 1;
-        fn one<T: npyz::Deserialize>(values: &mut Reader<T>) -> Option<std::io::Result<T>> {
-            values.next()
-        }
-        let next = match &mut self.values {
-            Values::F64(v) => one(v),
-            Values::F32(v) => one(v).map(|v| v.map(f64::from)),
-            // Beyond 2^53 a number is beyond every format anyway.
-            Values::I64(v) => one(v).map(|v| v.map(|v| v as f64)),
-            Values::I32(v) => one(v).map(|v| v.map(f64::from)),
-            Values::I16(v) => one(v).map(|v| v.map(f64::from)),
-            Values::I8(v) => one(v).map(|v| v.map(f64::from)),
-            Values::U8(v) => one(v).map(|v| v.map(f64::from)),
-            Values::U16(v) => one(v).map(|v| v.map(f64::from)),
-            Values::Bool(v) => one(v).map(|v| v.map(|v| f64::from(u8::from(v)))),
-        };
-        let ended = || tensor_error(&self.path, "cut short: write it again".into());
-        let unreadable = |e| tensor_error(&self.path, format!("unreadable: {e}"));
-        next.ok_or_else(ended)?.map_err(unreadable)
-    }
-
-    fn next_word(&mut self) -> Result<i16, HostError> {
-        let v = self.next_number()?;
-        if !v.is_finite() {
-            return Err(self.bad(&format!(
-                "{v} at index {{index}}: the input must be finite numbers"
-            )));
-        }
+    /// The next image's words, in the array's order.
+    fn next_image(&mut self, words: &mut [i16]) -> Result<(), HostError> {
+        self.bytes.resize(self.len * self.element.bytes, 0);
+        self.file.read_exact(&mut self.bytes).map_err(|e| {
+            let text = match e.kind() {
+                ErrorKind::UnexpectedEof => "cut short: write it again".into(),
+                _ => format!("unreadable: {e}"),
+            };
+            tensor_error(&self.path, text)
+        })?;
+        self.element.numbers(&mut self.bytes, &mut self.numbers);
         let frac = if self.raw { 0 } else { self.frac };
-        let word = quantise(v, frac, self.word).expect("a finite number");
-        // What rounds to the last word and lies within half a step of it is not clipped.
-        let exact = v * 2f64.powi(frac);
-        let clipped = (exact - f64::from(word)).abs() > 0.5;
-        if self.raw && clipped {
-            return Err(self.bad(&format!(
-                "{v} at index {{index}} is outside the program's {}-bit words",
-                self.word.bits()
-            )));
+        let clipped = quantise_all(&self.numbers, frac, self.word, words)
+            .map_err(|at| self.bad(at, NOT_FINITE))?;
+        if self.raw && clipped > 0 {
+            let beyond = |n: &f64| !(self.word.min()..=self.word.max()).contains(&(*n as i64));
+            let at = self.numbers.iter().position(beyond).unwrap_or(0);
+            return Err(self.bad(at, &beyond_words(self.word)));
         }
-        self.clipped += u64::from(clipped);
-        Ok(word)
+        self.clipped += clipped;
+        self.at += 1;
+        Ok(())
     }
 }
 
@@ -237,17 +293,26 @@ impl Images for InputFile {
         self.count
     }
     fn next(&mut self, n: usize) -> Result<Vec<i16>, HostError> {
-        let len = self.offsets.len();
+        let len = self.len;
         let mut words = vec![0; n * len];
-        for image in words.chunks_exact_mut(len) {
-            for i in 0..len {
-                image[self.offsets[i]] = self.next_word()?;
+        let mut image = vec![0; if self.offsets.is_some() { len } else { 0 }];
+        for tensor in words.chunks_exact_mut(len) {
+            if self.offsets.is_none() {
+                self.next_image(tensor)?;
+                continue;
+            }
+            self.next_image(&mut image)?;
+            for (&at, &w) in self.offsets.iter().flatten().zip(&image) {
+                tensor[at] = w;
             }
         }
         Ok(words)
     }
     fn clipped(&self) -> u64 {
         self.clipped
+    }
+    fn waits(&self) -> bool {
+        !self.regular
     }
 }
 
@@ -305,14 +370,16 @@ impl Images for Inputs {
         let mut words = Vec::new();
         for image in 0..n {
             for (part, f) in parts.iter().zip(&self.files) {
-                let len = f.offsets.len();
-                words.extend_from_slice(&part[image * len..][..len]);
+                words.extend_from_slice(&part[image * f.len..][..f.len]);
             }
         }
         Ok(words)
     }
     fn clipped(&self) -> u64 {
         self.files.iter().map(|f| f.clipped).sum()
+    }
+    fn waits(&self) -> bool {
+        self.files.iter().any(Images::waits)
     }
 }
 
@@ -373,7 +440,8 @@ fn images_of(dims: &[u64], array: &ArrayLayout) -> Option<u64> {
     }
 }
 
-fn index_of(flat: u64, dims: &[u64]) -> Vec<u64> {
+/// Where an array of that shape has its element number `flat`.
+pub fn index_of(flat: u64, dims: &[u64]) -> Vec<u64> {
     let mut rest = flat;
     let mut index: Vec<u64> = dims
         .iter()
@@ -434,11 +502,16 @@ impl Results {
             .missing
             .checked_sub(self.offsets.len() as u64)
             .expect("as many results as were announced");
-        let mut bytes = Vec::with_capacity(self.offsets.len() * 4);
-        for &at in &self.offsets {
-            match self.raw {
-                true => bytes.extend(words[at].to_ne_bytes()),
-                false => bytes.extend((dequantise(words[at], self.frac) as f32).to_ne_bytes()),
+        let mut bytes = vec![0; self.offsets.len() * if self.raw { 2 } else { 4 }];
+        if self.raw {
+            for (b, &at) in bytes.chunks_exact_mut(2).zip(&self.offsets) {
+                b.copy_from_slice(&words[at].to_ne_bytes());
+            }
+        } else {
+            // Exact, as the product of a word and a power of two is.
+            let step = dequantise(1, self.frac);
+            for (b, &at) in bytes.chunks_exact_mut(4).zip(&self.offsets) {
+                b.copy_from_slice(&((f64::from(words[at]) * step) as f32).to_ne_bytes());
             }
         }
         self.output

@@ -1,5 +1,5 @@
-//! A device on a board: Linux' userspace I/O shows the registers as map 0; the memory is a u-dma-buf buffer, which is cached, or
-//! else map 1, a reserved window that is not.
+//! A device on a board: Linux' userspace I/O shows the registers as map 0; the memory is a u-dma-buf buffer or one of XRT, which
+//! are cached, or else map 1, a reserved window that is not.
 //!
 //! Linux describes the maps in `/sys/class/uio/uioN/maps/mapK/{addr,size,offset}`; map K of `/dev/uioN` is mapped at file
 //! offset K pages. Source: the kernel's documentation, driver-api/uio-howto.
@@ -7,15 +7,17 @@
 use crate::device::Device;
 use crate::error::HostError;
 use crate::interrupt::Interrupt;
+use crate::keeper::Keeper;
 use crate::map::{Mapping, barrier};
 use crate::pace::Pace;
 use crate::shared::lock;
 use crate::system::System;
 use crate::udmabuf::{self, Udmabuf};
+use crate::xrt;
 use cnna_machine::regs::{self, Reg};
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Where Linux describes UIO devices.
 pub(crate) const CLASS: &str = "/sys/class/uio";
@@ -32,8 +34,21 @@ pub struct Uio {
 /// Where the window is.
 enum Memory {
     Udmabuf(Udmabuf),
+    Xrt { buffer: xrt::Buffer, keeper: Keeper },
     Reserved { map: Mapping, base: u64 },
 }
+
+/// What memory must be, where it is made for the run.
+#[derive(Clone, Debug, Default)]
+pub struct Needs {
+    /// Bytes.
+    pub window: usize,
+    /// A `cnna-host`, which keeps a buffer of XRT until the device no longer uses it ([`crate::keeper`]); without it none is made.
+    pub keeper: Option<PathBuf>,
+}
+
+/// How long a device may still be in the hands of the keeper of a host that was killed.
+const HANDOVER: Duration = Duration::from_secs(1);
 
 /// One map as sysfs describes it.
 pub(crate) struct MapInfo {
@@ -47,7 +62,7 @@ impl Uio {
     /// safe: a bitstream runs, and the window is not the kernel's.
     ///
     /// Errors: no such device, no permission, maps missing or too small, in use by another process, not safe.
-    pub fn open(name: &str, system: &System) -> Result<Self, HostError> {
+    pub fn open(name: &str, system: &System, needs: &Needs) -> Result<Self, HostError> {
         let (file_path, uio) = find(name, system)?;
         let io = HostError::io(&file_path);
         let maps = system.path(CLASS).join(&uio).join("maps");
@@ -69,14 +84,31 @@ impl Uio {
             .write(true)
             .open(&file_path)
             .map_err(&io)?;
-        lock(&file, &file_path)?;
-        let memory = match Udmabuf::open(system)? {
-            Some(buffer) => Memory::Udmabuf(buffer),
+        let begin = Instant::now();
+        while let Err(e) = lock(&file, &file_path) {
+            if !matches!(e, HostError::InUse { .. }) || begin.elapsed() > HANDOVER {
+                return Err(e);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let made = match (Udmabuf::open(system)?, &needs.keeper) {
+            (Some(buffer), _) => Some(Memory::Udmabuf(buffer)),
+            (None, Some(keeper)) => match xrt::Buffer::make(system, needs.window)? {
+                Some(buffer) => Some(Memory::Xrt {
+                    keeper: Keeper::start(keeper, &buffer.file, &file, registers.offset)?,
+                    buffer,
+                }),
+                None => None,
+            },
+            (None, None) => None,
+        };
+        let memory = match made {
+            Some(memory) => memory,
             None => {
                 let window = read_map(&maps.join("map1")).map_err(|e| {
                     no_device(format!(
-                        "{e}: it has no memory; load the driver u-dma-buf with a buffer (overlay-udmabuf.dts), or give the \
-                         device tree node the reserved memory as its second `reg` entry (overlay.dts)"
+                        "{e}: it has no memory; load the driver u-dma-buf with a buffer (overlay-udmabuf.dts), or XRT's zocl (PYNQ has \
+                         it), or give the device tree node the reserved memory as its second `reg` entry (overlay.dts)"
                     ))
                 })?;
                 let base = window.addr + window.offset as u64;
@@ -155,6 +187,17 @@ pub(crate) fn read_map(folder: &Path) -> Result<MapInfo, HostError> {
     })
 }
 
+impl Drop for Uio {
+    fn drop(&mut self) {
+        let Memory::Xrt { keeper, .. } = &mut self.memory else {
+            return;
+        };
+        let value = |reg: Reg| self.registers.read(reg.offset);
+        let busy = value(regs::STATUS) & (regs::STATUS_BUSY | regs::STATUS_IN_FLIGHT);
+        keeper.at_rest = busy == 0 && value(regs::START) == value(regs::DONE);
+    }
+}
+
 impl Device for Uio {
     fn read(&self, reg: Reg) -> u32 {
         let value = self.registers.read(reg.offset);
@@ -179,6 +222,7 @@ impl Device for Uio {
     fn window_base(&self) -> u64 {
         match &self.memory {
             Memory::Udmabuf(buffer) => buffer.base(),
+            Memory::Xrt { buffer, .. } => buffer.base(),
             Memory::Reserved { base, .. } => *base,
         }
     }
@@ -186,6 +230,7 @@ impl Device for Uio {
     fn window_bytes(&self) -> usize {
         match &self.memory {
             Memory::Udmabuf(buffer) => buffer.bytes(),
+            Memory::Xrt { buffer, .. } => buffer.bytes(),
             Memory::Reserved { map, .. } => map.len(),
         }
     }
@@ -198,6 +243,7 @@ impl Device for Uio {
                  of its size; the kernel must have as much contiguous memory (cma=)",
                 udmabuf::NAME
             ),
+            Memory::Xrt { .. } => format!("open the device for {bytes:#x} bytes"),
             Memory::Reserved { .. } => format!(
                 "reserve at least {bytes:#x} bytes in the device tree (reserved-memory node and the second `reg` entry of the accelerator's node; `cnna rtl --program`)"
             ),
@@ -207,6 +253,7 @@ impl Device for Uio {
     fn copy_in(&mut self, offset: usize, bytes: &[u8]) -> Result<(), HostError> {
         match &self.memory {
             Memory::Udmabuf(buffer) => buffer.copy_in(offset, bytes),
+            Memory::Xrt { buffer, .. } => buffer.copy_in(offset, bytes),
             Memory::Reserved { map, .. } => map.copy_in(0, offset, bytes),
         }
     }
@@ -214,12 +261,17 @@ impl Device for Uio {
     fn copy_out(&self, offset: usize, bytes: &mut [u8]) -> Result<(), HostError> {
         match &self.memory {
             Memory::Udmabuf(buffer) => buffer.copy_out(offset, bytes),
+            Memory::Xrt { buffer, .. } => buffer.copy_out(offset, bytes),
             Memory::Reserved { map, .. } => map.copy_out(0, offset, bytes),
         }
     }
 
     fn alive(&self) -> Result<(), HostError> {
         Ok(())
+    }
+
+    fn is_logic(&self) -> bool {
+        true
     }
 
     fn rest(&self, pace: &Pace, longest: Duration) {

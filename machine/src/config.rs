@@ -46,7 +46,7 @@ pub mod depth {
     /// Beats that the store engine reads ahead of the bus.
     pub const STORE_BEATS: usize = 8;
     /// Bursts that the store engine has in flight.
-    pub const STORE_BURSTS: usize = 8;
+    pub const STORE_BURSTS: usize = 16;
     /// Bursts of the command stream in flight: enough to hide the memory, since commands are few.
     pub const FETCH_BURSTS: usize = 4;
     /// Passes whose results may wait for the post-processing: the sequencer's pace keeps it to one or two.

@@ -292,6 +292,7 @@ command! {
     ///     window rows y..y+4, columns x..x+4T of channel plane (py, px, c), zero (POOL: minimum) outside the map
     ///     acc[pixel][lane] += window[pixel] * weight[lane]      (cleared at the first step if `first`)
     ///   if `last`: add bias, requantise, saturate, add the residual, saturate, activate, pool, write the output buffer
+    ///              (`residual_last`: ... saturate, activate, add the residual, saturate, pool, write)
     /// y, x, py, px follow the tap: the phase counts to `stride` and carries into the position by `dilation`.
     /// WINOGRAD: one kernel of 9 words a step; VECTOR: one row of 8 words a step; DIRECT: 8 steps a row.
     /// diag (WINOGRAD only): channel c reaches lane c alone, and a weight row serves all channels of a tap.
@@ -344,6 +345,9 @@ command! {
         h_rem = 15, 9, 2, false; "row planes with one row more"
         dilation_x = 15, 11, 6, false; "columns a tap moves when the phase carries"
         dilation_y = 15, 17, 6, false; "rows a tap moves when the phase carries"
+        residual_last = 15, 23, 1, false; "the residual is added behind the activation instead of before it"
+        short = 15, 26, 4, false; "valid result columns that rows from short_row on have less (DIRECT)"
+        short_row = 15, 30, 2, false; "first such row of the four; 0: none"
     }
 }
 

@@ -173,11 +173,9 @@ impl TensorLayout {
     pub fn pack(&self, values: &[i16], bytes: &mut [u8]) {
         assert_eq!(values.len(), self.shape.len(), "one value an element");
         self.for_each_row(|c, y, at| {
-            bytes[at..at + self.channel_bytes()].fill(0);
+            let bytes = &mut bytes[at..at + self.channel_bytes()];
             let row = &values[(c * self.shape.h + y) * self.shape.w..][..self.shape.w];
-            for (x, &v) in row.iter().enumerate() {
-                put_word(bytes, at + x * self.word_bytes, self.word_bytes, v);
-            }
+            put_row(bytes, self.word_bytes, row);
         });
     }
 
@@ -186,8 +184,18 @@ impl TensorLayout {
         let mut values = vec![0; self.shape.len()];
         self.for_each_row(|c, y, at| {
             let row = &mut values[(c * self.shape.h + y) * self.shape.w..][..self.shape.w];
-            for (x, v) in row.iter_mut().enumerate() {
-                *v = get_word(bytes, at + x * self.word_bytes, self.word_bytes);
+            let bytes = &bytes[at..at + self.shape.w * self.word_bytes];
+            match self.word_bytes {
+                1 => {
+                    for (v, b) in row.iter_mut().zip(bytes) {
+                        *v = i16::from(*b as i8);
+                    }
+                }
+                _ => {
+                    for (v, b) in row.iter_mut().zip(bytes.chunks_exact(2)) {
+                        *v = i16::from_le_bytes([b[0], b[1]]);
+                    }
+                }
             }
         });
         values
@@ -200,6 +208,24 @@ impl TensorLayout {
             }
         }
     }
+}
+
+/// Stores words of 1 or 2 bytes, little endian, at the beginning of `bytes`, whose rest becomes zero.
+pub fn put_row(bytes: &mut [u8], word_bytes: usize, words: &[i16]) {
+    let (taken, rest) = bytes.split_at_mut(words.len() * word_bytes);
+    match word_bytes {
+        1 => {
+            for (b, v) in taken.iter_mut().zip(words) {
+                *b = *v as u8;
+            }
+        }
+        _ => {
+            for (b, v) in taken.chunks_exact_mut(2).zip(words) {
+                b.copy_from_slice(&v.to_le_bytes());
+            }
+        }
+    }
+    rest.fill(0);
 }
 
 /// Stores one word of 1 or 2 bytes, little endian.

@@ -13,6 +13,7 @@ pub mod layout;
 pub mod memory;
 pub mod num;
 pub mod program;
+pub mod python;
 pub mod regs;
 pub mod timing;
 

@@ -20,13 +20,13 @@ use std::io::{Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::Path;
 
-const MAGIC: &[u8; 8] = b"CNNAPROG";
-const FORMAT: u32 = 3;
+pub(crate) const MAGIC: &[u8; 8] = b"CNNAPROG";
+pub(crate) const FORMAT: u32 = 3;
 const ALIGN: u64 = 4096;
 const SECTIONS: usize = 4;
 /// The cycle counter wraps; no run is estimated to wrap it more often.
 const MOST_WRAPS: u64 = 16;
-const HEADER: usize = 32 + SECTIONS * 24 + 4;
+pub(crate) const HEADER: usize = 32 + SECTIONS * 24 + 4;
 
 /// A tensor in the window.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

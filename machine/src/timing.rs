@@ -6,7 +6,7 @@ use crate::isa::{Compute, mode};
 /// From the issue of a pass's last step to its first result leaving the drain queue (lane 0).
 pub const STEP_TO_DRAIN: u64 = 16;
 /// From a result leaving the drain queue to its write into the output buffer.
-pub const DRAIN_TO_WRITE: u64 = 17;
+pub const DRAIN_TO_WRITE: u64 = 18;
 /// Shortest distance in cycles between the ends of two draining passes.
 pub const MIN_PASS: u64 = 4;
 /// Cycles a drained lane occupies the post-processing: one row of every tile each (one in Winograd mode).

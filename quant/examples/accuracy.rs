@@ -2,15 +2,16 @@
 //!
 //! `cargo run --release -p cnna-quant --example accuracy -- models/fashion-float.onnx fashion-mnist`
 
-use cnna_quant::{Dataset, QuantError, accuracy_report, read_float};
+use cnna_quant::{Dataset, accuracy_report};
+use std::error::Error;
 
-fn main() -> Result<(), QuantError> {
+fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [model, dataset] = &args[..] else {
         eprintln!("usage: accuracy MODEL.onnx DATASET");
         std::process::exit(2);
     };
-    let net = read_float(model.as_ref())?;
+    let net = cnna_onnx::read_graph(model)?;
     for r in accuracy_report(&net, &[], &Dataset::load(dataset)?)? {
         let bits = r.word.map_or("32".into(), |w| w.bits().to_string());
         let scale = match r.auto_scale {

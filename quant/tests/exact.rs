@@ -130,7 +130,7 @@ fn the_table_holds_float_and_rounded_rows_and_eight_bits_lose_what_sixteen_do_no
     let net = odd(&data, 9);
     let formats = calibrate(&net, &data.train, Word::W8, false).expect("finite weights");
     let trained = to_graph(&net, &formats).expect("finite weights");
-    let rows = accuracy_report(&net, &[trained], &data).expect("images fit");
+    let rows = accuracy_report(net.graph(), &[trained], &data).expect("images fit");
     let heads: Vec<_> = rows
         .iter()
         .map(|r| (r.method, r.word, r.auto_scale))
@@ -153,10 +153,8 @@ fn the_table_holds_float_and_rounded_rows_and_eight_bits_lose_what_sixteen_do_no
     assert!(db[0] > 50.0 && db[2] < 40.0, "{db:?}");
     // The plain format wastes bits on weights far below 2.
     assert!(db[2] > db[3], "{db:?}");
-    assert_eq!(
-        (rows[4].correct, rows[4].agree),
-        (rows[5].correct, rows[5].agree)
-    );
+    // Other images told its ranges, and the same integers decide much the same.
+    assert!(rows[4].agree.abs_diff(rows[5].agree) < 10, "{rows:?}");
     assert_eq!(
         (rows[0].agree, rows[0].images, rows[5].sqnr_db),
         (100, 100, None)

@@ -7,13 +7,14 @@
 //! ```
 //! The page is whole in itself: no script, no font, no request.
 
+pub mod axis;
+pub mod format;
 pub mod memory;
 pub mod numbers;
 pub mod quantisation;
 pub mod stream;
 
 mod bars;
-mod format;
 mod page;
 mod palette;
 mod roofline;
@@ -21,7 +22,7 @@ mod table;
 mod window;
 
 pub use numbers::Report;
-pub use page::page;
+pub use page::{document, page, summary};
 pub use quantisation::Quantisation;
 
 /// Why there is no report.

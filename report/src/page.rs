@@ -10,32 +10,56 @@ const STYLE: &str = include_str!("style.css");
 /// The whole page as HTML. Errors: the roofline cannot be drawn.
 pub fn page(report: &Report) -> Result<String, ReportError> {
     let roofline = roofline::draw(report)?;
+    let title = format!(
+        "{} on {}: where the time goes",
+        report.network, report.board
+    );
+    Ok(document(
+        &title,
+        html! {
+                        (header(report))
+                        (section("Roofline", roofline))
+                        (section("Where the cycles go", bars::draw(report)))
+                        @if let Some(q) = &report.quantisation { (section("Signal to noise", quantisation::draw(q))) }
+                        (section("Layers", table::draw(report)))
+                        (section("Memory window", html! {
+                            p.lead { (data(report.window_bytes, &bytes(report.window_bytes as u64))) " from the window's start" }
+                            (window::draw(report))
+                        }))
+                        (footer(report))
+        },
+    ))
+}
+
+/// The page's figures, roofline and table alone, as a notebook shows them. Errors: the roofline cannot be drawn.
+pub fn summary(report: &Report) -> Result<String, ReportError> {
+    let roofline = roofline::draw(report)?;
+    let title = format!("{} on {}", report.network, report.board);
+    Ok(document(
+        &title,
+        html! {
+            (header(report))
+            (section("Roofline", roofline))
+            (section("Layers", table::draw(report)))
+        },
+    ))
+}
+
+/// A page of this crate's style: whole in itself, no script, no font, no request.
+pub fn document(title: &str, content: Markup) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
-                title { (report.network) " on " (report.board) ": where the time goes" }
+                title { (title) }
                 style { (PreEscaped(palette::css())) (PreEscaped(STYLE)) }
             }
-            body {
-                main {
-                    (header(report))
-                    (section("Roofline", roofline))
-                    (section("Where the cycles go", bars::draw(report)))
-                    @if let Some(q) = &report.quantisation { (section("Signal to noise", quantisation::draw(q))) }
-                    (section("Layers", table::draw(report)))
-                    (section("Memory window", html! {
-                        p.lead { (data(report.window_bytes, &bytes(report.window_bytes as u64))) " from the window's start" }
-                        (window::draw(report))
-                    }))
-                    (footer(report))
-                }
-            }
+            body { main { (content) } }
         }
     };
-    Ok(page.into_string())
+    page.into_string()
 }
 
 fn section(title: &str, content: Markup) -> Markup {

@@ -1,7 +1,7 @@
 //! A command stream of a program, counted: commands of each queue and layer, bytes that weights cost.
 
 use crate::ReportError;
-use cnna_machine::isa::{Body, COMMAND_BYTES, Command, Queue, Weight, weight_kind};
+use cnna_machine::isa::{Body, COMMAND_BYTES, Command, Queue, Weight, store_kind, weight_kind};
 use cnna_machine::program::{Program, Stream};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -13,6 +13,10 @@ pub struct LayerTraffic {
     pub commands: usize,
     /// Bytes of weights and biases read, as often as they are read.
     pub weight_bytes: u64,
+    /// Bytes of activations read.
+    pub read_bytes: u64,
+    /// Bytes of results written; marks' records are none.
+    pub write_bytes: u64,
     /// Where the weights lie in the window.
     pub weights: Option<Range<usize>>,
     /// Where the biases lie in the window.
@@ -53,14 +57,28 @@ pub fn traffic(program: &Program<'_>, stream: &Stream) -> Result<Traffic, Report
             continue;
         };
         layer.commands += 1;
-        if let Body::Weight(w) = command.body {
-            layer.weight(command.kind, &w, a.weight_ports, a.beat_bytes());
+        let bytes = |beats: i32, count: i32| {
+            (beats as u32 as u64) * (count as u32 as u64) * a.beat_bytes() as u64
+        };
+        match command.body {
+            Body::Weight(w) => layer.weight(command.kind, &w, a.weight_ports, a.beat_bytes()),
+            Body::Load(l) => layer.read_bytes += bytes(l.seg_beats, l.seg_count),
+            Body::Store(s) if command.kind == store_kind::STORE => {
+                layer.write_bytes += bytes(s.seg_beats, s.seg_count);
+            }
+            _ => {}
         }
     }
     Ok(t)
 }
 
 impl LayerTraffic {
+    /// All bytes, commands included.
+    pub fn ddr_bytes(&self) -> u64 {
+        let commands = (self.commands * COMMAND_BYTES) as u64;
+        self.read_bytes + self.write_bytes + self.weight_bytes + commands
+    }
+
     fn weight(&mut self, kind: i32, w: &Weight, ports: usize, beat: usize) {
         let stride = w.port_stride as u32 as usize;
         let part = match kind {

@@ -5,6 +5,7 @@
 
 use cnna_compile::{CompiledProgram, Options, compile};
 use cnna_machine::engine::Engine;
+use cnna_machine::program::Program;
 use cnna_machine::{Board, Counters};
 use cnna_net::{Graph, Node, Op, random, zoo};
 use cnna_rtlsim::Rtl;
@@ -15,6 +16,9 @@ use rand::rngs::StdRng;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
+
+#[path = "bars/host.rs"]
+mod host;
 
 /// What is asked of a figure.
 enum Bar {
@@ -284,18 +288,57 @@ fn cpu_seconds() -> f64 {
     t.tv_sec as f64 + t.tv_nsec as f64 * 1e-9
 }
 
+/// The host's own time an image of VGG16, and how much of it hides behind the device.
+fn host_time(sheet: &mut Sheet) {
+    let net = network("zoo:vgg16");
+    let board = board("ultra96", &[]);
+    let options = Options {
+        batch: 1,
+        ..Options::default()
+    };
+    let program = compiled(&net, &board, &options);
+    let image = program.image.bytes();
+    let program = Program {
+        meta: program.meta.clone(),
+        image: &image,
+        network: [&[], &[]],
+    };
+    let [at_once, alone, overlapped, twice] = host::times(&program);
+    sheet.put(
+        "host, an image of VGG16, npy to npy, on a device that answers at once, ms",
+        at_once,
+        Bar::AtMost(1.0),
+    );
+    sheet.put(
+        "... on a device that takes 2 ms, each image alone, ms",
+        alone,
+        Bar::AtLeast(2.0),
+    );
+    sheet.put(
+        "... while it works, the next is prepared, ms",
+        overlapped,
+        Bar::AtMost(alone),
+    );
+    sheet.put(
+        "... and copied beside, in a window with room for two, ms",
+        twice,
+        Bar::AtMost(alone),
+    );
+}
+
 fn main() {
     let wanted: Vec<String> = std::env::args()
         .skip(1)
         .filter(|a| !a.starts_with('-'))
         .collect();
     type Group = (&'static str, fn(&mut Sheet));
-    let groups: [Group; 5] = [
+    let groups: [Group; 6] = [
         ("layers", single_layers),
         ("vgg16", vgg16),
         ("growth", growth),
         ("compile", compiling),
         ("speed", simulator_speed),
+        ("host", host_time),
     ];
     let mut sheet = Sheet::default();
     println!("{:<74} {:>13}  {:>13}", "what", "measured", "bar");

@@ -84,6 +84,14 @@ const MUTATIONS: &[Mutation] = mutations! {
         "load_engine.sv", "offset_q + rx.plane_pitch" => "offset_q";
     "a channel's row does not end its line":
         "load_engine.sv", "next_pos[PosW] | (dealt & last_chan)" => "next_pos[PosW]";
+    "a store's rows lie on each other":
+        "store_engine.sv", "row_addr_q <= row_addr_q + row_stride_q" => "row_addr_q <= row_addr_q";
+    "a store's third row comes from its first's lines":
+        "store_engine.sv", "bank_q ? row_line_q + row_pitch_q : row_line_q" => "row_line_q";
+    "a fence does not wait for the writes before it":
+        "store_engine.sv", "(state_q == MarkWait) & ~in_flight_o & desc_ready" => "(state_q == MarkWait) & (fence_q | ~in_flight_o) & desc_ready";
+    "all parts of a folded row count as wide":
+        "post.sv", "is_short ? pass.short : '0" => "1'b0 ? pass.short : '0";
     "a lane's weights go to another":
         "array.sv", "wlane_i[P*8 +: 8] == 8'(m / Ports)" => "wlane_i[P*8 +: 8] == 8'(m % Ports)";
     "the gearbox keeps a word too many":

@@ -3,7 +3,7 @@
 use crate::engines::{self, Inputs, Outcome, run};
 use cnna_compile::{CompileError, CompiledProgram, Options, compile};
 use cnna_machine::Board;
-use cnna_machine::isa::{Body, COMMAND_BYTES, Command, mode};
+use cnna_machine::isa::{Body, COMMAND_BYTES, Command, mode, store_kind};
 use cnna_machine::num::Word;
 use cnna_net::op::{Conv, MaxPool};
 use cnna_net::random::{self, pick};
@@ -43,10 +43,9 @@ pub fn board(tiles: u32, lanes: u32, word: u32, ports: u32, out_depth: u32) -> B
     Board::load("ultra96", &set).expect("all within range")
 }
 
-/// What today's machine runs of the operators list: no tables, no products of two tensors, no constants.
+/// What the machine runs of the operators list: no products of two tensors, no constants.
 pub fn accept(op: &Op, _shapes: &[Shape]) -> bool {
     !matches!(op, Op::Mul(_) | Op::Constant(_))
-        && !matches!(op, Op::Activate(a) if matches!(a.function, Activation::Table(_)))
 }
 
 fn limits() -> random::Limits {
@@ -154,7 +153,7 @@ pub struct Coverage {
 }
 
 /// What every configuration must have run: every mode, fusion and sign of shift.
-const WANTED: [&str; 10] = [
+const WANTED: [&str; 14] = [
     "winograd",
     "direct",
     "vector",
@@ -165,6 +164,10 @@ const WANTED: [&str; 10] = [
     "shift to the left by 1",
     "shift to the left by 2 to 8",
     "shift to the right",
+    "columns to two planes",
+    "a store of several rows",
+    "a fence",
+    "a folded map",
 ];
 
 impl Coverage {
@@ -176,9 +179,26 @@ impl Coverage {
             .chunks_exact(COMMAND_BYTES)
             .take(stream.commands);
         for command in commands.map(Command::from_bytes) {
-            let Body::Compute(c) = command.body else {
-                continue;
+            let c = match command.body {
+                Body::Compute(c) => c,
+                Body::Load(l) if l.stride == 2 => {
+                    self.seen.insert("columns to two planes");
+                    continue;
+                }
+                Body::Store(s) => {
+                    if command.kind == store_kind::STORE && s.rows > 1 {
+                        self.seen.insert("a store of several rows");
+                    }
+                    if command.kind == store_kind::FENCE {
+                        self.seen.insert("a fence");
+                    }
+                    continue;
+                }
+                Body::Load(_) | Body::Weight(_) => continue,
             };
+            if c.short_row > 0 {
+                self.seen.insert("a folded map");
+            }
             self.seen.insert(match c.mode {
                 mode::WINOGRAD => "winograd",
                 mode::DIRECT => "direct",

@@ -12,7 +12,7 @@ use cnna_machine::{Accelerator, Board};
 use cnna_net::op::OPERATORS;
 use cnna_net::random::{self, pick};
 use cnna_net::run::Run;
-use cnna_net::{Activation, Graph, Op};
+use cnna_net::{Graph, Op};
 use cnna_sim::buffers::Buffers;
 use cnna_sim::exec::{self, run_in_order};
 use cnna_tests::engines::{self, Inputs};
@@ -239,10 +239,9 @@ fn all_equal(cases: u64, network: Draw) -> u64 {
     batches
 }
 
-/// What today's machine runs of the operators list: no tables, no products of two tensors, no constants.
+/// What the machine runs of the operators list: no products of two tensors, no constants.
 fn accept(op: &Op, _shapes: &[Shape]) -> bool {
     !matches!(op, Op::Mul(_) | Op::Constant(_))
-        && !matches!(op, Op::Activate(a) if matches!(a.function, Activation::Table(_)))
 }
 
 fn any_graph(seed: u64, word: Word) -> Graph {

@@ -64,7 +64,6 @@ fn engines(text: &str) -> Result<Engines, String> {
 
 impl Check {
     /// A comparison of an input file's first images.
-    #[cfg(feature = "train")]
     pub fn new(program: PathBuf, input: PathBuf, images: usize, engines: Vec<Simulated>) -> Self {
         Check {
             program,

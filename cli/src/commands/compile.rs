@@ -3,14 +3,12 @@
 use super::quantize::{CalibrationArguments, say_notes};
 use super::{BoardArguments, JsonArguments};
 use crate::pictures::PictureArguments;
-use crate::progress;
-use anyhow::{Context, Result, bail};
+use crate::progress::Bar;
+use anyhow::Result;
 use cnna_compile::Options;
-use cnna_data::Preprocess;
-use cnna_machine::num::Word;
-use cnna_machine::program::Stream;
-use cnna_net::{Graph, zoo};
-use serde::Serialize;
+use cnna_flow::Session;
+use cnna_flow::model::CompileReport;
+use cnna_host::{files, signals};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -56,18 +54,6 @@ pub struct Compile {
     json: JsonArguments,
 }
 
-#[derive(Serialize)]
-struct Report<'a> {
-    program: &'a Path,
-    network: &'a str,
-    board: &'a str,
-    config: String,
-    layers: usize,
-    streams: &'a [Stream],
-    image_bytes: usize,
-    window_bytes: usize,
-}
-
 impl Compile {
     /// Compiles and writes the program file.
     pub fn run(self) -> Result<ExitCode> {
@@ -75,8 +61,23 @@ impl Compile {
         inputs.extend(self.calibration.calib.iter().map(Path::new));
         self.json.check_places(&inputs, &[&self.output])?;
         let board = self.board.load()?;
-        let (network, preprocess) = self.network(board.accelerator.word)?;
-        let spinner = progress::spinner(&format!("compiling {}", self.model));
+        let model = self
+            .calibration
+            .model(&self.model, self.seed, &self.pictures);
+        let (stop, bar) = (signals::stop_flag()?, Bar::new());
+        let session = Session::new(&stop, &bar);
+        let front = model.network(board.accelerator.word, &session)?;
+        if let Some(q) = &front.quantised {
+            let db = q
+                .table
+                .output_db
+                .map_or("exact".into(), |d| format!("{d:.1} dB"));
+            files::note(&format!(
+                "quantised with {} image(s): output {db} against float",
+                q.images
+            ));
+        }
+        say_notes(&front);
         let options = Options {
             winograd: !self.no_winograd,
             fuse: !self.no_fuse,
@@ -84,25 +85,10 @@ impl Compile {
             host: !self.no_host,
             keep: self.keep,
         };
-        let mut compiled = cnna_compile::compile(&network, &board, &options)
-            .with_context(|| format!("{} for {}", self.model, board.name))?;
-        if let Some(p) = &preprocess {
-            let metadata = &mut compiled.meta.metadata;
-            metadata.insert(Preprocess::KEY.into(), p.to_text());
-        }
+        let compiled = model.compile(&front, &board, &options, &session)?;
         let (meta, image) = (&compiled.meta, &compiled.image);
-        cnna_flow::program::write(&self.output, &compiled, &network)?;
-        spinner.finish_and_clear();
-        let report = Report {
-            program: &self.output,
-            network: &meta.name,
-            board: &board.name,
-            config: format!("{:016x}", board.accelerator.hash()),
-            layers: meta.layers.len(),
-            streams: &meta.streams,
-            image_bytes: image.len(),
-            window_bytes: meta.window_bytes,
-        };
+        cnna_flow::program::write(&self.output, &compiled, &front.graph)?;
+        let report = CompileReport::new(&self.output, &compiled);
         let mut text = format!(
             "{}: {} for {}, {} layers, {:.1} MB to load, window of {:.1} MB",
             self.output.display(),
@@ -141,39 +127,5 @@ impl Compile {
         }
         self.json.report(&text, &report, &[&self.output])?;
         Ok(ExitCode::SUCCESS)
-    }
-}
-
-impl Compile {
-    /// The zoo's network or the file's, quantised where it is float, and how pictures become its input. Errors: not readable, float without images, words of
-    /// another width.
-    fn network(&self, word: Word) -> Result<(Graph, Option<Preprocess>)> {
-        let model = &self.model;
-        if zoo::is_zoo(model) {
-            return Ok((zoo::network(model, self.seed, word)?, None));
-        }
-        let front = self
-            .calibration
-            .load(Path::new(model), &self.pictures, word)?;
-        if front.graph.word != word {
-            bail!(
-                "{model}: it has {}-bit words, the board's machine {}-bit ones: use --set word={}, or quantise with the other width",
-                front.graph.word.bits(),
-                word.bits(),
-                front.graph.word.bits()
-            );
-        }
-        if let Some(q) = &front.quantised {
-            let db = q
-                .table
-                .output_db
-                .map_or("exact".into(), |d| format!("{d:.1} dB"));
-            cnna_host::files::note(&format!(
-                "quantised with {} image(s): output {db} against float",
-                q.images
-            ));
-        }
-        say_notes(&front);
-        Ok((front.graph, front.preprocess))
     }
 }

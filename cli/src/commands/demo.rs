@@ -1,8 +1,7 @@
 //! `cnna demo`: the main job from end to end on real images, with the figures and the pictures a user came for.
 
+use super::JsonArguments;
 use super::check::Check;
-use super::rtl::write_sources;
-use super::{JsonArguments, load_board};
 use crate::progress;
 use anyhow::{Context, Result, ensure};
 use cnna_compile::{Options, compile};
@@ -10,7 +9,7 @@ use cnna_flow::Simulated;
 use cnna_flow::compare::Report as Compared;
 use cnna_host::files::{print, write_whole};
 use cnna_machine::program::Mode;
-use cnna_quant::{AccuracyRow, Dataset, Split, accuracy_report, pixel, read_float};
+use cnna_quant::{AccuracyRow, Dataset, Split, accuracy_report, pixel};
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -77,7 +76,7 @@ impl Demo {
         let mut inputs = vec![self.model.as_path(), self.float.as_path()];
         inputs.extend(self.also.iter().map(PathBuf::as_path));
         self.json.check_places(&inputs, &[])?;
-        let board = load_board(&self.board, &[])?;
+        let board = cnna_flow::model::board(&self.board, &[])?;
         let data = Dataset::load(&self.dataset)?;
         let network = cnna_onnx::read_quantised(&self.model)
             .with_context(|| self.model.display().to_string())?;
@@ -104,7 +103,7 @@ impl Demo {
             program_path.display()
         ))?;
         let sources = self.output.join("bitstream");
-        let files = write_sources(&board, &sources)?;
+        let files = cnna_flow::sources::write(&board, &sources)?;
         print(&format!(
             "emitted   {} files of RTL and bitstream sources -> {}",
             files.len(),
@@ -118,7 +117,9 @@ impl Demo {
             trained
                 .push(cnna_onnx::read_quantised(path).with_context(|| path.display().to_string())?);
         }
-        let accuracy = accuracy_report(&read_float(&self.float)?, &trained, &data)?;
+        let float =
+            cnna_onnx::read_graph(&self.float).with_context(|| self.float.display().to_string())?;
+        let accuracy = accuracy_report(&float, &trained, &data)?;
         spinner.finish_and_clear();
 
         // The same images on every engine, through the host runtime.

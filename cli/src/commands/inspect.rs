@@ -54,7 +54,7 @@ impl Inspect {
         let program = Program::parse(&self.program, &bytes)?;
         let meta = &program.meta;
         if self.dot {
-            files::print(drawing(&program)?.trim_end())?;
+            files::print(cnna_flow::program::drawing(&program)?.trim_end())?;
             return Ok(ExitCode::SUCCESS);
         }
         let name = || self.program.display().to_string();
@@ -69,22 +69,6 @@ impl Inspect {
         self.json.report(text(&report).trim_end(), &report, &[])?;
         Ok(ExitCode::SUCCESS)
     }
-}
-
-/// The network, each node with how it runs.
-fn drawing(program: &Program<'_>) -> Result<String> {
-    let graph = cnna_flow::reference::graph(program)?;
-    let meta = &program.meta;
-    Ok(cnna_net::dot::dot(&graph, |node| {
-        if meta.host.iter().any(|h| h.node == node) {
-            return Some(("host".into(), "lightpink"));
-        }
-        let layer = meta.layers.iter().find(|l| l.nodes.contains(&node));
-        Some(match layer {
-            Some(l) => (l.mode.name().into(), "lightblue"),
-            None => ("address".into(), "white"),
-        })
-    }))
 }
 
 /// Commands of each queue, and of each layer.

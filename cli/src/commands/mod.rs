@@ -3,8 +3,8 @@
 mod boards;
 mod check;
 mod compile;
-#[cfg(feature = "train")]
 mod demo;
+mod explore;
 mod inspect;
 mod quantize;
 mod report;
@@ -15,6 +15,7 @@ mod train;
 
 use anyhow::Result;
 use clap::Subcommand;
+use cnna_flow::model;
 use cnna_host::files;
 use cnna_machine::Board;
 use std::path::{Path, PathBuf};
@@ -26,7 +27,6 @@ pub enum Command {
     /// Train a network with quantisation-aware training and write it as ONNX.
     Train(train::Train),
     /// The main job from end to end on real images: compile, emit, simulate, compare.
-    #[cfg(feature = "train")]
     Demo(demo::Demo),
     /// Give a float ONNX model number formats from sample images; its weights stay as they are.
     Quantize(quantize::Quantize),
@@ -42,6 +42,8 @@ pub enum Command {
     Inspect(inspect::Inspect),
     /// Write a page that shows where a program's time goes: roofline, cycles, memory, all numbers.
     Report(report::Page),
+    /// Find the machine for networks: plan many shapes of a board's accelerator, simulate the best, write a page.
+    Explore(explore::Explore),
     /// List the boards, or print one's configuration.
     Boards(boards::Boards),
     /// Serve a simulated device behind a shared file.
@@ -53,7 +55,6 @@ impl Command {
     pub fn run(self) -> Result<ExitCode> {
         match self {
             Command::Train(c) => c.run(),
-            #[cfg(feature = "train")]
             Command::Demo(c) => c.run(),
             Command::Quantize(c) => c.run(),
             Command::Compile(c) => c.run(),
@@ -62,6 +63,7 @@ impl Command {
             Command::Check(c) => c.run(),
             Command::Inspect(c) => c.run(),
             Command::Report(c) => c.run(),
+            Command::Explore(c) => c.run(),
             Command::Boards(c) => c.run(),
             Command::Serve(c) => c.run(),
         }
@@ -82,15 +84,8 @@ pub struct BoardArguments {
 impl BoardArguments {
     /// Loads the board and refuses what its chip cannot hold.
     fn load(&self) -> Result<Board> {
-        load_board(&self.board, &self.set)
+        Ok(model::board(&self.board, &self.set)?)
     }
-}
-
-/// A board with overrides, refused when its chip cannot hold it.
-fn load_board(name: &str, set: &[(String, String)]) -> Result<Board> {
-    let board = Board::load(name, set)?;
-    board.check_fit()?;
-    Ok(board)
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {

@@ -3,18 +3,14 @@
 use super::JsonArguments;
 use crate::pictures::PictureArguments;
 use crate::progress::Bar;
-use anyhow::{Context, Result};
-use cnna_data::Preprocess;
-use cnna_flow::Progress as _;
-use cnna_host::files;
+use anyhow::Result;
+use cnna_flow::model::{self, CALIBRATION_IMAGES, QuantiseReport};
+use cnna_flow::{Model, Session};
+use cnna_host::{files, signals};
 use cnna_machine::num::Word;
-use cnna_quant::ptq::{Calibration, Front, Method, Narrow, Options, load_or_quantise};
-use serde::Serialize;
+use cnna_quant::ptq::{Calibration, Front, Method, Narrow};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-
-/// Calibration images used when a caller has no reason for another number: ranges change little beyond it.
-const CALIBRATION_IMAGES: usize = 64;
 
 /// Arguments of `cnna quantize`.
 #[derive(clap::Args)]
@@ -24,7 +20,8 @@ const CALIBRATION_IMAGES: usize = 64;
   cnna quantize model.onnx --calib fashion-mnist --word 8 -o q.onnx
   cnna quantize keras.onnx --calib photos --pixels 255 -o q.onnx
 
-Columns: frac, fraction bits of the tensor's words; weights, bits of a layer's weights, /ch with a scale a channel; peak, its largest magnitude on the calibration images; SNR, power of the float
+Columns: frac, fraction bits of the tensor's words; weights, bits of a layer's weights, /ch with a scale a channel; peak, its largest
+magnitude on the calibration images; SNR, power of the float
 values over that of the integers' error; saturated, results beyond the word.")]
 pub struct Quantize {
     /// A float ONNX model, or one that another tool quantised.
@@ -66,8 +63,8 @@ pub struct CalibrationArguments {
 }
 
 impl CalibrationArguments {
-    /// Reads `model`, quantising it where it is float. Errors: named by the model.
-    pub fn load(&self, model: &Path, pictures: &PictureArguments, word: Word) -> Result<Front> {
+    /// The model with these images.
+    pub fn model(&self, model: &str, seed: u64, pictures: &PictureArguments) -> Model {
         let named = |text: &String| match text.split_once('=') {
             Some((name, path)) if !Path::new(text).exists() => (Some(name.to_owned()), path.into()),
             _ => (None, text.into()),
@@ -77,8 +74,10 @@ impl CalibrationArguments {
             preprocess: pictures.wanted(),
             most: self.calib_images,
         };
-        let options = Options {
-            word,
+        Model {
+            name: model.into(),
+            seed,
+            calibration,
             method: self.method.as_deref().map(|m| match m {
                 "max" => Method::Max,
                 "mse" => Method::Mse,
@@ -90,20 +89,7 @@ impl CalibrationArguments {
                 _ => Narrow::Off,
             },
             per_channel: self.per_channel,
-        };
-        let bar = Bar::new();
-        let front = load_or_quantise(model, &calibration, &options, |done, all| {
-            if done == 0 {
-                bar.begin("calibrating", Some(all as u64), "images");
-            }
-            bar.at(done as u64);
-            if done == all {
-                bar.begin("comparing with float", None, "");
-            }
-        })
-        .with_context(|| model.display().to_string())?;
-        bar.end();
-        Ok(front)
+        }
     }
 }
 
@@ -114,18 +100,6 @@ pub fn say_notes(front: &Front) {
     }
 }
 
-#[derive(Serialize)]
-struct Report<'a> {
-    model: &'a Path,
-    output: &'a Path,
-    word: u32,
-    notes: &'a [String],
-    method: Option<Method>,
-    bias_corrected: Option<bool>,
-    calibration_images: Option<usize>,
-    table: Option<&'a cnna_quant::ptq::Table>,
-}
-
 impl Quantize {
     /// Quantises and writes the model.
     pub fn run(self) -> Result<ExitCode> {
@@ -133,24 +107,13 @@ impl Quantize {
         inputs.extend(self.calibration.calib.iter().map(Path::new));
         self.json.check_places(&inputs, &[&self.output])?;
         let word = Word::try_from(self.word).map_err(anyhow::Error::msg)?;
-        let front = self.calibration.load(&self.model, &self.pictures, word)?;
-        let mut model =
-            cnna_onnx::export(&front.graph).with_context(|| self.model.display().to_string())?;
-        if let Some(p) = &front.preprocess {
-            model.metadata.push((Preprocess::KEY.into(), p.to_text()));
-        }
-        cnna_onnx::write(&self.output, &model)?;
+        let name = self.model.display().to_string();
+        let model = self.calibration.model(&name, 0, &self.pictures);
+        let stop = signals::stop_flag()?;
+        let front = model.quantised(word, &Session::new(&stop, &Bar::new()))?;
+        model::write_quantised(&name, &front.graph, front.preprocess.as_ref(), &self.output)?;
         let q = front.quantised.as_ref();
-        let report = Report {
-            model: &self.model,
-            output: &self.output,
-            word: front.graph.word.bits(),
-            notes: &front.notes,
-            method: q.map(|q| q.method),
-            bias_corrected: q.map(|q| q.corrected),
-            calibration_images: q.map(|q| q.images),
-            table: q.map(|q| &q.table),
-        };
+        let report = QuantiseReport::new(&self.model, &self.output, &front);
         let mut text = q.map_or(String::new(), |q| q.table.text());
         text += &format!("{}: {}-bit words", self.output.display(), report.word);
         if let Some(q) = q {

@@ -2,13 +2,12 @@
 
 use super::JsonArguments;
 use crate::progress::Bar;
-use anyhow::{Context, Result, bail};
-use cnna_flow::{Session, devices, images};
+use anyhow::{Context, Result};
+use cnna_flow::devices::REFERENCE;
+use cnna_flow::{FlowError, Session, cost, images};
 use cnna_host::{files, signals, tensor};
 use cnna_machine::program::Program;
-use cnna_report::{Quantisation, Report, page};
-use serde::Deserialize;
-use std::collections::HashMap;
+use cnna_report::page;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -51,8 +50,8 @@ pub struct Page {
 impl Page {
     /// Runs the program on one image and writes the page.
     pub fn run(self) -> Result<ExitCode> {
-        if self.device == "reference" {
-            bail!("--device reference counts no cycles: use cycle, rtl or a board's device");
+        if self.device == REFERENCE {
+            return Err(FlowError::NoCycles.into());
         }
         let bytes = files::map_program(&self.program)?;
         let program = Program::parse(&self.program, &bytes)?;
@@ -64,7 +63,11 @@ impl Page {
         inputs.extend([self.program.as_path(), Path::new(&self.device)]);
         inputs.extend(self.quantisation.as_deref());
         self.json.check_places(&inputs, &[&self.output])?;
-        let table = self.quantisation.as_deref().map(|p| table(p, &program));
+        let table = self.quantisation.as_deref().map(|p| {
+            let name = p.display().to_string();
+            let json = std::fs::read(p).with_context(|| name.clone())?;
+            anyhow::Ok(cost::quantisation(&name, &json, &program)?)
+        });
         let table = table.transpose()?;
         let mut images =
             images::read_or_random(&input_files, &program.meta, Some(1), 1, self.seed)?;
@@ -74,10 +77,9 @@ impl Page {
             progress: &Bar::new(),
             timeout: Duration::from_secs(self.timeout),
         };
-        let (images, results) = (&mut *images, &mut |_: &[i16]| Ok(()));
-        let counters = devices::run_on(&self.device, &program, images, results, &session)?;
-        let mut report = Report::new(&program, &counters, &self.device, &self.image())
-            .with_context(|| self.program.display().to_string())?;
+        let name = self.program.display().to_string();
+        let (device, image) = (&self.device, self.image());
+        let mut report = cost::measure(&name, device, &program, &mut *images, &image, &session)?;
         report.quantisation = table;
         let html = page(&report)?;
         files::write_whole(&self.output, |w| w.write_all(html.as_bytes()))?;
@@ -93,42 +95,4 @@ impl Page {
             true => format!("random words of seed {}", self.seed),
         }
     }
-}
-
-/// The table of `cnna quantize --json`. Errors: not readable, without a table, of another network.
-fn table(path: &Path, program: &Program<'_>) -> Result<Quantisation> {
-    #[derive(Deserialize)]
-    struct File {
-        table: Option<Quantisation>,
-    }
-    let shown = path.display();
-    let text = std::fs::read(path).with_context(|| shown.to_string())?;
-    let file: File = serde_json::from_slice(&text)
-        .with_context(|| format!("{shown}: expected what `cnna quantize --json` writes"))?;
-    let Some(table) = file.table else {
-        bail!(
-            "{shown}: it has no table, because its model was quantised before: nothing was measured"
-        );
-    };
-    let [structure, constants] = program.network;
-    let graph = cnna_net::file::decode(structure, constants)?;
-    let known: HashMap<&str, Option<i32>> = graph
-        .tensors
-        .iter()
-        .map(|t| (&t.name[..], t.frac))
-        .collect();
-    // Inner tensors may have been fused away; inputs and outputs are the network's, and what is left has its format.
-    for r in &table.rows {
-        let ends = r.output || r.operator.is_none();
-        let same = known.get(&r.tensor[..]).map(|f| *f == Some(r.frac));
-        if !same.unwrap_or(!ends) {
-            bail!(
-                "{shown}: its tensor `{}` with {} fraction bits is not in {}: the table is of another network, or of other calibration images",
-                r.tensor,
-                r.frac,
-                program.meta.name
-            );
-        }
-    }
-    Ok(table)
 }

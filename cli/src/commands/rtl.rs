@@ -1,10 +1,8 @@
 //! `cnna rtl`: everything Vivado and Linux need to build and use a board's bitstream.
 
 use super::{BoardArguments, JsonArguments};
-use anyhow::{Context, Result, bail};
-use cnna_hdl::{boards, sources};
-use cnna_host::files::{map_program, write_whole};
-use cnna_machine::Board;
+use anyhow::{Result, bail};
+use cnna_host::files::map_program;
 use cnna_machine::program::Program;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -62,12 +60,12 @@ impl Rtl {
             .check_places(&[Path::new(&self.board.board)], &[])?;
         let mut board = self.board.load()?;
         if let Some(bytes) = self.window_bytes()? {
-            board = boards::with_window(&board, bytes)?;
+            board = cnna_flow::sources::with_window(&board, bytes)?;
         }
         if self.output.exists() && !self.output.is_dir() {
             bail!("{} is a file: name a folder", self.output.display());
         }
-        let files = write_sources(&board, &self.output)?;
+        let files = cnna_flow::sources::write(&board, &self.output)?;
         let a = &board.accelerator;
         let report = Report {
             board: &board.name,
@@ -97,25 +95,4 @@ impl Rtl {
         self.json.report(&text, &report, &[])?;
         Ok(ExitCode::SUCCESS)
     }
-}
-
-/// Writes the RTL and the bitstream sources of a board below `output`; returns the files' paths.
-pub fn write_sources(board: &Board, output: &Path) -> Result<Vec<PathBuf>> {
-    let mut files: Vec<(String, String)> = sources::rtl(board)
-        .with_context(|| format!("the RTL of {}", board.name))?
-        .into_iter()
-        .map(|f| (format!("rtl/{}", f.name), f.text))
-        .collect();
-    let rtl: Vec<String> = files.iter().map(|(name, _)| name.clone()).collect();
-    // All text exists before the first file does: an error leaves nothing behind.
-    let platform = boards::sources(board, &rtl)
-        .with_context(|| format!("the bitstream sources of {}", board.name))?;
-    files.extend(platform.into_iter().map(|f| (f.path, f.text)));
-    for (name, text) in &files {
-        let path = output.join(name);
-        let folder = path.parent().unwrap_or(Path::new("."));
-        std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-        write_whole(&path, |w| w.write_all(text.as_bytes()))?;
-    }
-    Ok(files.iter().map(|(name, _)| output.join(name)).collect())
 }

@@ -2,11 +2,13 @@
 
 use super::JsonArguments;
 use crate::detector::{BoxArguments, Detector, Found};
-use crate::pictures::{Answer, Classifier, PictureArguments, Pictures, is_pictures};
+use crate::pictures::{Answer, Classifier, PictureArguments};
 use crate::progress::Bar;
 use anyhow::{Result, bail};
 use cnna_data::{Preprocess, Samples};
-use cnna_flow::{Session, devices, images, reference, trace};
+use cnna_flow::devices::REFERENCE;
+use cnna_flow::pictures::{Pictures, is_pictures};
+use cnna_flow::{Session, devices, images, trace};
 use cnna_host::report::Summary;
 use cnna_host::tensor::{self, AllResults, Images};
 use cnna_host::{files, signals};
@@ -145,7 +147,7 @@ impl Run {
         }
         let (mut images, mut classes, mut boxes): (Box<dyn Images>, _, _) = match pictured {
             true => {
-                let pictures = Pictures::open(&self.input, meta, &preprocess, self.images)?;
+                let pictures = Pictures::open(&input_files, meta, &preprocess, self.images)?;
                 let classes = classifier(Some(&pictures))?;
                 let boxes = detector(Some(&pictures))?;
                 (Box::new(pictures), classes, boxes)
@@ -188,8 +190,7 @@ impl Run {
                 trace::write(path, &timeline, meta)?;
                 report
             }
-            ("reference", _) => reference::run(&program, images, sink, &session)?,
-            (name, _) => devices::run_on(name, &program, images, sink, &session)?,
+            (name, _) => devices::run(name, &program, images, sink, &session)?,
         };
         results.map_or(Ok(()), AllResults::finish)?;
         if let (Some(c), Some((model, samples))) = (&mut classes, &float) {
@@ -203,7 +204,7 @@ impl Run {
         }
         let summary = Summary::new(&meta.name, &meta.board, &self.device, &report);
         let text = match self.device.as_str() {
-            "reference" => format!(
+            REFERENCE => format!(
                 "{} image(s) by the reference model, {} results saturated",
                 report.images, report.saturated
             ),

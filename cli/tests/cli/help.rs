@@ -2,8 +2,9 @@
 
 use crate::workplace::Workplace;
 
-const COMMANDS: [&str; 10] = [
-    "train", "quantize", "compile", "rtl", "run", "check", "inspect", "report", "boards", "serve",
+const COMMANDS: [&str; 11] = [
+    "train", "quantize", "compile", "rtl", "run", "check", "inspect", "report", "explore",
+    "boards", "serve",
 ];
 
 #[test]

@@ -6,10 +6,10 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 /// Ends its server with the test.
-struct Server(Child);
+pub struct Server(Child);
 
 impl Server {
-    fn start(w: &Workplace, arguments: &str) -> Server {
+    pub fn start(w: &Workplace, arguments: &str) -> Server {
         let mut child = w
             .command(&format!("serve --engine cycle --path ./device {arguments}"))
             .stdout(Stdio::piped())
@@ -21,6 +21,12 @@ impl Server {
             .unwrap();
         assert!(line.starts_with("serving cycle of "), "{line}");
         Server(child)
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
     }
 
     /// Ctrl-C; true when it ended as a shell expects.

@@ -65,7 +65,7 @@ fn a_fifo_is_an_input_too() {
     let writer = feed(whole[..whole.len() - 4].to_vec());
     w.fails(
         "run tiny.cnna --device cycle --input fifo -o u.npy",
-        &["fifo", "unreadable"],
+        &["fifo", "cut short"],
     );
     writer.join().unwrap().unwrap();
 }

@@ -14,7 +14,7 @@
 use super::ResultRows;
 use crate::act::Act;
 use crate::error::CompileError;
-use crate::fill::Fill;
+use crate::fill::{Fill, Fold};
 use crate::jobs::{Jobs, field};
 use crate::linear::Linear;
 use crate::memory::Placer;
@@ -42,6 +42,8 @@ pub struct Tiling {
     pub together: usize,
     /// Channels and tap rows summed by one command, when not all.
     pub chunk: Option<[usize; 2]>,
+    /// The last rows lie in parts below each other.
+    pub fold: bool,
     /// With chunks: the ring holds a chunk of one tile only, not all channels of the block.
     pub refill: bool,
 }
@@ -183,6 +185,7 @@ pub fn tilings(s: &Stage, l: &Linear, winograd: bool, a: &Accelerator) -> Vec<Ti
         stripe: 1,
         together: 1,
         first: 1,
+        fold: false,
         chunk: None,
         refill: false,
     };
@@ -287,14 +290,42 @@ fn stripes(
         .iter()
         .filter(|&&n| n > 1 && !resident)
         .map(|&n| ((tile_rows - 1).div_ceil((tile_rows - 1).div_ceil(n)), 1));
-    equal
-        .chain(short)
-        .map(|(stripe, first)| Tiling {
-            stripe,
-            first,
-            ..base.clone()
-        })
+    let straight = equal.chain(short).map(|(stripe, first)| Tiling {
+        stripe,
+        first,
+        ..base.clone()
+    });
+    let folds: &[bool] = match fold(s, &base, a) {
+        Some(_) => &[false, true],
+        None => &[false],
+    };
+    straight
+        .flat_map(|t| folds.iter().map(move |&fold| Tiling { fold, ..t.clone() }))
         .collect()
+}
+
+/// The last rows of a map, whose tiles are mostly empty, where they can lie in parts below each other: a 1x1 kernel sees no
+/// neighbours. 14 x 14 results take 7 passes of 4 x 8 instead of 8.
+fn fold(s: &Stage, t: &Tiling, a: &Accelerator) -> Option<Fold> {
+    let (map, layout) = (s.input(), &s.sources[0].info.layout);
+    let whole = (s.oh, s.ow) == (map.h, map.w) && s.ow <= t.width;
+    let plain = !(t.winograd || s.spread || s.side || s.pooled) && t.chunk.is_none();
+    let taps = &s.taps;
+    let single = (taps.kernel, taps.stride, taps.first) == ([1, 1], [1, 1], [0, 0]);
+    if !(whole && plain && single) {
+        return None;
+    }
+    let rows = s.oh % 4;
+    let units = layout.padded_w / a.column_align();
+    let parts = (2..=4)
+        .rev()
+        .find(|p| (1..=4).contains(&(p * rows)) && units % p == 0)?;
+    Some(Fold {
+        from: s.oh - rows,
+        rows,
+        parts,
+        columns: layout.padded_w / parts,
+    })
 }
 
 /// Why no tiling fits.
@@ -399,6 +430,8 @@ pub fn schedule(
         for block in spans(s.ow, t.block) {
             let mut fill = Fill::for_columns(s, block.clone(), window.clone(), a);
             fill.open(slots_needed(s, &fill, t.winograd, tile_rows), a);
+            fill.place(jobs);
+            fill.fold = fold(s, t, a).filter(|_| t.fold);
             let first = t.first.min(tile_rows);
             let rest = spans(tile_rows - first, t.stripe);
             let rest = rest.map(|s| s.start + first..s.end + first);
@@ -430,6 +463,8 @@ impl Tiled<'_> {
         let (s, t, a) = (self.s, self.t, self.a);
         let (rows, _) = pass_rows(s, t.winograd);
         let valid = rows.min(s.oh - o);
+        let fold = fill.fold.filter(|f| f.from == o);
+        let x = fold.map_or(x, |f| 0..f.columns);
         let lanes = self.weights.groups[group].outputs.len();
         let (bank_lines, pitch) = out_lines(s, t.winograd, x.len(), a);
         let region = jobs.out_ring.take(lanes * bank_lines);
@@ -442,7 +477,14 @@ impl Tiled<'_> {
             false => vec![x.clone()],
         };
         let chunks = self.weights.chunks[group].clone();
-        let mut stores = self.stores(group, o, &x, &region);
+        let place = Place {
+            group,
+            o,
+            x: x.clone(),
+            line: region.start,
+            fold,
+        };
+        let mut stores = self.stores(&place);
         let mut residuals = None;
         for (i, tile) in tiles.iter().enumerate() {
             for (k, chunk) in chunks.iter().enumerate() {
@@ -451,6 +493,7 @@ impl Tiled<'_> {
                     true => {
                         own = Fill::for_columns(s, tile.clone(), chunk.c.clone(), a);
                         own.open(slots_needed(s, &own, t.winograd, 1), a);
+                        own.place(jobs);
                         &mut own
                     }
                     false => &mut *fill,
@@ -467,7 +510,7 @@ impl Tiled<'_> {
                 let set = self.weights.set(jobs);
                 let last = k + 1 == chunks.len();
                 let (ky_count, kx_count) = (chunk.ky.len(), chunk.kx.len());
-                let cmd = Compute {
+                let mut cmd = Compute {
                     mode: if t.winograd {
                         mode::WINOGRAD
                     } else {
@@ -478,10 +521,11 @@ impl Tiled<'_> {
                     relu: i32::from(self.l.act == Act::Relu),
                     pool: i32::from(s.pooled),
                     residual: i32::from(s.residual.is_some()),
+                    residual_last: i32::from(s.residual_last),
                     diag: i32::from(self.weights.form == Form::Diagonal),
                     act: self.l.act.code(),
                     act_set: field(set.map_or(0, |s| s.1)),
-                    per_channel: i32::from(!self.l.act.slopes().is_empty()),
+                    per_channel: i32::from(self.l.is_per_channel()),
                     rows: field(valid),
                     shift: self.l.shift,
                     bias_row: field(bias_row),
@@ -498,6 +542,13 @@ impl Tiled<'_> {
                     out_width: field(tile.len()),
                     ..fill.view(dilation, chunk.c.start, y, s.origin(1, tile.start))
                 };
+                if let Some(f) = fold {
+                    // Below the map's rows lie its last rows' other parts.
+                    cmd.rows = field(f.parts * f.rows);
+                    cmd.h_full = field(o + f.parts * f.rows);
+                    cmd.short = field(f.parts * f.columns - s.ow);
+                    cmd.short_row = field((f.parts - 1) * f.rows);
+                }
                 let done = last && i + 1 == tiles.len();
                 let stores = if done {
                     std::mem::take(&mut stores)
@@ -506,7 +557,7 @@ impl Tiled<'_> {
                 };
                 let writes = if last { region.clone() } else { 0..0 };
                 let residuals = match last {
-                    true => self.residuals(group, o, &x, &region, &mut residuals, jobs),
+                    true => self.residuals(&place, &mut residuals, jobs),
                     false => 0..0,
                 };
                 let used = [Some(item), Some(bias_item), set.map(|s| s.0)];
@@ -518,10 +569,7 @@ impl Tiled<'_> {
     /// The loads of a part's residuals, listed at their first use.
     fn residuals(
         &self,
-        group: usize,
-        o: usize,
-        x: &Range<usize>,
-        region: &Range<usize>,
+        place: &Place,
         listed: &mut Option<Range<usize>>,
         jobs: &mut Jobs,
     ) -> Range<usize> {
@@ -530,9 +578,8 @@ impl Tiled<'_> {
         };
         let list = || {
             let first = jobs.loads.len();
-            let (results, rows) = self.results(group, o, x, region);
-            for (r, y) in rows.enumerate() {
-                results.residual(from, r, y, self.a, jobs);
+            for (results, rows) in self.results(place) {
+                rows.for_each(|(r, y)| results.residual(from, r, y, self.a, jobs));
             }
             first..jobs.loads.len()
         };
@@ -540,40 +587,50 @@ impl Tiled<'_> {
     }
 
     /// The stores of a part: the rows that it makes.
-    fn stores(
-        &self,
-        group: usize,
-        o: usize,
-        x: &Range<usize>,
-        region: &Range<usize>,
-    ) -> Vec<Store> {
-        let (results, rows) = self.results(group, o, x, region);
-        results.stores(self.s, rows.enumerate(), self.a)
+    fn stores(&self, place: &Place) -> Vec<Store> {
+        let results = self.results(place);
+        results
+            .flat_map(|(results, rows)| results.stores(self.s, rows, self.a))
+            .collect()
     }
 
-    /// A part's results in the output buffer, and their rows of the output.
-    fn results(
-        &self,
-        group: usize,
-        o: usize,
-        x: &Range<usize>,
-        region: &Range<usize>,
-    ) -> (ResultRows, Range<usize>) {
-        let (s, a) = (self.s, self.a);
+    /// A part's results in the output buffer, and their rows there and in the output.
+    fn results<'p>(
+        &'p self,
+        place: &'p Place,
+    ) -> impl Iterator<Item = (ResultRows, impl Iterator<Item = (usize, usize)>)> + 'p {
+        let (s, a, o) = (self.s, self.a, place.o);
         let (rows, _) = pass_rows(s, self.t.winograd);
         let valid = rows.min(s.oh - o);
-        let (_, pitch) = out_lines(s, self.t.winograd, x.len(), a);
-        let results = ResultRows {
-            channels: self.weights.groups[group].outputs.clone(),
-            column: s.stored(x.start, a),
-            pitch,
-            line: region.start,
+        let (_, pitch) = out_lines(s, self.t.winograd, place.x.len(), a);
+        let rows = match s.pooled {
+            true => o / 2..(o + valid) / 2,
+            false => o..o + valid,
         };
-        match s.pooled {
-            true => (results, o / 2..(o + valid) / 2),
-            false => (results, o..o + valid),
-        }
+        (0..place.fold.map_or(1, |f| f.parts)).map(move |part| {
+            let results = ResultRows {
+                channels: self.weights.groups[place.group].outputs.clone(),
+                column: s.stored(place.x.start, a) + part * place.x.len(),
+                pitch,
+                line: place.line,
+            };
+            let first = part * rows.len();
+            let rows = rows.clone().enumerate();
+            (results, rows.map(move |(r, y)| (first + r, y)))
+        })
     }
+}
+
+/// A part of the results: a group's tile row, or some columns of it.
+struct Place {
+    group: usize,
+    /// First result row.
+    o: usize,
+    /// Result columns; those of the first part of a fold.
+    x: Range<usize>,
+    /// First line in the output buffer.
+    line: usize,
+    fold: Option<Fold>,
 }
 
 /// Lines between single tiles of a part: each begins a line of its own.

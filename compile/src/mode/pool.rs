@@ -94,6 +94,7 @@ pub fn schedule(s: &Stage, a: &Accelerator, jobs: &mut Jobs) -> Result<(), Compi
 fn column(s: &Stage, x: Range<usize>, channels: Range<usize>, a: &Accelerator, jobs: &mut Jobs) {
     let mut fill = Fill::for_columns(s, x.clone(), channels.clone(), a);
     fill.open(fill.slots_for(&(0..s.input().h)), a);
+    fill.place(jobs);
     let rows = rows_of_use(s);
     let pitch = pitch(s, x.len(), a);
     let count = channels.len();

@@ -141,6 +141,7 @@ pub fn schedule(
     let most = channels(s, widest.unwrap_or(1), a).expect("placing checked that one fits");
     for block in spans(s.input().c, most) {
         let mut fill = fill(s, block.clone(), a).expect("placing checked that it fits");
+        fill.place(jobs);
         for q in (0..s.oh).step_by(together) {
             let rows = together.min(s.oh - q);
             for group in 0..weights.groups.len() {
@@ -169,7 +170,7 @@ pub fn schedule(
                             relu: i32::from(l.act == Act::Relu),
                             act: l.act.code(),
                             act_set: field(set.map_or(0, |s| s.1)),
-                            per_channel: 0,
+                            per_channel: i32::from(l.is_per_channel()),
                             rows: field(rows),
                             shift: l.shift,
                             bias_row: field(bias_row),

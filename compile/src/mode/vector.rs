@@ -113,6 +113,9 @@ pub fn schedule(
     jobs: &mut Jobs,
 ) {
     let mut whole = whole_fill(s, a);
+    if let Some(fill) = &mut whole {
+        fill.place(jobs);
+    }
     for group in 0..weights.groups.len() {
         let outputs = weights.groups[group].outputs.clone();
         let chunks = weights.chunks[group].clone();
@@ -126,6 +129,7 @@ pub fn schedule(
                 Some(fill) => fill,
                 None => {
                     own = Fill::new(s, [1, 1], chunk.c.clone(), chunk.kx.clone(), a);
+                    own.place(jobs);
                     &mut own
                 }
             };
@@ -143,7 +147,7 @@ pub fn schedule(
                 relu: i32::from(l.act == Act::Relu),
                 act: l.act.code(),
                 act_set: field(set.map_or(0, |s| s.1)),
-                per_channel: 0,
+                per_channel: i32::from(l.is_per_channel()),
                 rows: field(images.count),
                 shift: l.shift,
                 bias_row: field(bias_row),

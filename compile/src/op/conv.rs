@@ -30,8 +30,8 @@ pub fn vectors(graph: &Graph) -> Vec<bool> {
 /// What rides on a convolution: the nodes behind it that need no pass of their own.
 struct Riders {
     nodes: Vec<usize>,
-    /// The operand of a sum.
-    residual: Option<TensorId>,
+    /// The operand of a sum, and whether that comes behind the activation.
+    residual: Option<(TensorId, bool)>,
     act: Act,
     /// A 2x2 maximum ends them.
     pooled: bool,
@@ -39,7 +39,8 @@ struct Riders {
 }
 
 impl Riders {
-    /// Those behind node `i`, as many as the machine takes in one pass: a sum, then a table, then a maximum.
+    /// Those behind node `i`, as many as the machine takes in one pass: a sum before or behind a
+    /// table, then a maximum.
     fn find(b: &Build, i: usize, act: Act) -> Riders {
         let mut all = Riders {
             nodes: Vec::new(),
@@ -49,8 +50,9 @@ impl Riders {
             output: b.graph.nodes[i].output,
         };
         if b.options.fuse {
-            all.sum(b, i);
+            all.sum(b, i, false);
             all.table(b);
+            all.sum(b, i, true);
             all.pooling(b);
         }
         all
@@ -69,11 +71,13 @@ impl Riders {
         self.output = b.graph.nodes[node].output;
     }
 
-    /// A sum with another tensor of the same format, whose values are there.
-    fn sum(&mut self, b: &Build, i: usize) {
-        let Some(reader) = self.reader(b).filter(|_| self.act == Act::None) else {
+    /// A sum with another tensor of the same format, whose values are there: before an activation, or `last` behind one.
+    fn sum(&mut self, b: &Build, i: usize, last: bool) {
+        let free = self.residual.is_none() && (last || self.act == Act::None);
+        let Some(reader) = self.reader(b).filter(|_| free) else {
             return;
         };
+        let own_shifts = matches!(&b.graph.nodes[i].op, Op::Conv(c) if !c.finer.is_empty());
         let n = &b.graph.nodes[reader];
         let (Op::Add(a), &[x, y]) = (&n.op, &n.inputs[..]) else {
             return;
@@ -86,11 +90,13 @@ impl Riders {
         if !(plain && format && b.is_there(other, i)) {
             return;
         }
-        let Some(act) = Act::new(&a.activation, b.frac(n.output), b.word()) else {
-            return;
-        };
-        // Bias and slope of a channel come with the convolution's.
-        (self.residual, self.act) = (Some(other), act);
+        match Act::new(&a.activation, b.frac(n.output), b.word()) {
+            Some(Act::None) if last => {}
+            Some(Act::Slope(_) | Act::Slopes(_)) if own_shifts => return,
+            Some(act) if !last => self.act = act,
+            _ => return,
+        }
+        self.residual = Some((other, last));
         self.add(b, reader);
     }
 
@@ -155,7 +161,21 @@ pub fn lower<'a>(b: &mut Build<'_, 'a>, i: usize, c: &'a Conv) -> Result<(), Com
         bias: Cow::Borrowed(bias),
         shift: b.frac(input) + frac - b.frac(n.output),
         act: act.clone(),
+        finer: c.finer.clone(),
     };
+    // A channel has room for its slope or for its shift.
+    if matches!(act, Act::Slope(_) | Act::Slopes(_)) && !c.finer.is_empty() {
+        let plain = Linear {
+            act: Act::None,
+            ..l
+        };
+        let sum = b.temporary_like(n.output);
+        match vector {
+            true => b.vector(plain, input, sum)?,
+            false => b.linear(plain, Taps::of(&c.window), input, sum)?,
+        }
+        return b.each(&[sum], &[1], 0, 0, act, n.output);
+    }
     if vector {
         return b.vector(l, input, n.output);
     }

@@ -80,7 +80,7 @@ assign_bd_address -offset $register_base -range $register_bytes \
 
 # Memory: masters that are as the port is go straight to it, others behind a SmartConnect, which adapts width, burst length and
 # protocol.
-foreach {port clock block segment masters direct} $ps_slaves {
+foreach {port clock block segments masters direct} $ps_slaves {
     set bridge memory_[string tolower $port]
     clocked ps/$clock
     if {$direct} {
@@ -94,10 +94,12 @@ foreach {port clock block segment masters direct} $ps_slaves {
         if {!$direct} { connect_axi cnna/$master $bridge/[format S%02d_AXI $index] }
         incr index
         set space [get_bd_addr_spaces cnna/$master]
-        assign_bd_address -target_address_space $space [get_bd_addr_segs ps/$block/$segment]
-        # The accelerator has no business in flash, on-chip memory or high memory.
+        foreach segment $segments {
+            assign_bd_address -target_address_space $space [get_bd_addr_segs ps/$block/$segment]
+        }
+        # The accelerator has no business in flash, on-chip memory, or high memory that its window does not lie in.
         foreach other [get_bd_addr_segs ps/$block/*] {
-            if {[file tail $other] ne $segment} { exclude_bd_addr_seg -target_address_space $space $other }
+            if {[file tail $other] ni $segments} { exclude_bd_addr_seg -target_address_space $space $other }
         }
     }
 }

@@ -2,7 +2,7 @@
 //! block designs of the user's own: Vivado passes the registers on into the .hwh, where PYNQ finds them.
 
 use super::wrapper::axi_parameters;
-use super::{WRAPPER, one_line};
+use super::{WRAPPER, cell, one_line};
 use crate::ports::{self, Direction, Interface, InterfaceKind, Role};
 use cnna_machine::config::{Board, Family};
 use cnna_machine::regs::{self, Access};
@@ -13,6 +13,10 @@ pub(crate) fn component(board: &Board, rtl_files: &[String]) -> String {
     let interfaces: String = all.iter().map(|i| bus(board, i)).collect();
     let names: Vec<_> = all.iter().map(|i| i.name.as_str()).collect();
     let masters = || all.iter().filter(|i| i.kind != InterfaceKind::Registers);
+    let address_bits = match cell::is_narrowed(board) {
+        true => cell::ADDRESS_BITS,
+        false => ports::ADDRESS_BITS,
+    };
     let spaces: String = masters()
         .map(|i| {
             // The planes of addresses that a master reaches: two to the number of its address bits.
@@ -20,8 +24,8 @@ pub(crate) fn component(board: &Board, rtl_files: &[String]) -> String {
                 "addressSpace",
                 &[
                     text("name", &i.name),
-                    text("range", &format!("{:#x}", 1u64 << ports::ADDRESS_BITS)),
-                    text("width", &(8 * board.accelerator.beat_bytes()).to_string()),
+                    text("range", &format!("{:#x}", 1u64 << address_bits)),
+                    text("width", &cell::master(board).0.to_string()),
                 ],
             )
         })
@@ -127,7 +131,7 @@ fn bus(board: &Board, interface: &Interface) -> String {
             "<spirit:master>\n<spirit:addressSpaceRef spirit:addressSpaceRef=\"{name}\"/>\n</spirit:master>\n"
         ),
     };
-    let maps: String = ports::ports(&board.accelerator)
+    let maps: String = cell::ports(board)
         .iter()
         .filter_map(|p| match &p.role {
             Role::Axi { interface, signal } if interface == name => {
@@ -235,7 +239,7 @@ fn model(board: &Board) -> String {
             ],
         )
     };
-    let ports: String = ports::ports(&board.accelerator)
+    let ports: String = cell::ports(board)
         .iter()
         .map(|p| {
             let direction = match p.direction {

@@ -3,6 +3,7 @@
 //!
 //! Nothing here was run in Vivado or on a board; `docs/boards.md` says what stands in for them.
 
+mod cell;
 mod ipxact;
 mod linux;
 mod packages;
@@ -18,6 +19,7 @@ use cnna_machine::{MachineError, regs};
 use linux::Memory;
 use ps::Ps;
 
+pub use cell::{is_narrowed, ports as cell_ports};
 pub use table::markdown_table;
 
 /// Name of the module that the block design instantiates.
@@ -43,7 +45,8 @@ pub struct SourceFile {
 
 /// The board's bitstream sources.
 ///
-/// `rtl_files`: paths of the SystemVerilog files relative to the output directory, `cnna_top` among their modules.
+/// `rtl_files`: paths of the SystemVerilog files relative to the output directory, those of `sources::rtl` and
+/// `sources::cell`.
 /// Errors: a platform value outside what the chip family reaches, or a path that a Tcl script cannot hold.
 pub fn sources(board: &Board, rtl_files: &[String]) -> Result<Vec<SourceFile>, HdlError> {
     let ps = ps::of(board.platform.family);
@@ -132,13 +135,22 @@ fn check(board: &Board, ps: &Ps) -> Result<(), HdlError> {
             );
         }
     }
+    let within = |r: &std::ops::Range<u64>, end| p.dma_base >= r.start && end <= r.end;
+    let high = ps.high.as_ref().map(|(range, _)| range);
     match p.dma_base.checked_add(p.dma_bytes) {
-        Some(end) if p.dma_base >= ps.ddr.start && end <= ps.ddr.end => Ok(()),
+        Some(end) if within(&ps.ddr, end) || high.is_some_and(|r| within(r, end)) => Ok(()),
         _ => bad(
             "dma_bytes",
             format!(
-                "the window {:#x} + {:#x} is not within {:#x}..{:#x}, the memory that every port reaches",
-                p.dma_base, p.dma_bytes, ps.ddr.start, ps.ddr.end
+                "the window {:#x} + {:#x} is not within {:#x}..{:#x}{}, the memory that every port reaches",
+                p.dma_base,
+                p.dma_bytes,
+                ps.ddr.start,
+                ps.ddr.end,
+                high.map_or(String::new(), |r| format!(
+                    " or (boards with more than 2 GiB) {:#x}..{:#x}",
+                    r.start, r.end
+                ))
             ),
         ),
     }

@@ -65,6 +65,8 @@ pub(crate) struct Ps {
     pub port: (usize, &'static str),
     /// Addresses of DDR that all masters and a kernel of either width reach.
     pub ddr: Range<u64>,
+    /// Addresses of DDR above 4 GiB, of boards that have as much, and the property that opens them.
+    pub high: Option<(Range<u64>, (&'static str, &'static str))>,
     /// Ports for data, best first.
     pub data: &'static [SlavePort],
     /// Port for the command stream.
@@ -78,6 +80,14 @@ pub(crate) fn of(family: Family) -> &'static Ps {
     match family {
         Family::Zynq7000 => &ZYNQ7000,
         Family::ZynqMp => &ZYNQMP,
+    }
+}
+
+impl Ps {
+    /// The property that opens the memory above 4 GiB, where the window from `base` on lies there.
+    pub(crate) fn opens_high(&self, base: u64) -> Option<(&'static str, &'static str)> {
+        let (range, property) = self.high.as_ref()?;
+        range.contains(&base).then_some(*property)
     }
 }
 
@@ -160,6 +170,10 @@ static ZYNQMP: Ps = Ps {
     port: (128, "AXI4"),
     // The platform firmware of the boards keeps the last MiB of the low 2 GiB.
     ddr: 0x0020_0000..0x7FF0_0000,
+    high: Some((
+        0x8_0000_0000..0x10_0000_0000,
+        ("PSU__HIGH_ADDRESS__ENABLE", "1"),
+    )),
     // HP1 and HP2 share a port of the DDR controller, HP0 and HP3 have one each beside the display and the DMA engine.
     data: &[
         mp_port!(
@@ -238,6 +252,7 @@ static ZYNQ7000: Ps = Ps {
     registers: 0x4000_0000..0x8000_0000,
     port: (64, "AXI3"),
     ddr: 0x0020_0000..0x4000_0000,
+    high: None,
     // HP0 and HP1 share a port of the DDR controller, HP2 and HP3 the other: the two weight ports get one each.
     data: &[z7_port!("0"), z7_port!("2"), z7_port!("1")],
     command: z7_port!("3"),

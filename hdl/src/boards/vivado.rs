@@ -1,7 +1,7 @@
 //! `build.tcl` and `constraints.xdc`: data from the board file in front of one fixed script, `build_body.tcl`.
 
 use super::ps::{self, Ps};
-use super::{FIRMWARE, WRAPPER, one_line};
+use super::{FIRMWARE, WRAPPER, cell, one_line};
 use cnna_machine::config::Board;
 use cnna_machine::regs;
 use std::fmt::Write as _;
@@ -17,7 +17,9 @@ pub(crate) fn script(board: &Board, ps: &'static Ps, rtl_files: &[String]) -> St
         }
     }
     let preset = if p.board_part.is_empty() { 0 } else { 1 };
+    let high = ps.opens_high(p.dma_base);
     let config = ps.config.iter().chain(slaves.iter().flat_map(|s| s.config));
+    let config = config.chain(high.as_ref());
 
     let mut s = format!(
         "# Builds the bitstream of board {} ({}): vivado -mode batch -source build.tcl\n\
@@ -69,14 +71,21 @@ pub(crate) fn script(board: &Board, ps: &'static Ps, rtl_files: &[String]) -> St
                 .filter(|(_, p)| p.name == port.name)
                 .map(|(i, _)| i.name.as_str())
                 .collect();
-            let direct =
-                masters.len() == 1 && ps.port == (8 * board.accelerator.beat_bytes(), "AXI4");
+            let direct = masters.len() == 1 && ps.port == cell::master(board);
+            // Linux may place other buffers low: both, where the window is high.
+            let segments = match high {
+                Some(_) => format!(
+                    "{{{0} {1}}}",
+                    port.segment,
+                    port.segment.replace("_LOW", "_HIGH")
+                ),
+                None => port.segment.to_string(),
+            };
             format!(
-                "    {} {} {} {} {{{}}} {}",
+                "    {} {} {} {segments} {{{}}} {}",
                 port.name,
                 port.clock,
                 port.block,
-                port.segment,
                 masters.join(" "),
                 u8::from(direct)
             )
@@ -85,7 +94,7 @@ pub(crate) fn script(board: &Board, ps: &'static Ps, rtl_files: &[String]) -> St
     set(
         "ps_slaves",
         &format!("{{\n{}\n}}", rows.join("\n")),
-        "Memory ports: name, clock pin, address block, DDR segment, the accelerator's masters on it, nothing in between",
+        "Memory ports: name, clock pin, address block, DDR segments, the accelerator's masters on it, nothing in between",
     );
     let files: Vec<_> = rtl_files.iter().map(|f| format!("    {f}")).collect();
     set("rtl_files", &format!("{{\n{}\n}}", files.join("\n")), "");

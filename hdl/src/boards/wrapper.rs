@@ -1,14 +1,14 @@
 //! The Verilog module around `cnna_top`: Vivado takes no SystemVerilog module as a block-design cell (UG994, limitations of
 //! the module reference), and its attributes spell out the interfaces instead of leaving them to inference.
 
-use super::{WRAPPER, one_line};
+use super::{WRAPPER, cell, one_line};
 use crate::ports::{self, Direction, InterfaceKind, Port, Role};
 use cnna_machine::config::{BURST_BEATS, Board};
 use std::collections::HashSet;
 
-/// The wrapper's text. Ports are those of `cnna_top`.
+/// The wrapper's text. Ports are those of the [`cell`].
 pub(crate) fn verilog(board: &Board) -> String {
-    let ports = ports::ports(&board.accelerator);
+    let ports = cell::ports(board);
     let mut opened = HashSet::new();
     let declarations: Vec<String> = ports
         .iter()
@@ -25,14 +25,31 @@ pub(crate) fn verilog(board: &Board) -> String {
             )
         })
         .collect();
-    let connections: Vec<String> = ports
+    let narrowed = cell::is_narrowed(board);
+    let (adapters, nets) = match narrowed {
+        true => cell::adapters(board),
+        false => Default::default(),
+    };
+    let connections: Vec<String> = ports::ports(&board.accelerator)
         .iter()
-        .map(|p| format!("        .{0}({0})", p.name))
+        .map(|p| {
+            let net = nets.iter().find(|(port, _)| *port == p.name);
+            let net = net.map_or(&p.name, |(_, net)| net);
+            format!("        .{}({net})", p.name)
+        })
         .collect();
+    let (what, unused) = match narrowed {
+        // Identities that come back, sizes and high address bits.
+        true => (
+            "adapters from 128-bit AXI4 to 64-bit AXI3",
+            "/* verilator lint_off UNUSEDSIGNAL */\n",
+        ),
+        false => ("no logic", ""),
+    };
     format!(
-        "// Block-design cell around cnna_top; no logic. Generated for board {} from its port list.\n\
-         `default_nettype none\n\
-         module {WRAPPER} (\n{}\n);\n    cnna_top top (\n{}\n    );\nendmodule\n`default_nettype wire\n",
+        "// Block-design cell around cnna_top; {what}. Generated for board {} from its port list.\n\
+         `default_nettype none\n{unused}\
+         module {WRAPPER} (\n{}\n);\n{adapters}    cnna_top top (\n{}\n    );\nendmodule\n`default_nettype wire\n",
         one_line(&board.name),
         declarations.join(",\n"),
         connections.join(",\n"),
@@ -101,12 +118,15 @@ pub(crate) fn axi_parameters(interface: &str, board: &Board) -> String {
             );
         }
     };
+    let (bits, protocol) = cell::master(board);
+    let (address, identity) = match cell::is_narrowed(board) {
+        true => (cell::ADDRESS_BITS, cell::ID_BITS),
+        false => (ports::ADDRESS_BITS, 0),
+    };
     format!(
-        "PROTOCOL AXI4, DATA_WIDTH {}, ADDR_WIDTH {}, ID_WIDTH 0, READ_WRITE_MODE {mode}, HAS_BURST 1, HAS_LOCK 0, HAS_QOS 0, \
+        "PROTOCOL {protocol}, DATA_WIDTH {bits}, ADDR_WIDTH {address}, ID_WIDTH {identity}, READ_WRITE_MODE {mode}, HAS_BURST 1, HAS_LOCK 0, HAS_QOS 0, \
          HAS_REGION 0, HAS_CACHE 1, HAS_PROT 1, HAS_WSTRB {writes}, HAS_BRESP {writes}, HAS_RRESP 1, SUPPORTS_NARROW_BURST 0, \
          MAX_BURST_LENGTH {BURST_BEATS}, NUM_READ_OUTSTANDING {}, NUM_WRITE_OUTSTANDING {}",
-        8 * a.beat_bytes(),
-        ports::ADDRESS_BITS,
         a.outstanding,
         if writes == "1" { a.outstanding } else { 0 },
     )

@@ -105,7 +105,7 @@ proc model::ps_property_exists {ip key} {
     if {$ip eq "zynq_ultra_ps_e"} {
         set patterns {
             PSU__FPGA_PL0_ENABLE PSU__USE__FABRIC__RST PSU__USE__IRQ0 PSU__CRL_APB__PL0_REF_CTRL__FREQMHZ
-            PSU__OVERRIDE__BASIC_CLOCK
+            PSU__OVERRIDE__BASIC_CLOCK PSU__HIGH_ADDRESS__ENABLE
             {PSU__USE__M_AXI_GP[0-2]} {PSU__USE__S_AXI_GP[0-6]} {PSU__MAXIGP[0-2]__DATA_WIDTH} {PSU__SAXIGP[0-6]__DATA_WIDTH}
         }
     } else {
@@ -432,6 +432,9 @@ proc validate_bd_design {} {
             if {[lindex $i 0] eq $port && [regexp {PSU__USE__S_AXI_GP(\d)} [lindex $i 3] -> n]} { set expected SAXIGP$n }
         }
         if {$block ne $expected} { error "validate: $space leads to $port, its segment is in $block" }
+        if {[string match */*_DDR_HIGH $segment] && ![model::get ps PSU__HIGH_ADDRESS__ENABLE 0]} {
+            error "validate: $segment is assigned, PSU__HIGH_ADDRESS__ENABLE is not set"
+        }
         foreach name [model::ps_segments $model::cells(ps) $block] {
             set other $cell/$block/$name
             if {![info exists model::assigned($space,$other)] && "$space,$other" ni $model::excluded} {

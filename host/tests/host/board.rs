@@ -2,7 +2,7 @@
 
 use crate::fake::{Fake, Start, WINDOW, image, meta, serving, write_program};
 use cnna_host::doctor::{Finding, Verdict, examine};
-use cnna_host::{Device, Driver, HostError, Options, System, Uio, files};
+use cnna_host::{Device, Driver, HostError, Needs, Options, System, Uio, files};
 use cnna_machine::program::Program;
 use cnna_machine::regs;
 use std::path::Path;
@@ -70,6 +70,8 @@ fn healthy(root: &Path) {
         "MemTotal:  2000000 kB\nCmaTotal:   524288 kB\nCmaFree:    400000 kB",
     );
     std::fs::create_dir_all(root.join("sys/kernel/config/device-tree/overlays")).unwrap();
+    put(root, "sys/class/hwmon/hwmon0/name", "ina260_u14");
+    put(root, "sys/class/hwmon/hwmon0/power1_input", "3420000");
     uio(root, "uio0", "axi-pmon", &[(0xfd49_0000, 4096)]);
     uio(root, "uio4", "cnna", &[(0xa000_0000, 4096)]);
     udmabuf(root, "u-dma-buf", "udmabuf-cnna", 0x7_6ab0_0000, 64 * 1024);
@@ -95,7 +97,7 @@ fn a_board_in_order_is_good_in_every_line_and_its_registers_are_read_last() {
                 assert_eq!(f.verdict, Verdict::Good, "{f}");
             }
             assert_eq!(findings.last().unwrap().subject, "accelerator");
-            assert_eq!(findings.len(), 8);
+            assert_eq!(findings.len(), 9);
         },
     )
     .1
@@ -106,7 +108,7 @@ fn a_board_in_order_is_good_in_every_line_and_its_registers_are_read_last() {
 #[test]
 fn each_fault_of_a_board_has_its_line_and_its_cure() {
     type Harm = fn(&Path);
-    let faults: [(&str, Verdict, &str, Harm); 10] = [
+    let faults: [(&str, Verdict, &str, Harm); 12] = [
         ("bitstream", Verdict::Bad, "cnna-host load", |r| {
             put(r, "sys/class/fpga_manager/fpga0/state", "unknown");
         }),
@@ -134,6 +136,18 @@ fn each_fault_of_a_board_has_its_line_and_its_cure() {
         }),
         ("memory", Verdict::Bad, "reserved-memory.dtbo", |r| {
             std::fs::remove_dir_all(r.join("sys/class/u-dma-buf")).unwrap();
+        }),
+        ("memory", Verdict::Bad, "0 are free", |r| {
+            std::fs::remove_dir_all(r.join("sys/class/u-dma-buf")).unwrap();
+            put(
+                r,
+                "sys/class/drm/renderD128/device/uevent",
+                "DRIVER=zocl-drm",
+            );
+            put(r, "proc/meminfo", "CmaTotal:  65536 kB\nCmaFree:   0 kB");
+        }),
+        ("power", Verdict::Note, "at the plug", |r| {
+            std::fs::remove_file(r.join("sys/class/hwmon/hwmon0/power1_input")).unwrap();
         }),
         ("overlays", Verdict::Note, "fabric", |r| {
             std::fs::remove_dir_all(r.join("sys/kernel/config")).unwrap();
@@ -211,7 +225,7 @@ fn a_device_whose_window_is_the_kernels_or_whose_logic_is_empty_is_not_opened() 
         "write init error",
     );
     std::fs::create_dir_all(root.join("dev")).unwrap();
-    let open = || match Uio::open("cnna", &system) {
+    let open = || match Uio::open("cnna", &system, &Needs::default()) {
         Err(HostError::Board { what, .. }) => what,
         Err(e) => panic!("{e}"),
         Ok(_) => panic!("opened"),
@@ -254,7 +268,7 @@ fn a_program_runs_in_a_u_dma_buf_buffer_with_explicit_synchronisation() {
             &root.join("dev/uio1"),
             Fake::new(&[Start::After(50)]),
             || {
-                let mut device = Uio::open("cnna", &system).unwrap();
+                let mut device = Uio::open("cnna", &system, &Needs::default()).unwrap();
                 assert_eq!(device.window_base(), 0x7_6ab0_0000);
                 assert_eq!(device.window_bytes(), WINDOW);
                 device.copy_in(100, &[7; 70]).unwrap();
@@ -354,7 +368,7 @@ fn the_doctor_of_the_binary_prints_its_lines_and_tells_by_its_status() {
             assert!(output.status.success(), "{text}");
             assert_eq!(
                 text.lines().filter(|l| l.starts_with("good")).count(),
-                8,
+                9,
                 "{text}"
             );
             put(root, "sys/class/fpga_manager/fpga0/state", "unknown");
@@ -365,4 +379,111 @@ fn the_doctor_of_the_binary_prints_its_lines_and_tells_by_its_status() {
     )
     .1
     .unwrap();
+}
+
+#[test]
+fn sensors_of_power_are_found_by_name_and_their_mean_is_told_with_the_energy_of_an_image() {
+    use cnna_host::power::{Meter, sensors};
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let system = System::under(root);
+    assert!(sensors(&system).is_empty());
+    assert!(Meter::new(&system).end(1).is_empty());
+    put(root, "sys/class/hwmon/hwmon0/name", "ina260_u14");
+    put(root, "sys/class/hwmon/hwmon0/power1_input", "2500000");
+    put(root, "sys/class/hwmon/hwmon0/temp1_input", "41000");
+    put(root, "sys/class/hwmon/hwmon1/name", "irps5401");
+    put(root, "sys/class/hwmon/hwmon1/power2_input", "800000");
+    put(root, "sys/class/hwmon/hwmon1/power2_label", "pout2");
+    put(root, "sys/class/hwmon/hwmon1/power3_input", "none");
+    let names: Vec<_> = sensors(&system).into_iter().map(|s| s.name).collect();
+    assert_eq!(names, ["ina260_u14 power1", "irps5401 pout2"]);
+    let meter = Meter::new(&system);
+    for watts in ["3000000", "4000000"] {
+        put(root, "sys/class/hwmon/hwmon0/power1_input", watts);
+        meter.look();
+        // Looks that follow too soon count once.
+        meter.look();
+        std::thread::sleep(std::time::Duration::from_millis(110));
+    }
+    put(root, "sys/class/hwmon/hwmon0/power1_input", "5000000");
+    let power = meter.end(2);
+    assert_eq!((power[0].idle_watts, power[0].watts), (2.5, 4.0));
+    assert_eq!((power[0].samples, power[1].samples), (3, 3));
+    // At least 0.22 s of 4 W for two images.
+    assert!((0.44..40.0).contains(&power[0].joules_per_image));
+    assert!((power[1].watts - 0.8).abs() < 1e-9);
+}
+
+/// A plain file stands for zocl's; the keeper is the program itself.
+#[test]
+fn the_keeper_stops_the_device_of_a_host_that_was_killed_and_leaves_one_at_rest_alone() {
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+    let folder = tempfile::tempdir().unwrap();
+    let device = folder.path().join("uio0");
+    for at_rest in [false, true] {
+        serving(&device, Fake::new(&[Start::Hang]), || {
+            let mut both = std::fs::File::options();
+            let file = both.read(true).write(true).open(&device).unwrap();
+            let register = |reg: regs::Reg| {
+                use std::os::unix::fs::FileExt;
+                let mut bytes = [0; 4];
+                let file = std::fs::File::open(&device).unwrap();
+                file.read_exact_at(&mut bytes, reg.offset as u64).unwrap();
+                u32::from_ne_bytes(bytes)
+            };
+            let mut keeper = Command::new(env!("CARGO_BIN_EXE_cnna-host"))
+                .args([cnna_host::keeper::COMMAND, "0"])
+                .stdin(Stdio::piped())
+                .stdout(tempfile::tempfile().unwrap())
+                .stderr(file)
+                .spawn()
+                .unwrap();
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            assert!(keeper.try_wait().unwrap().is_none(), "it waits");
+            assert_eq!(register(regs::CONTROL), 0);
+            let mut pipe = keeper.stdin.take().unwrap();
+            if at_rest {
+                pipe.write_all(b".").unwrap();
+            }
+            drop(pipe);
+            assert!(keeper.wait().unwrap().success());
+            let stopped =
+                register(regs::CONTROL) == 1 && register(regs::STATUS) == regs::STATUS_RESET_DONE;
+            assert_eq!(stopped, !at_rest);
+        })
+        .1
+        .unwrap();
+    }
+}
+
+#[test]
+fn the_clock_is_set_by_fclkcfg_and_one_that_is_too_fast_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let system = System::under(root);
+    let text = |r: Result<(), HostError>| r.unwrap_err().to_string();
+    assert!(text(system.set_clock(125.0)).contains("load fclkcfg"));
+    put(root, "sys/class/fclkcfg/amba:fclk0/rate", "100000000");
+    system.set_clock(125.0).unwrap();
+    let rate = root.join("sys/class/fclkcfg/amba:fclk0/rate");
+    assert_eq!(std::fs::read_to_string(&rate).unwrap(), "125000000");
+    system.check_clock(125.0).unwrap();
+    for (hertz, good) in [
+        ("124999000", true),
+        ("126000000", true),
+        ("142857000", false),
+    ] {
+        put(root, "sys/kernel/debug/clk/fclk0/clk_rate", hertz);
+        let checked = system.check_clock(125.0);
+        assert_eq!(checked.is_ok(), good, "{hertz}");
+        if !good {
+            assert!(text(checked).contains("--mhz 125"));
+        }
+    }
+    // A file that keeps what it has stands for PLLs that cannot.
+    std::fs::remove_file(&rate).unwrap();
+    std::os::unix::fs::symlink("/dev/null", &rate).unwrap();
+    assert!(text(system.set_clock(125.0)).contains("0 MHz instead of 125"));
 }

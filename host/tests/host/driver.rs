@@ -2,10 +2,11 @@
 
 use crate::fake::{BATCH, Fake, RECORDS, Start, WINDOW, image, meta, with_device, write_program};
 use cnna_host::report::Summary;
-use cnna_host::tensor::{Batch, InMemory};
+use cnna_host::tensor::{Batch, Images, InMemory};
 use cnna_host::{Device, Driver, HostError, HostSteps, Options, files};
 use cnna_machine::program::{HostStep, Program, ProgramMeta};
 use cnna_machine::regs;
+use std::cell::RefCell;
 use std::time::Instant;
 
 #[test]
@@ -77,6 +78,122 @@ fn a_batch_is_cut_into_runs_of_as_many_images_as_a_stream_takes() {
         let summary = Summary::new("identity", board, "fake", &report);
         assert_eq!(summary.cycles_per_image, 3.0 * 360.0 / 7.0);
         assert!(summary.table(1).contains(" 154 cycles an image"));
+    });
+}
+
+/// Notes when it is asked for which image.
+struct Noted<'a> {
+    count: usize,
+    at: usize,
+    waits: bool,
+    log: &'a RefCell<Vec<String>>,
+}
+
+impl Images for Noted<'_> {
+    fn count(&self) -> usize {
+        self.count
+    }
+    fn next(&mut self, n: usize) -> Result<Vec<i16>, HostError> {
+        assert_eq!(n, 1);
+        self.log.borrow_mut().push(format!("image {}", self.at));
+        self.at += 1;
+        Ok(image(self.at as i16 - 1))
+    }
+    fn waits(&self) -> bool {
+        self.waits
+    }
+}
+
+/// One image a run, in a window of which two fit the device's.
+fn small_meta() -> ProgramMeta {
+    let mut m = meta();
+    m.streams.truncate(1);
+    m.window_bytes = 24 * 1024;
+    m
+}
+
+#[test]
+fn the_next_image_is_prepared_while_the_device_works_unless_it_may_have_to_be_waited_for() {
+    // The second copy pays from a certain number of images on.
+    for (count, window) in [(3, 0), (8, 24 * 1024), (9, 0)] {
+        for waits in [false, true] {
+            let engine = Fake::of(small_meta(), &[Start::After(100_000)]);
+            with_device(engine, |device, path| {
+                let bytes = files::map_program(path).unwrap();
+                let program = Program::parse(path, &bytes).unwrap();
+                let log = RefCell::default();
+                let mut images = Noted {
+                    count,
+                    at: 0,
+                    waits,
+                    log: &log,
+                };
+                let driver = Driver::new(&mut *device, Options::default()).unwrap();
+                let mut loaded = driver.load(&program).unwrap();
+                let mut given = 0;
+                let report = loaded.run_batch(
+                    &mut images,
+                    &mut |words| {
+                        assert_eq!(words, image(given), "result {given}");
+                        log.borrow_mut().push(format!("result {given}"));
+                        given += 1;
+                        Ok(())
+                    },
+                    |_| (),
+                );
+                assert_eq!(report.unwrap().images, count as u64);
+                let (mut wanted, ahead) = (vec![], if waits { 0 } else { 1 });
+                if !waits {
+                    wanted.push("image 0".to_string());
+                }
+                for n in 0..count {
+                    // Asked for while the device works on the one before.
+                    if n + ahead < count {
+                        wanted.push(format!("image {}", n + ahead));
+                    }
+                    wanted.push(format!("result {n}"));
+                }
+                assert_eq!(*log.borrow(), wanted);
+                // Where the last run's window lies.
+                assert_eq!(device.read(regs::MEM_BASE_LO), window);
+            });
+        }
+    }
+}
+
+#[test]
+fn what_fails_while_the_device_works_stops_it_and_the_next_run_works() {
+    let engine = Fake::of(
+        small_meta(),
+        &[Start::After(5), Start::Hang, Start::After(5)],
+    );
+    with_device(engine, |device, path| {
+        let bytes = files::map_program(path).unwrap();
+        let program = Program::parse(path, &bytes).unwrap();
+        let log = RefCell::default();
+        let mut images = Noted {
+            count: 3,
+            at: 0,
+            waits: false,
+            log: &log,
+        };
+        let driver = Driver::new(&mut *device, Options::default()).unwrap();
+        let mut loaded = driver.load(&program).unwrap();
+        let full = |_: &[i16]| {
+            // The device has begun by then.
+            std::thread::sleep(std::time::Duration::from_millis(200));
+            Err(HostError::Ports {
+                message: "a full disk".into(),
+            })
+        };
+        // The first result, while the second run hangs.
+        let error = loaded.run_batch(&mut images, &mut { full }, |_| ());
+        assert!(error.unwrap_err().to_string().contains("a full disk"));
+        assert_eq!(device.read(regs::STATUS), regs::STATUS_RESET_DONE);
+        let driver = Driver::new(&mut *device, Options::default()).unwrap();
+        let mut loaded = driver.load(&program).unwrap();
+        loaded.run(&image(4)).unwrap();
+        assert_eq!(loaded.output(0).unwrap(), image(4));
     });
 }
 

@@ -1,7 +1,7 @@
 //! The UIO backend on a made-up sysfs: plain files stand for the maps, the fake engine for the accelerator.
 
 use crate::fake::{Fake, Start, WINDOW, image, meta, serving, write_program};
-use cnna_host::{Device, Driver, HostError, Options, System, Uio, files};
+use cnna_host::{Device, Driver, HostError, Needs, Options, System, Uio, files};
 use cnna_machine::program::Program;
 use cnna_machine::regs;
 use std::path::Path;
@@ -28,7 +28,12 @@ fn a_program_runs_through_the_maps_that_sysfs_describes() {
     let program = Program::parse(&path, &bytes).unwrap();
     let file = folder.path().join("uio3");
     serving(&file, Fake::new(&[Start::After(50)]), || {
-        let mut device = Uio::open(file.to_str().unwrap(), &System::under(sysfs)).unwrap();
+        let mut device = Uio::open(
+            file.to_str().unwrap(),
+            &System::under(sysfs),
+            &Needs::default(),
+        )
+        .unwrap();
         assert_eq!(device.window_bytes(), WINDOW);
         let driver = Driver::new(&mut device, Options::default()).unwrap();
         let mut loaded = driver.load(&program).unwrap();
@@ -47,7 +52,7 @@ fn a_program_runs_through_the_maps_that_sysfs_describes() {
 fn a_device_without_its_maps_says_what_is_missing() {
     let folder = tempfile::tempdir().unwrap();
     let sysfs = folder.path();
-    let text = |name: &str| match Uio::open(name, &System::under(sysfs)) {
+    let text = |name: &str| match Uio::open(name, &System::under(sysfs), &Needs::default()) {
         Err(HostError::NoDevice { message, .. }) => message,
         Err(e) => panic!("{e}"),
         Ok(_) => panic!("opened"),

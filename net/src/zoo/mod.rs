@@ -16,9 +16,10 @@ mod detectors;
 mod weights;
 
 use crate::graph::Graph;
-use crate::op::{Activate, Op};
+use crate::settle::maxima_before_concatenations;
+
+use crate::Shape;
 use crate::random::{self, Limits};
-use crate::{Activation, Shape};
 use builder::Builder;
 use cnna_machine::num::Word;
 
@@ -90,6 +91,14 @@ pub fn is_zoo(name: &str) -> bool {
     name.starts_with("zoo:")
 }
 
+/// The networks that have one name each, as [`network`] reads them.
+pub fn names() -> impl Iterator<Item = String> {
+    let sized = TOPOLOGIES.iter().map(|t| t.name);
+    sized
+        .chain(["lenet", "tiny", "random"])
+        .map(|n| format!("zoo:{n}"))
+}
+
 /// Builds the network of that name for words of one width; equal names and seeds give equal integers on any thread count.
 ///
 /// Cost: 2 bytes a weight, about 1 ns a weight and core. Errors: see [`ZooError`].
@@ -113,6 +122,7 @@ fn built(name: &str, seed: u64, word: Word) -> Result<Graph, String> {
         let (side, divisor) = scaled(t, size)?;
         let mut b = start(Shape::of([t.channels, side, side]));
         (t.build)(&mut b, divisor);
+        maxima_before_concatenations(&mut b.graph);
         return Ok(b.graph);
     }
     match (kind, size) {
@@ -126,18 +136,7 @@ fn built(name: &str, seed: u64, word: Word) -> Result<Graph, String> {
             classifiers::tiny(&mut b);
             Ok(b.graph)
         }
-        ("random", None) => {
-            // Tables need a unit that the machine has not.
-            let accept = |op: &Op, _: &[Shape]| {
-                let table = |f: &Activation| matches!(f, Activation::Table(_));
-                !matches!(op, Op::Activate(Activate { function }) if table(function))
-            };
-            let limits = Limits {
-                accept,
-                ..Limits::default()
-            };
-            Ok(random::graph(seed, word, &limits))
-        }
+        ("random", None) => Ok(random::graph(seed, word, &Limits::default())),
         ("lenet" | "tiny" | "random", Some(_)) => Err("it has one size only".into()),
         (k, Some(size)) if k.starts_with("conv") => {
             let (kernel, shape, oc) = conv_numbers(&k[4..], size).ok_or(

@@ -9,6 +9,9 @@ pub enum QuantError {
     /// A data set that is missing, damaged or of another kind.
     #[error(transparent)]
     Data(#[from] cnna_data::DataError),
+    /// Images that do not fit the network.
+    #[error(transparent)]
+    Accuracy(#[from] crate::AccuracyError),
     /// An architecture that is unknown or does not fit its data.
     #[error("architecture `{name}`: {reason}")]
     Arch {

@@ -19,15 +19,10 @@ mod session;
 pub use arch::{Arch, ArchLayer, BUILT_IN};
 pub use calibrate::{CALIBRATION_IMAGES, calibrate};
 pub use error::QuantError;
-pub use evaluate::{
-    Accuracy, AccuracyRow, accuracy_report, evaluate, evaluate_fake, evaluate_float, fake_logits,
-    float_accuracy, integer_logits,
-};
+pub use evaluate::{evaluate_fake, evaluate_float, fake_logits};
 pub use export::{write_float, write_quantised};
 pub use import::read_float;
 pub use net::{FloatLayer, FloatNet, FloatOp, NotTrainable};
 pub use options::TrainOptions;
-pub use quantise::{
-    Formats, QuantConv, quantise_conv, quantise_images, round_after_training, to_graph,
-};
+pub use quantise::{Formats, QuantConv, quantise_conv, to_graph};
 pub use session::{EpochRow, Phase, TrainReport, train};

@@ -1,7 +1,7 @@
 //! Float network and formats to integers: the one place where weights and biases become words.
 
 use super::net::reals;
-use crate::{FloatNet, QuantError, Split, calibrate, pixel};
+use crate::{FloatNet, QuantError};
 use cnna_machine::num::{SHIFT_RANGE, Word, auto_scale, quantise};
 use cnna_net::op::Conv;
 use cnna_net::{Graph, Op, Values};
@@ -107,24 +107,4 @@ pub fn to_graph(net: &FloatNet, formats: &Formats) -> Result<Graph, QuantError> 
         c.bias = Values::Sums(q.bias);
     }
     Ok(graph)
-}
-
-/// Quantisation after training: formats from calibration images, then rounding.
-///
-/// Errors: as [`calibrate`] and [`to_graph`].
-pub fn round_after_training(
-    net: &FloatNet,
-    images: &Split,
-    word: Word,
-    auto_scale: bool,
-) -> Result<Graph, QuantError> {
-    to_graph(net, &calibrate(net, images, word, auto_scale)?)
-}
-
-/// Images as the network's input words, in the images' order and layout.
-pub fn quantise_images(bytes: &[u8], input_frac: i32, word: Word) -> Vec<i16> {
-    let table: Vec<i16> = (0..=255u8)
-        .map(|b| quantise(f64::from(pixel(b)), input_frac, word).expect("a pixel is a number"))
-        .collect();
-    bytes.iter().map(|&b| table[usize::from(b)]).collect()
 }

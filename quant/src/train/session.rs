@@ -4,10 +4,10 @@
 //! updates the f32 originals: the straight-through estimator, with no gradient where a weight is clipped.
 
 use super::checkpoint::{self, State};
-use super::evaluate::first_largest;
 use super::forward::{LayerTensors, Place, forward};
 use super::optimise::{Sgd, rate};
 use super::options::TrainOptions;
+use crate::accuracy::first_largest;
 use crate::{
     Accuracy, Arch, Dataset, FloatNet, Formats, QuantError, Split, calibrate, evaluate,
     evaluate_fake, evaluate_float, read_float, to_graph, write_float, write_quantised,

@@ -51,24 +51,36 @@ pub(super) fn write_channel(
     let mut saturated = 0;
     let mut values = vec![0i16; acc.len()];
     let valid_rows = cmd.rows as usize;
-    let valid_columns = (cmd.out_width as usize).saturating_sub(x0).min(columns);
+    let valid_columns = |less: i32| {
+        // As wide as the machine's counter.
+        let width = (cmd.out_width - less) as u16 as usize;
+        width.saturating_sub(x0).min(columns)
+    };
+    let is_short = |r: usize| {
+        let first = cmd.short_row as usize;
+        cmd.mode == mode::DIRECT && first > 0 && r >= first
+    };
     let rows = acc
         .chunks_exact(columns)
         .zip(values.chunks_exact_mut(columns));
     for (r, (acc, values)) in rows.enumerate() {
-        let counted = if r < valid_rows { valid_columns } else { 0 };
+        let counted = match r < valid_rows {
+            true => valid_columns(if is_short(r) { cmd.short } else { 0 }),
+            false => 0,
+        };
         for (x, (&a, v)) in acc.iter().zip(values).enumerate() {
             let more = if own_shift { i32::from(own(x)) & 31 } else { 0 };
             let shift = places(cmd.shift + more);
             let q = requantise(wrap(a, ACC_BITS), shift, word);
             let mut value = q.value;
-            let mut alarms = u64::from(q.saturated && (residual.is_some() || !undone(value)));
-            if let Some(residual) = &residual {
+            let before = residual.as_ref().filter(|_| cmd.residual_last == 0);
+            let behind = residual.as_ref().filter(|_| cmd.residual_last == 1);
+            let mut alarms = u64::from(q.saturated && (before.is_some() || !undone(value)));
+            if let Some(residual) = before {
                 let sum = i64::from(value) + i64::from(residual[r * columns + x]);
                 value = word.saturate(sum);
                 alarms += u64::from(i64::from(value) != sum && !undone(value));
             }
-            saturated += if x < counted { alarms } else { 0 };
             let function = match cmd.act {
                 act::TABLE => {
                     let (i, steps) = table_index(value, word);
@@ -80,6 +92,12 @@ pub(super) fn write_channel(
                 _ => value.into(),
             };
             *v = clip(function, lowest, highest);
+            if let Some(residual) = behind {
+                let sum = i64::from(*v) + i64::from(residual[r * columns + x]);
+                *v = word.saturate(sum);
+                alarms += u64::from(i64::from(*v) != sum);
+            }
+            saturated += if x < counted { alarms } else { 0 };
         }
     }
     if cmd.pool == 1 {

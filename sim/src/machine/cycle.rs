@@ -234,6 +234,9 @@ impl Machine {
         if let Some(r) = &mut self.recorder {
             r.computes(e, self.now, u.compute.free_at(), steps);
         }
+        if !self.values {
+            return Ok(());
+        }
         let saturated = exec::compute(c, &mut u.buffers);
         self.counters.saturated += saturated.map_err(|f| self.fault(e, f))?;
         Ok(())
@@ -257,7 +260,7 @@ impl Machine {
                 r.moved(Track::Read(port::ACT), &e);
                 r.done(&e, self.now);
             }
-            if let Body::Load(l) = &e.body {
+            if let (Body::Load(l), true) = (&e.body, self.values) {
                 exec::load(l, &mut u.buffers, window).map_err(|f| self.fault(&e, f))?;
             }
         }
@@ -293,7 +296,7 @@ impl Machine {
             if let Some(r) = &mut self.recorder {
                 r.done(&e, self.now);
             }
-            if let Body::Weight(w) = &e.body {
+            if let (Body::Weight(w), true) = (&e.body, self.values) {
                 exec::weight(e.kind, w, &mut u.buffers, window).map_err(|f| self.fault(&e, f))?;
             }
         }
@@ -322,7 +325,7 @@ impl Machine {
                 r.moved(Track::Write(port::ACT), e);
                 r.done(e, self.now);
             }
-            if let (Body::Store(s), store_kind::STORE) = (&e.body, e.kind) {
+            if let (Body::Store(s), store_kind::STORE, true) = (&e.body, e.kind, self.values) {
                 exec::store(s, &u.buffers, window).map_err(|f| self.fault(e, f))?;
             }
         }

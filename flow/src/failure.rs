@@ -1,13 +1,21 @@
 //! An error as one line: each cause once, and a hint for the plainest causes.
 
-use cnna_flow::FlowError;
+use crate::FlowError;
 use cnna_host::HostError;
+use std::error::Error;
 use std::io::ErrorKind;
 
+/// An error and its causes, the outermost first.
+pub fn chain<'e>(
+    error: &'e (dyn Error + 'static),
+) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&e| e.source())
+}
+
 /// The chain of causes on one line, without those that the line before them tells already.
-pub fn line(error: &anyhow::Error) -> String {
+pub fn line(error: &(dyn Error + 'static)) -> String {
     let mut text = String::new();
-    for cause in error.chain() {
+    for cause in chain(error) {
         let cause = one_line(&cause.to_string());
         // What a cause tells again, the path above all, is told once.
         if text.is_empty() || cause.contains(&text) {
@@ -16,9 +24,7 @@ pub fn line(error: &anyhow::Error) -> String {
             text = format!("{text}: {cause}");
         }
     }
-    let io = error
-        .chain()
-        .find_map(|c| c.downcast_ref::<std::io::Error>());
+    let io = chain(error).find_map(|c| c.downcast_ref::<std::io::Error>());
     let hint = match io.map(std::io::Error::kind) {
         Some(ErrorKind::NotFound) => "; hint: check the path",
         Some(ErrorKind::PermissionDenied) => {
@@ -32,15 +38,15 @@ pub fn line(error: &anyhow::Error) -> String {
 }
 
 /// True when the only thing wrong is that the reader of standard output has gone.
-pub fn is_nobody_reads(error: &anyhow::Error) -> bool {
-    let nobody = |c: &(dyn std::error::Error + 'static)| {
+pub fn is_nobody_reads(error: &(dyn Error + 'static)) -> bool {
+    let nobody = |c: &(dyn Error + 'static)| {
         let host = match c.downcast_ref::<FlowError>() {
             Some(FlowError::Host(e)) => Some(e),
             _ => c.downcast_ref::<HostError>(),
         };
         matches!(host, Some(HostError::NobodyReads))
     };
-    error.chain().any(nobody)
+    chain(error).any(nobody)
 }
 
 /// Most characters of a message: names and values come from files, and may have any length.
@@ -67,14 +73,20 @@ fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use anyhow::Context;
+
+    /// What says something about a cause.
+    #[derive(Debug, thiserror::Error)]
+    #[error("{0}")]
+    struct About(String, #[source] Option<Box<dyn Error>>);
+
+    fn about(text: impl Into<String>, cause: Option<Box<dyn Error>>) -> About {
+        About(text.into(), cause)
+    }
 
     #[test]
     fn a_cause_is_told_once_and_with_a_hint() {
-        let e = cnna_machine::Board::load("nowhere.toml", &[])
-            .context("the board")
-            .unwrap_err();
-        let text = line(&e);
+        let cause = cnna_machine::Board::load("nowhere.toml", &[]).unwrap_err();
+        let text = line(&about("the board", Some(cause.into())));
         assert_eq!(text.matches("No such file").count(), 1, "{text}");
         assert!(text.starts_with("the board: nowhere.toml: "), "{text}");
         assert!(text.ends_with("hint: check the path"), "{text}");
@@ -82,9 +94,9 @@ mod tests {
 
     #[test]
     fn a_path_that_context_and_cause_tell_is_told_once() {
-        let cause = anyhow::anyhow!("m.onnx: No such file or directory");
+        let cause = about("m.onnx: No such file or directory", None);
         assert_eq!(
-            line(&cause.context("m.onnx")),
+            line(&about("m.onnx", Some(cause.into()))),
             "m.onnx: No such file or directory"
         );
     }
@@ -92,7 +104,7 @@ mod tests {
     #[test]
     fn a_message_of_any_length_becomes_one_that_can_be_read() {
         let long = format!("begin {} end", "x".repeat(200_000));
-        let text = line(&anyhow::anyhow!(long));
+        let text = line(&about(long, None));
         assert!(
             text.starts_with("begin x") && text.ends_with("x end"),
             "{text}"

@@ -1,0 +1,138 @@
+//! One shape and one network: the plan's cycles and bytes, and the simulator's cycles.
+
+use crate::error::ExploreError;
+use cnna_compile::{CompiledProgram, Options, compile};
+use cnna_flow::Session;
+use cnna_host::HostError;
+use cnna_machine::Board;
+use cnna_machine::engine::Engine;
+use cnna_machine::program::Program;
+use cnna_machine::regs;
+use cnna_net::Graph;
+use cnna_report::stream;
+use cnna_sim::Machine as Simulator;
+use serde::Serialize;
+use std::sync::atomic::Ordering;
+
+/// A network in words of the board's width.
+#[derive(Clone, Debug)]
+pub struct Network {
+    /// As the user named it.
+    pub name: String,
+    /// Integers.
+    pub graph: Graph,
+}
+
+/// What one image of one network costs on one machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Cost {
+    /// The compiler's estimate.
+    pub planned: u64,
+    /// By the cycle simulator, once it has run.
+    pub simulated: Option<u64>,
+    /// Over the memory's ports: activations, results, weights, biases, commands.
+    pub ddr_bytes: u64,
+}
+
+impl Cost {
+    /// The simulator's where it has run, else the plan's.
+    pub fn cycles(&self) -> u64 {
+        self.simulated.unwrap_or(self.planned)
+    }
+}
+
+/// Only one image a run is compared.
+fn options() -> Options {
+    Options {
+        batch: 1,
+        ..Options::default()
+    }
+}
+
+/// Plans a network for a machine; none where it does not fit, for example a buffer that is too small for a layer.
+pub fn plan(network: &Network, board: &Board) -> Option<Cost> {
+    let compiled = compile(&network.graph, board, &options()).ok()?;
+    let commands = commands(&compiled);
+    let program = Program {
+        meta: compiled.meta,
+        image: &commands,
+        network: [&[], &[]],
+    };
+    let stream = &program.meta.streams[0];
+    let traffic = stream::traffic(&program, stream).ok()?;
+    Some(Cost {
+        planned: stream.estimated_cycles,
+        simulated: None,
+        ddr_bytes: traffic.layers.iter().map(|l| l.ddr_bytes()).sum(),
+    })
+}
+
+/// Why a network cannot run on a board. Errors: that.
+pub fn check(network: &Network, board: &Board) -> Result<(), ExploreError> {
+    match compile(&network.graph, board, &options()) {
+        Ok(_) => Ok(()),
+        Err(source) => Err(ExploreError::Network {
+            network: network.name.clone(),
+            board: board.name.clone(),
+            source: Box::new(source),
+        }),
+    }
+}
+
+/// The image's first part: all commands.
+fn commands(compiled: &CompiledProgram<'_>) -> Vec<u8> {
+    compiled
+        .image
+        .parts()
+        .next()
+        .unwrap_or_default()
+        .into_owned()
+}
+
+/// Cycles between two looks at the user's wish to stop.
+const SLICE: u64 = 1 << 20;
+
+/// Cycles of one image by the simulator, from start to done. They do not depend on values, so nothing is
+/// computed, on the machine or on the host.
+///
+/// Errors: the simulator's, interrupted.
+pub fn simulate(
+    network: &Network,
+    board: &Board,
+    session: &Session<'_>,
+) -> Result<u64, ExploreError> {
+    let bad = |message: String| ExploreError::Simulator {
+        network: network.name.clone(),
+        machine: board.name.clone(),
+        message,
+    };
+    let compiled = compile(&network.graph, board, &options()).map_err(|e| bad(e.to_string()))?;
+    let meta = &compiled.meta;
+    let mut window = vec![0; meta.window_bytes];
+    let commands = commands(&compiled);
+    window[..commands.len()].copy_from_slice(&commands);
+    let mut machine = Simulator::timing(board);
+    let size = u32::try_from(meta.window_bytes).map_err(|e| bad(e.to_string()))?;
+    machine.write(regs::MEM_SIZE, size);
+    let mut cycles = 0;
+    for (n, (offset, count)) in meta.streams[0].segments().enumerate() {
+        // Both lie in the window.
+        machine.write(regs::PROG_OFFSET, offset as u32);
+        machine.write(regs::PROG_COUNT, count as u32);
+        machine.write(regs::START, n as u32 + 1);
+        while machine
+            .advance(&mut window, SLICE)
+            .map_err(|e| bad(e.to_string()))?
+        {
+            if session.stop.load(Ordering::SeqCst) {
+                return Err(HostError::Interrupted.into());
+            }
+        }
+        let code = machine.read(regs::STATUS) >> 8 & 0xff;
+        if code != 0 {
+            return Err(bad(format!("it stopped with error code {code}")));
+        }
+        cycles += u64::from(machine.read(regs::CYCLES));
+    }
+    Ok(cycles)
+}
