@@ -25,7 +25,13 @@ pub type Draw = fn(u64, Word) -> Graph;
 pub type Build<'a> = &'a dyn Fn(&Board) -> Result<Rtl, String>;
 
 /// The kinds of networks that every configuration runs.
-pub const DRAWS: [Draw; 4] = [any_graph, vector_graph, winograd_graph, direct_graph];
+pub const DRAWS: [Draw; 5] = [
+    any_graph,
+    vector_graph,
+    winograd_graph,
+    direct_graph,
+    folded_graph,
+];
 
 /// A machine with small buffers, so that small networks are cut into parts as large ones are.
 pub fn board(tiles: u32, lanes: u32, word: u32, ports: u32, out_depth: u32, paired: bool) -> Board {
@@ -86,24 +92,45 @@ pub fn narrow(g: &mut Graph, chosen: impl Fn(&str) -> bool) {
 
 /// Of enough channels that WINOGRAD mode is faster, and not cut into chunks.
 fn winograd_graph(seed: u64, word: Word) -> Graph {
-    plain_graph(seed, word, &[3], &[16, 24, 30])
+    plain_graph(seed, word, &[3], &[16, 24, 30], [&SIDES; 2], 7)
 }
 
 /// Of so few channels, or of such kernels, that DIRECT mode is faster, or in chunks.
 fn direct_graph(seed: u64, word: Word) -> Graph {
-    some_narrow(plain_graph(seed, word, &[1, 3, 5], &[1, 2, 5, 31]), seed)
+    some_narrow(
+        plain_graph(seed, word, &[1, 3, 5], &[1, 2, 5, 31], [&SIDES; 2], 7),
+        seed,
+    )
 }
 
-/// Convolutions that keep their input's size, most with 2x2 pooling behind them, half of them with sums so small that they are
-/// shifted to the left.
-fn plain_graph(seed: u64, word: Word, kernels: &[usize], channels: &[usize]) -> Graph {
+/// Of maps whose last rows leave most of the array's four empty.
+pub fn folded_graph(seed: u64, word: Word) -> Graph {
+    let sides: [&[usize]; 2] = [&[9, 10, 13, 14, 17], &[9, 13, 14, 16, 27, 28, 32]];
+    plain_graph(seed, word, &[1], &[8, 16, 24], sides, 0)
+}
+
+/// Sides of small maps.
+const SIDES: [usize; 19] = [
+    2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20,
+];
+
+/// Convolutions that keep their input's size, `pools` eighths with 2x2 pooling behind them, half of them with sums so small that
+/// they are shifted to the left.
+fn plain_graph(
+    seed: u64,
+    word: Word,
+    kernels: &[usize],
+    channels: &[usize],
+    [heights, widths]: [&[usize]; 2],
+    pools: u32,
+) -> Graph {
     const WEIGHT_FRAC: i32 = 4;
     let r = &mut StdRng::seed_from_u64(seed);
     let mut g = Graph::new("plain", word);
     let input = Shape {
         c: pick(r, channels),
-        h: r.random_range(2..=20),
-        w: r.random_range(2..=20),
+        h: pick(r, heights),
+        w: pick(r, widths),
     };
     let mut at = g.input("input", input, Some(8));
     for n in 0..r.random_range(1..=2) {
@@ -149,7 +176,7 @@ fn plain_graph(seed: u64, word: Word, kernels: &[usize], channels: &[usize]) -> 
         let to = Some(frac + WEIGHT_FRAC - shift);
         at = g.push(&format!("conv{n}"), conv, &[at], to).expect("fits");
         let [h, w] = [g.tensors[at].shape.h, g.tensors[at].shape.w];
-        if h >= 2 && w >= 2 && r.random_ratio(7, 8) {
+        if h >= 2 && w >= 2 && r.random_ratio(pools, 8) {
             let window = Window {
                 stride: [2, 2],
                 ..Window::plain(2, 2)
@@ -188,8 +215,9 @@ const WANTED: [&str; 14] = [
     "columns to two planes",
     "a store of several rows",
     "a fence",
-    "a folded map",
+    FOLDED,
 ];
+const FOLDED: &str = "a folded map";
 
 /// What a machine of 16-bit words must have run besides.
 const NARROW: &str = "8-bit weights";
@@ -231,7 +259,7 @@ impl Coverage {
                 Body::Load(_) | Body::Weight(_) => continue,
             };
             if c.short_row > 0 {
-                self.seen.insert("a folded map");
+                self.seen.insert(FOLDED);
             }
             self.seen.insert(match c.mode {
                 mode::WINOGRAD => "winograd",
@@ -267,9 +295,12 @@ impl Coverage {
 
     /// What should have run on the machine and did not.
     pub fn missing(&self, a: &Accelerator) -> Vec<&'static str> {
+        // A fold takes a whole row of results.
+        let folds = a.out_depth > 16;
         let narrow = (a.word == Word::W16).then_some(NARROW);
         let paired = PAIRED.into_iter().filter(|_| a.paired);
-        let all = WANTED.into_iter().chain(narrow).chain(paired);
+        let all = WANTED.into_iter().filter(|w| folds || *w != FOLDED);
+        let all = all.chain(narrow).chain(paired);
         all.filter(|w| !self.seen.contains(w)).collect()
     }
 }
