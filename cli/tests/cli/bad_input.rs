@@ -32,7 +32,7 @@ fn boards_that_do_not_exist_fit_or_parse() {
     compile("none.toml", &["none.toml", "No such file"]);
     compile(
         "ultra96 --set lanes=12",
-        &["384 DSPs", "360", "lower lanes"],
+        &["392 DSPs", "360", "lower lanes"],
     );
     compile(
         "ultra96 --set act_depth=32768",

@@ -80,7 +80,9 @@ fn the_numbers_are_those_of_run_and_of_the_hand() {
     }
     let first = &layers(&report)[0];
     // 2 channels of 8 rows of 8 words, 6 channels of 4 rows of 4 words padded to 8.
-    assert_eq!(first["read_bytes"], 2 * 8 * 8 * 2);
+    // The next layer's first rows, of 6 channels of 8 words, may come before this one's mark.
+    let early = first["read_bytes"].as_u64().unwrap() - 2 * 8 * 8 * 2;
+    assert!(early <= 4 * 6 * 8 * 2, "{early}");
     assert_eq!(first["write_bytes"], 6 * 4 * 8 * 2);
     // 6 lanes over 3 ports: 2 kernels of 9 words for each of 2 channels, 5 beats a port; 6 biases in 2 rows of 32 bytes.
     assert_eq!(first["weight_bytes"], 3 * 5 * 16 + 2 * 32);

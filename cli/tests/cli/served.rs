@@ -75,7 +75,7 @@ fn another_machine_or_too_small_a_window_is_refused() {
     );
     assert!(server.interrupt());
     let server = Server::start(&w, "--board ultra96 --window 4K");
-    w.fails(run, &["window of 36864 bytes", "--window 36864"]);
+    w.fails(run, &["window of 32768 bytes", "--window 32768"]);
     assert!(server.interrupt());
     w.fails(run, &["./device", "No such file"]);
 }
@@ -196,7 +196,7 @@ fn a_place_without_room_for_the_window_is_named_with_what_is_needed() {
     );
     let text = limited("check tiny.cnna --engines cycle --images 1");
     assert!(
-        text.starts_with("error: no space: 41.0 kB are needed in "),
+        text.starts_with("error: no space: 36.9 kB are needed in "),
         "{text}"
     );
     assert!(text.contains("TMPDIR"), "{text}");
