@@ -147,7 +147,7 @@ fn columns_go_to_two_planes_at_a_beat_a_cycle() {
 fn folded_maps_equal_the_reference_on_machines_of_one_two_and_four_tiles() {
     let no_rtl = |_: &Board| Err("the simulator alone".into());
     for (tiles, lanes, word) in [(1, 13, 16), (2, 11, 16), (1, 2, 8), (4, 5, 16)] {
-        let board = board(tiles, lanes, word, 2, 256);
+        let board = board(tiles, lanes, word, 2, 256, false);
         let mut folded = 0;
         for seed in 1..=12 {
             let graph = folded_graph(seed, board.accelerator.word);
