@@ -126,7 +126,7 @@ module post import cnna_pkg::*; #(
     end
     if (row_high) addr = addr + pass.row_pitch;
     is_short = (pass.short_row != '0) & (slice_q >= pass.short_row);
-    width    = pass.width - 16'(is_short ? pass.short : '0);
+    width    = pass.width - (is_short ? 16'(pass.lacking) : 16'd0);
     for (int unsigned l = 0; l < Cols; l++) begin
       if (wino) begin
         valid[l] = (3'(l / (2*T)) < pass.rows) & (16'(pass.xcol + 16'(l % (2*T))) < pass.width);

@@ -17,7 +17,7 @@ pub(crate) const PASS: [(&str, usize); 23] = [
     ("act_set", 1),
     ("per_channel", 1),
     ("rows", 3),
-    ("short", 4),
+    ("lacking", 4),
     ("short_row", 2),
     ("shift", 8),
     ("bias_row", 8),

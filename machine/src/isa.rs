@@ -356,7 +356,7 @@ command! {
         dilation_x = 15, 11, 6, false; "columns a tap moves when the phase carries"
         dilation_y = 15, 17, 6, false; "rows a tap moves when the phase carries"
         residual_last = 15, 23, 1, false; "the residual is added behind the activation instead of before it"
-        short = 15, 26, 4, false; "valid result columns that rows from short_row on have less (DIRECT)"
+        lacking = 15, 26, 4, false; "valid result columns that rows from short_row on have less (DIRECT)"
         short_row = 15, 30, 2, false; "first such row of the four; 0: none"
     }
 }

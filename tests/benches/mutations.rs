@@ -91,7 +91,7 @@ const MUTATIONS: &[Mutation] = mutations! {
     "a fence does not wait for the writes before it":
         "store_engine.sv", "(state_q == MarkWait) & ~in_flight_o & desc_ready" => "(state_q == MarkWait) & (fence_q | ~in_flight_o) & desc_ready";
     "all parts of a folded row count as wide":
-        "post.sv", "is_short ? pass.short : '0" => "1'b0 ? pass.short : '0";
+        "post.sv", "(is_short ? 16'(pass.lacking) : 16'd0)" => "16'd0";
     "a lane's weights go to another":
         "array.sv", "wlane_i[P*8 +: 8] == 8'(m / Ports)" => "wlane_i[P*8 +: 8] == 8'(m % Ports)";
     "8-bit weights take the beat's lower half twice":

@@ -556,7 +556,7 @@ impl Tiled<'_> {
                     // Below the map's rows lie its last rows' other parts.
                     cmd.rows = field(f.parts * f.rows);
                     cmd.h_full = field(o + f.parts * f.rows);
-                    cmd.short = field(f.parts * f.columns - s.ow);
+                    cmd.lacking = field(f.parts * f.columns - s.ow);
                     cmd.short_row = field((f.parts - 1) * f.rows);
                 }
                 let done = last && i + 1 == tiles.len();

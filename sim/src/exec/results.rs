@@ -65,7 +65,7 @@ pub(super) fn write_channel(
         .zip(values.chunks_exact_mut(columns));
     for (r, (acc, values)) in rows.enumerate() {
         let counted = match r < valid_rows {
-            true => valid_columns(if is_short(r) { cmd.short } else { 0 }),
+            true => valid_columns(if is_short(r) { cmd.lacking } else { 0 }),
             false => 0,
         };
         for (x, (&a, v)) in acc.iter().zip(values).enumerate() {
