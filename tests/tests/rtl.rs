@@ -36,7 +36,7 @@ fn cases(board: &Board) {
         Some(s) => s..=s,
         None => {
             let from = env("CNNA_FROM").unwrap_or(1);
-            from..=from + env("CNNA_CASES").unwrap_or(12) - 1
+            from..=from + env("CNNA_CASES").unwrap_or(24) - 1
         }
     };
     let mut covered = Coverage::default();
@@ -48,7 +48,7 @@ fn cases(board: &Board) {
     }
     println!("{covered:?}");
     // Few seeds may not draw everything.
-    if seeds.count() >= 12 {
+    if seeds.count() >= 24 {
         assert_eq!(
             covered.missing(&board.accelerator),
             [""; 0],
