@@ -44,7 +44,6 @@ demo-network: demo-build
 
 test: setup
 	$(CARGO) test --release --workspace --features cnna/train
-	$(MAKE) --no-print-directory python-tests
 	$(MAKE) --no-print-directory fit
 
 # ENGINES=cycle,rtl drives the verilated RTL by PYNQ's stand-in too.

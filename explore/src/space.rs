@@ -234,8 +234,9 @@ impl<'a> Space<'a> {
     /// One step along each axis, both ways.
     pub fn neighbours(&self, point: &[usize]) -> Vec<Point> {
         let mut all = Vec::new();
-        for (k, axis) in self.axes.iter().enumerate() {
-            let steps = [point[k].checked_sub(1), Some(point[k] + 1)];
+        // The board as it was given may lie outside of the space: then it has no place in it.
+        for (k, (axis, &at)) in self.axes.iter().zip(point).enumerate() {
+            let steps = [at.checked_sub(1), Some(at + 1)];
             for to in steps.into_iter().flatten() {
                 if to < axis.values.len() {
                     let mut other = point.to_vec();

@@ -56,14 +56,15 @@ module post import cnna_pkg::*; #(
   assign vec  = pass.mode == MODE_VECTOR;
   assign pooling = pass.mode == MODE_POOL;
 
+  logic [15:0] lane_q, c_line_q;
+  logic [1:0]  slice_q;
+
   // Paired: lane 0 has no weights. It computes what the others have too much, and has no result of its own.
   logic paired, correction;
   assign paired     = Paired & pass.paired;
   assign correction = paired & (lane_q == '0);
 
   // Slice counters.
-  logic [15:0] lane_q, c_line_q;
-  logic [1:0]  slice_q;
   logic        last_slice, last_lane;
   assign last_slice = wino | (slice_q == 2'd3);
   assign last_lane  = lane_q == pass.last_lane;

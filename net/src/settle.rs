@@ -15,7 +15,6 @@ use std::collections::{HashMap, HashSet};
 /// All passes in order. Errors: a tensor without a format, a number that does not fit.
 pub fn settle(graph: &mut Graph) -> Result<(), GraphError> {
     fuse(graph);
-    maxima_before_concatenations(graph);
     spread_formats(graph);
     quantise_constants(graph)?;
     check_quantised(graph)

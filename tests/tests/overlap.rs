@@ -1,6 +1,6 @@
 //! What the machine does at the same time: streams, and how long they take.
 
-use cnna_compile::{CompiledProgram, Options, compile};
+use cnna_compile::{CompiledProgram, Options, Use, compile};
 use cnna_machine::Board;
 use cnna_machine::isa::{Body, COMMAND_BYTES, Command, Queue, mode, store_kind};
 use cnna_machine::num::Word;
@@ -97,7 +97,11 @@ fn maps_of_14_rows_take_7_passes_for_1x1() {
         .push("y", conv(r, 256, 110, 1), &[x], Some(8))
         .expect("fits");
     g.output(y);
-    let program = compile(&g, &ultra96(), &Options::default()).expect("fits");
+    let options = Options {
+        paired: Use::Never,
+        ..Options::default()
+    };
+    let program = compile(&g, &ultra96(), &options).expect("fits");
     let passes = commands(&program)
         .iter()
         .fold([0; 2], |[n, folded], c| match c.body {

@@ -12,7 +12,7 @@ use std::time::Duration;
 /// Levels of logic ([`cnna_fit::levels`]) of the deepest path: decision 7. ultra96 has 9, pynq-z2 8; one more is allowed, for it comes and goes between versions.
 const MAX_LEVELS: usize = 10;
 /// Look-up tables of `ultra96`, which leave room for the processing system's interconnect and for copies of registers.
-const ULTRA96_LUT: usize = 50_000;
+const ULTRA96_LUT: usize = 58_000;
 /// Look-up tables of `pynq-z2` with the adapters to its memory ports: the registers' interconnect, which only Vivado has, and the
 /// freedom that placement needs must fit beside them.
 const PYNQ_LUT: usize = 46_000;

@@ -291,7 +291,7 @@ impl<'g> Writer<'g> {
         };
         let (words, frac) = match (values.words(), sums) {
             _ if self.options.float => {
-                return self.initializer(&stem, dims, &values.to_reals(sum_frac.unwrap_or(0)));
+                return self.initializer(&stem, dims, &reals(values, sum_frac, finer));
             }
             (Some((w, frac)), _) if (-120..=120).contains(&frac) => {
                 // 8-bit words are int8 in the file.
@@ -309,7 +309,7 @@ impl<'g> Writer<'g> {
                 let v: Vec<i32> = v.iter().map(|&q| q as i32).collect();
                 (self.initializer(&format!("{stem}/words"), dims, &v), frac)
             }
-            _ => return self.initializer(&stem, dims, &values.to_reals(sum_frac.unwrap_or(0))),
+            _ => return self.initializer(&stem, dims, &reals(values, sum_frac, finer)),
         };
         let (shape, scales) = match finer {
             [] => (vec![], vec![2f32.powi(-frac)]),
@@ -540,4 +540,16 @@ fn inverted(array: &ArrayLayout, tensor: Shape) -> (ArrayLayout, Vec<usize>) {
         },
         dims,
     )
+}
+
+/// A constant's reals; the parts of its first dimension have so many fraction bits more than the rest.
+fn reals(values: &Values, sum_frac: Option<i32>, finer: &[u8]) -> Vec<f32> {
+    let mut reals = values.to_reals(sum_frac.unwrap_or(0));
+    if values.reals().is_none() && !finer.is_empty() {
+        let each = reals.len() / finer.len();
+        for (part, &d) in reals.chunks_mut(each.max(1)).zip(finer) {
+            part.iter_mut().for_each(|v| *v *= 2f32.powi(-i32::from(d)));
+        }
+    }
+    reals
 }
