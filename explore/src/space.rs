@@ -234,6 +234,10 @@ impl<'a> Space<'a> {
     /// One step along each axis, both ways.
     pub fn neighbours(&self, point: &[usize]) -> Vec<Point> {
         let mut all = Vec::new();
+        // The board's own machine may lie off the axes.
+        if point.len() != self.axes.len() {
+            return all;
+        }
         for (k, axis) in self.axes.iter().enumerate() {
             let steps = [point[k].checked_sub(1), Some(point[k] + 1)];
             for to in steps.into_iter().flatten() {

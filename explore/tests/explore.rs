@@ -5,6 +5,8 @@ use cnna_flow::{Model, Session, Silent, devices, images};
 use cnna_machine::Board;
 use cnna_machine::num::Word;
 use cnna_machine::program::Program;
+use cnna_net::op::Conv;
+use cnna_net::{Activation, Graph, Shape, Values, Window};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
@@ -126,10 +128,27 @@ fn the_folder_holds_a_page_whose_links_lead_to_board_files() {
 
 #[test]
 fn a_network_that_the_board_cannot_run_is_an_error_that_names_it() {
-    let board = Board::load("ultra96", &[("act_depth".into(), "64".into())]).unwrap();
+    let board = Board::load("ultra96", &[]).unwrap();
     let stop = AtomicBool::new(false);
     let session = Session::new(&stop, &Silent);
-    let networks = [network("zoo:vgg16@56", &session)];
+    // Sums beyond the accumulator's 48 bits: no machine has more.
+    let mut graph = Graph::new("large", Word::W16);
+    let inputs = 1 << 18;
+    let x = graph.input("x", Shape { c: inputs, h: 1, w: 1 }, Some(0));
+    let conv = Conv {
+        oc: 1,
+        groups: 1,
+        window: Window::plain(1, 1),
+        weights: Values::Words(vec![i16::MAX; inputs], 14),
+        bias: Values::Sums(vec![0]),
+        activation: Activation::None,
+    };
+    let y = graph.push("fc", conv, &[x], Some(0)).unwrap();
+    graph.output(y);
+    let networks = [Network {
+        name: "large".into(),
+        graph,
+    }];
     let request = Request {
         networks: &networks,
         board: &board,
@@ -139,11 +158,11 @@ fn a_network_that_the_board_cannot_run_is_an_error_that_names_it() {
     };
     let error = explore(&request, &session).unwrap_err();
     let text = cnna_flow::failure::line(&error);
-    assert!(text.contains("zoo:vgg16@56 for ultra96"), "{text}");
+    assert!(text.contains("large for ultra96: layer fc"), "{text}");
+    let networks = [network("zoo:tiny", &session)];
     stop.store(true, std::sync::atomic::Ordering::SeqCst);
-    let board = Board::load("ultra96", &[]).unwrap();
     let request = Request {
-        board: &board,
+        networks: &networks,
         ..request
     };
     let error = explore(&request, &session).unwrap_err().to_string();
