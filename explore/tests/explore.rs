@@ -134,7 +134,15 @@ fn a_network_that_the_board_cannot_run_is_an_error_that_names_it() {
     // Sums beyond the accumulator's 48 bits: no machine has more.
     let mut graph = Graph::new("large", Word::W16);
     let inputs = 1 << 18;
-    let x = graph.input("x", Shape { c: inputs, h: 1, w: 1 }, Some(0));
+    let x = graph.input(
+        "x",
+        Shape {
+            c: inputs,
+            h: 1,
+            w: 1,
+        },
+        Some(0),
+    );
     let conv = Conv {
         oc: 1,
         groups: 1,

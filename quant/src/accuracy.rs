@@ -187,7 +187,10 @@ pub fn accuracy_report(
     check(shape, usize::MAX, &data.train)?;
     let samples = Samples::of(&data.train, &data.name, &float.inputs[0].array).spread(CALIBRATION);
     for word in [Word::W16, Word::W8] {
-        let options = Options { word, method: None };
+        let options = Options {
+            word,
+            ..Options::default()
+        };
         for auto_scale in [true, false] {
             let float = match auto_scale {
                 true => float.clone(),
