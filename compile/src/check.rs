@@ -52,13 +52,6 @@ pub fn network(graph: &Graph, a: &Accelerator) -> Result<(), CompileError> {
                 )));
             }
         }
-        if let Op::Conv(c) = &n.op {
-            if !c.finer.is_empty() {
-                return Err(bad(
-                    "its output channels have weight scales of their own, which this machine has not: quantise without --per-channel".into(),
-                ));
-            }
-        }
         // Slopes stay real until they meet the words that they multiply.
         let multiplied = match &n.op {
             Op::Conv(_) | Op::ConvTranspose(_) => 2,
@@ -112,10 +105,14 @@ fn check_window(w: &Window) -> Result<(), String> {
 
 /// Refuses sums that could leave the accumulator, and shifts that the machine has not.
 pub fn linear(layer: &str, l: &Linear, word: Word) -> Result<(), CompileError> {
-    if !SHIFT_RANGE.contains(&l.shift) {
+    let most = l.shift + i32::from(l.finer.iter().copied().max().unwrap_or(0));
+    if let Some(s) = [l.shift, most]
+        .into_iter()
+        .find(|s| !SHIFT_RANGE.contains(s))
+    {
         return Err(CompileError::Network {
             layer: layer.into(),
-            message: format!("its shift {} is outside {SHIFT_RANGE:?}", l.shift),
+            message: format!("its shift {s} is outside {SHIFT_RANGE:?}"),
         });
     }
     match l.overflow(word) {

@@ -24,9 +24,23 @@ pub struct Linear<'a> {
     pub shift: i32,
     /// The function behind it.
     pub act: Act,
+    /// Bits by which each output's shift is larger, up to 31; empty: none.
+    pub finer: Vec<u8>,
 }
 
 impl Linear<'_> {
+    /// What is each output's own beside its sum: a slope, or bits of its shift.
+    pub fn own(&self, o: usize) -> i16 {
+        let slope = self.act.slopes().get(o).copied();
+        let bits = self.finer.get(o).map(|&d| d.into());
+        slope.or(bits).unwrap_or(0)
+    }
+
+    /// True when outputs have something of their own.
+    pub fn is_per_channel(&self) -> bool {
+        !(self.act.slopes().is_empty() && self.finer.is_empty())
+    }
+
     /// Outputs of a group.
     pub fn per_group(&self) -> usize {
         self.outputs / self.groups

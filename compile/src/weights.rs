@@ -336,10 +336,9 @@ impl Block<'_> {
         match &self.contents {
             Contents::Biases { groups, rows } => {
                 for (g, group) in groups.iter().enumerate() {
-                    let slopes = self.linear.act.slopes();
                     for (i, o) in group.clone().enumerate() {
                         // Beside the sum's bits stand the channel's own.
-                        let own = slopes.get(o).copied().unwrap_or(0);
+                        let own = self.linear.own(o);
                         let sum = self.linear.bias[o] & ((1 << ACC_BITS) - 1);
                         let entry = sum | i64::from(own) << ACC_BITS;
                         image[(g * rows * BIAS_ROW + i) * 8..][..8]

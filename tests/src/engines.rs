@@ -36,9 +36,10 @@ pub fn window(meta: &ProgramMeta, image: &[u8], inputs: &[Inputs], filler: u8) -
     window
 }
 
-/// The words of every layer of every image, [image][layer].
+/// The words of every layer of every image whose memory holds them to the end, [image][layer]. Where another tensor has taken the
+/// memory, what lies between its columns may be older than the run: nobody reads it.
 pub fn layers(meta: &ProgramMeta, window: &[u8], images: usize) -> Vec<Vec<Vec<i16>>> {
-    let outputs = || meta.layers.iter().map(|l| &l.output);
+    let outputs = || meta.layers.iter().filter(|l| l.lasting).map(|l| &l.output);
     let image = |n| {
         let tensor = |t| meta.offset(t, n);
         outputs()

@@ -20,6 +20,7 @@ fn conv(r: &mut StdRng, inputs: usize, oc: usize, side: usize) -> Conv {
     let border = side / 2;
     Conv {
         oc,
+        finer: Vec::new(),
         groups: 1,
         activation: Activation::None,
         window: Window {
@@ -93,7 +94,7 @@ fn maps_of_14_rows_take_7_passes_for_1x1() {
     };
     let x = g.input("x", shape, Some(8));
     let y = g
-        .push("y", conv(r, 256, 22, 1), &[x], Some(8))
+        .push("y", conv(r, 256, 110, 1), &[x], Some(8))
         .expect("fits");
     g.output(y);
     let program = compile(&g, &ultra96(), &Options::default()).expect("fits");
@@ -106,7 +107,11 @@ fn maps_of_14_rows_take_7_passes_for_1x1() {
             }
             _ => [n, folded],
         });
-    assert_eq!(passes, [2 * 7, 2], "passes of two groups, and folded ones");
+    assert_eq!(
+        passes,
+        [10 * 7, 10],
+        "passes of ten groups, and folded ones"
+    );
 }
 
 #[test]

@@ -525,7 +525,7 @@ impl Tiled<'_> {
                     diag: i32::from(self.weights.form == Form::Diagonal),
                     act: self.l.act.code(),
                     act_set: field(set.map_or(0, |s| s.1)),
-                    per_channel: i32::from(!self.l.act.slopes().is_empty()),
+                    per_channel: i32::from(self.l.is_per_channel()),
                     rows: field(valid),
                     shift: self.l.shift,
                     bias_row: field(bias_row),

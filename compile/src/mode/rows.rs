@@ -170,7 +170,7 @@ pub fn schedule(
                             relu: i32::from(l.act == Act::Relu),
                             act: l.act.code(),
                             act_set: field(set.map_or(0, |s| s.1)),
-                            per_channel: 0,
+                            per_channel: i32::from(l.is_per_channel()),
                             rows: field(rows),
                             shift: l.shift,
                             bias_row: field(bias_row),

@@ -34,6 +34,7 @@ pub fn lower(b: &mut Build<'_, '_>, n: &Node, p: &AveragePool) -> Result<(), Com
             bias: vec![0; i.c].into(),
             shift: t + scale,
             act: Act::None,
+            finer: Vec::new(),
         };
         return b.linear(l, taps, input, output);
     }
@@ -126,6 +127,7 @@ fn stage(
         bias: vec![0; w].into(),
         shift,
         act: Act::None,
+        finer: Vec::new(),
     };
     let rows = Taps::of(&p.window);
     let taps = Taps {

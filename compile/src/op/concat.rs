@@ -49,6 +49,7 @@ pub fn padded(
         bias: vec![0; c].into(),
         shift: 0,
         act: Act::None,
+        finer: Vec::new(),
     };
     let taps = Taps {
         first,

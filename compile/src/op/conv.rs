@@ -77,6 +77,7 @@ impl Riders {
         let Some(reader) = self.reader(b).filter(|_| free) else {
             return;
         };
+        let own_shifts = matches!(&b.graph.nodes[i].op, Op::Conv(c) if !c.finer.is_empty());
         let n = &b.graph.nodes[reader];
         let (Op::Add(a), &[x, y]) = (&n.op, &n.inputs[..]) else {
             return;
@@ -91,6 +92,7 @@ impl Riders {
         }
         match Act::new(&a.activation, b.frac(n.output), b.word()) {
             Some(Act::None) if last => {}
+            Some(Act::Slope(_) | Act::Slopes(_)) if own_shifts => return,
             Some(act) if !last => self.act = act,
             _ => return,
         }
@@ -159,7 +161,21 @@ pub fn lower<'a>(b: &mut Build<'_, 'a>, i: usize, c: &'a Conv) -> Result<(), Com
         bias: Cow::Borrowed(bias),
         shift: b.frac(input) + frac - b.frac(n.output),
         act: act.clone(),
+        finer: c.finer.clone(),
     };
+    // A channel has room for its slope or for its shift.
+    if matches!(act, Act::Slope(_) | Act::Slopes(_)) && !c.finer.is_empty() {
+        let plain = Linear {
+            act: Act::None,
+            ..l
+        };
+        let sum = b.temporary_like(n.output);
+        match vector {
+            true => b.vector(plain, input, sum)?,
+            false => b.linear(plain, Taps::of(&c.window), input, sum)?,
+        }
+        return b.each(&[sum], &[1], 0, 0, act, n.output);
+    }
     if vector {
         return b.vector(l, input, n.output);
     }

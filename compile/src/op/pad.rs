@@ -78,6 +78,7 @@ fn constant(
         bias: vec![value.into(); c].into(),
         shift: 0,
         act: Act::None,
+        finer: Vec::new(),
     };
     b.linear(l, Taps::single(), anything, to)
 }

@@ -24,6 +24,7 @@ pub fn lower(b: &mut Build<'_, '_>, n: &Node, r: &Resize) -> Result<(), CompileE
         bias: vec![0; r.columns.len()].into(),
         shift: 0,
         act: Act::None,
+        finer: Vec::new(),
     };
     let taps = Taps {
         kernel: [1, i.w],

@@ -6,7 +6,7 @@ use crate::run::{Operand, Target, Words};
 use crate::values::Values;
 use crate::window::{Padding, Window};
 use cnna_machine::layout::Shape;
-use cnna_machine::num::requantise;
+use cnna_machine::num::{SHIFT_RANGE, requantise};
 use rand::Rng;
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
@@ -313,12 +313,13 @@ impl Conv {
             return None;
         }
         let sums = random::sums(r, pool, input_frac, oc * taps, oc, |k| k / taps);
+        let shift = input_frac + sums.weights.words().map_or(0, |(_, f)| f) - sums.frac;
         let conv = Conv {
             oc,
             groups,
             window,
             weights: sums.weights,
-            finer: Vec::new(),
+            finer: finer(r, oc, shift),
             bias: sums.bias,
             activation: random::activation(r, oc, sums.frac, pool.word),
         };
@@ -327,5 +328,14 @@ impl Conv {
             inputs: vec![at],
             frac: sums.frac,
         })
+    }
+}
+
+/// Sometimes more fraction bits for the weights of each channel, as many as the machine's last shift leaves room for.
+fn finer(r: &mut StdRng, oc: usize, shift: i32) -> Vec<u8> {
+    let most = (*SHIFT_RANGE.end() - shift).clamp(0, 6) as u8;
+    match r.random_ratio(1, 6) {
+        true => (0..oc).map(|_| r.random_range(0..=most)).collect(),
+        false => Vec::new(),
     }
 }
