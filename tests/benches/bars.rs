@@ -290,10 +290,10 @@ fn cpu_seconds() -> f64 {
 
 /// The host's own time an image of VGG16, and how much of it hides behind the device.
 fn host_time(sheet: &mut Sheet) {
-    let net = network("vgg16");
+    let net = network("zoo:vgg16");
     let board = board("ultra96", &[]);
     let options = Options {
-        batch: Some(1),
+        batch: 1,
         ..Options::default()
     };
     let program = compiled(&net, &board, &options);
