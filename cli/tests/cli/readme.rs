@@ -83,6 +83,7 @@ fn write_model(w: &Workplace, name: &str) {
     let x = graph.input("image", Shape { c: 3, h: 32, w: 32 }, None);
     let reals = |n: usize| Values::Reals((0..n).map(|i| (i as f32 * 0.7).sin() / 4.0).collect());
     let conv = |oc: usize, ic: usize, activation| Conv {
+        finer: Vec::new(),
         oc,
         groups: 1,
         window: Window::plain(3, 3),
