@@ -15,7 +15,7 @@ BOARD ?= ultra96
 ONLY  ?=
 
 .PHONY: demo demo-build demo-network test fit lint setup build arm emulate bench bench-fit bench-stops bench-kills axi-model \
-  bench-vgg16 networks node-tests mutations python-tests notebooks
+  bench-vgg16 networks node-tests mutations python-tests notebooks real-networks qdq-limits
 
 setup:
 	@./scripts/setup
@@ -92,6 +92,15 @@ bench-vgg16: build
 # Whole networks: the zoo, ONNX's light topologies, and three small ones in RTL; minutes. ONLY=zoo, light or rtl runs a part.
 networks: build
 	scripts/networks $(ONLY)
+
+# Real networks with real weights from packages, whole: decibels against float, classes, engines equal; minutes. RTL=1 adds the
+# RTL. ONLY="MNIST-8" one.
+real-networks: build
+	scripts/real-networks target/release/cnna build/real $(if $(ONLY),"$(ONLY)")
+
+# How near anything can be to an int8 file that ONNX Runtime made, ONNX Runtime included.
+qdq-limits: build
+	scripts/qdq-limits target/release/cnna
 
 # ONNX's own node tests of the operators that are read, as the last package with them ships them: right, or refused with a reason.
 node-tests: build

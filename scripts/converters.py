@@ -88,7 +88,7 @@ def cifar_vgg(file):
             weights, bias = tensors(name)
             pads = [1] * 4 if c["padding"] == "same" else [0] * 4
             inputs = [x, net.constant(f"{name}/w", weights.transpose(3, 2, 0, 1)), net.constant(f"{name}/b", bias)]
-            x = net.node("Conv", inputs, name, pads=pads, strides=list(c["strides"]))
+            x = net.node("Conv", inputs, name, pads=pads, strides=list(c["strides"]), dilations=[1, 1])
         elif kind == "BatchNormalization":
             values = [net.constant(f"{name}/{i}", v) for i, v in enumerate(tensors(name))]
             x = net.node("BatchNormalization", [x, *values], name, epsilon=c["epsilon"])

@@ -8,7 +8,7 @@ use cnna_net::op::{Conv, MaxPool};
 use cnna_net::{Activation, Graph, Padding, Shape, Values, Window, random};
 use cnna_sim::Machine;
 use cnna_tests::engines::{self, Inputs};
-use cnna_tests::rtl::LIMIT;
+use cnna_tests::rtl::{LIMIT, board, folded_graph, stream_case};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -141,4 +141,24 @@ fn columns_go_to_two_planes_at_a_beat_a_cycle() {
     let beats = shape.len() as u64 / 8;
     let cycles = outcome.counters.cycles;
     assert!(cycles < beats * 6 / 5, "{cycles} cycles for {beats} beats");
+}
+
+#[test]
+fn folded_maps_equal_the_reference_on_machines_of_one_two_and_four_tiles() {
+    let no_rtl = |_: &Board| Err("the simulator alone".into());
+    for (tiles, lanes, word) in [(1, 13, 16), (2, 11, 16), (1, 2, 8), (4, 5, 16)] {
+        let board = board(tiles, lanes, word, 2, 256);
+        let mut folded = 0;
+        for seed in 1..=12 {
+            let graph = folded_graph(seed, board.accelerator.word);
+            let program = compile(&graph, &board, &Options::default()).expect("fits");
+            let is_folded = |c: &Command| matches!(c.body, Body::Compute(c) if c.short_row > 0);
+            folded += commands(&program).iter().filter(|c| is_folded(c)).count();
+            let r = &mut StdRng::seed_from_u64(seed);
+            let images: Vec<Inputs> = vec![random::inputs(r, &graph)];
+            stream_case(&board, &graph, &program, &images, 0, &no_rtl)
+                .unwrap_or_else(|e| panic!("seed {seed}, {tiles} tiles: {e}"));
+        }
+        assert!(folded > 0, "no map was folded with {tiles} tiles");
+    }
 }

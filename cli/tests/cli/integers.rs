@@ -1,6 +1,9 @@
 //! Files that hold operators on integers, and scales of channels: from the file to values, and what is refused.
 
 use crate::workplace::Workplace;
+use cnna_machine::num::Word;
+use cnna_net::op::Conv;
+use cnna_net::{Activation, Graph, Shape, Values, Window};
 use std::path::Path;
 use std::process::Command;
 
@@ -26,12 +29,22 @@ fn scales_of_channels_are_in_the_file_and_a_machine_without_them_says_so() {
     let w = Workplace::new();
     let values = (0..4 * 128).map(|i| (i as f32 * 0.37).sin());
     w.save("x.npy", &[4, 2, 8, 8], values.collect());
-    let graph = cnna_net::zoo::network("zoo:tiny", 1, cnna_machine::num::Word::W16).unwrap();
-    let options = cnna_onnx::Options {
-        float: true,
-        ..Default::default()
+    let mut graph = Graph::new("skewed", Word::W16);
+    let x = graph.input("x", Shape { c: 2, h: 8, w: 8 }, None);
+    // Each channel a quarter of the one before.
+    let weight = |k: usize| (k as f32 * 0.7).cos() * 0.25f32.powi((k / 18) as i32);
+    let conv = Conv {
+        oc: 4,
+        groups: 1,
+        window: Window::plain(3, 3),
+        weights: Values::Reals((0..72).map(weight).collect()),
+        finer: Vec::new(),
+        bias: Values::Reals(vec![0.0; 4]),
+        activation: Activation::Relu,
     };
-    let model = cnna_onnx::export_with(&graph, options).unwrap();
+    let y = graph.push("conv", conv, &[x], None).unwrap();
+    graph.output(y);
+    let model = cnna_onnx::export(&graph).unwrap();
     cnna_onnx::write(w.path("float.onnx"), &model).unwrap();
     let text = w.succeeds("quantize float.onnx --calib x.npy --per-channel -o q.onnx");
     assert!(text.contains("16/ch"), "{text}");

@@ -2,13 +2,13 @@
 //! which a machine loads in half the time.
 //!
 //! Which layers have eight bits is measured: each layer's own error on the images' own words in one pass over the network,
-//! then, in the order of error a byte saved, as many as the output's signal-to-noise bears.
+//! then the set with the least error a byte saved that the output's signal-to-noise bears.
 
 use super::{FloatModel, PtqError, output_db};
 use cnna_machine::num::{SHIFT_RANGE, Word, auto_scale, quantise};
 use cnna_net::op::conv::{Conv, MOST_FINER};
 use cnna_net::settle::bounded;
-use cnna_net::{Graph, GraphError, Op, TensorId, Values, run};
+use cnna_net::{Graph, GraphError, Node, Op, TensorId, Values, run};
 use serde::{Deserialize, Serialize};
 
 /// Which layers have weights of eight bits among words of sixteen.
@@ -28,6 +28,10 @@ pub enum Narrow {
 pub const NARROW_DB: f64 = 40.0;
 /// What it may cost an output that has less.
 const COST_DB: f64 = 1.0;
+/// Below the sum of all layers' errors so far no layer's is looked for.
+const WIDEST_DB: f64 = 60.0;
+/// Sets of layers that are tried.
+const TRIALS: usize = 8;
 /// Bits below those of an eight-bit weight in a word of sixteen.
 const LOW_BITS: i32 = 8;
 
@@ -158,32 +162,54 @@ pub fn pick(
     };
     let wide = with(&rounding(Vec::new()))?;
     let all = with(&rounding(vec![true; wide.tensors.len()]))?;
-    let order = by_cost(&wide, &all, images)?;
+    let layers = costs(&wide, &all, images)?;
     let base = output_db(&wide, float, images)?;
     let allowed = NARROW_DB.min(base - COST_DB);
-    let first = |count: usize| {
-        let mut narrow = vec![false; wide.tensors.len()];
-        order[..count].iter().for_each(|&t| narrow[t] = true);
+    // Layers' errors add up: the cheapest a byte first, those that the rest of the noise has room for.
+    let within = |noise: f64| {
+        let (mut left, mut narrow) = (noise, vec![false; wide.tensors.len()]);
+        for l in layers.iter() {
+            if l.noise <= left {
+                left -= l.noise;
+                narrow[l.output] = true;
+            }
+        }
         narrow
     };
-    // The longest beginning of the list that the output bears.
-    let (mut fits, mut fails) = (0, order.len() + 1);
-    while fails - fits > 1 {
-        let count = (fits + fails) / 2;
-        match output_db(&with(&rounding(first(count)))?, float, images)? >= allowed {
-            true => fits = count,
-            false => fails = count,
+    // How much of a layer's error reaches the output is measured: bisection of the noise, on the scale of decibels.
+    let whole: f64 = layers.iter().map(|l| l.noise).sum();
+    let mut best = vec![false; wide.tensors.len()];
+    let (mut fits, mut fails) = (-WIDEST_DB, 0.0);
+    for step in 0..TRIALS {
+        let tried = if step == 0 {
+            fails
+        } else {
+            (fits + fails) / 2.0
+        };
+        let narrow = within(whole * 10f64.powf(tried / 10.0) * (1.0 + 1e-9));
+        match output_db(&with(&rounding(narrow.clone()))?, float, images)? >= allowed {
+            true => (best, fits) = (narrow, tried),
+            false => fails = tried,
+        }
+        if fits == fails {
+            break;
         }
     }
-    Ok(first(fits))
+    Ok(best)
 }
 
-/// Convolutions, as the tensors that they write, by the error that eight bits cost a byte that they save, the cheapest first.
-fn by_cost(
-    wide: &Graph,
-    narrow: &Graph,
-    images: &[Vec<Vec<f32>>],
-) -> Result<Vec<TensorId>, PtqError> {
+/// What eight bits cost a layer.
+struct Cost {
+    /// The tensor that it writes.
+    output: TensorId,
+    /// Power of the error over that of the values.
+    noise: f64,
+    /// Words of its weights.
+    words: usize,
+}
+
+/// Convolutions by the error that eight bits cost a byte that they save, the cheapest first.
+fn costs(wide: &Graph, narrow: &Graph, images: &[Vec<Vec<f32>>]) -> Result<Vec<Cost>, PtqError> {
     let mut powers = vec![[0f64; 2]; wide.nodes.len()];
     // Errors differ by layer far more than by image.
     for inputs in images.iter().take(1) {
@@ -202,14 +228,17 @@ fn by_cost(
             }
         }
     }
-    let cost = |i: usize| {
-        let [signal, noise] = powers[i];
-        let bytes = wide.nodes[i].op.constants()[0].len().max(1);
-        noise / signal.max(f64::MIN_POSITIVE) / bytes as f64
+    let cost = |(i, n): (usize, &Node)| Cost {
+        output: n.output,
+        noise: powers[i][1] / powers[i][0].max(f64::MIN_POSITIVE),
+        words: n.op.constants()[0].len().max(1),
     };
-    let mut order: Vec<usize> = (0..wide.nodes.len())
-        .filter(|&i| matches!(wide.nodes[i].op, Op::Conv(_)))
+    let convolutions = wide.nodes.iter().enumerate();
+    let mut all: Vec<Cost> = convolutions
+        .filter(|(_, n)| n.op.conv().is_some())
+        .map(cost)
         .collect();
-    order.sort_by(|&a, &b| cost(a).total_cmp(&cost(b)));
-    Ok(order.into_iter().map(|i| wide.nodes[i].output).collect())
+    let each = |c: &Cost| c.noise / c.words as f64;
+    all.sort_by(|a, b| each(a).total_cmp(&each(b)));
+    Ok(all)
 }
