@@ -26,10 +26,10 @@ from typing import Any
 
 # The native half is loaded when it is first needed: `cnna.pynq` runs on boards without it.
 _WHERE = {
-    "Board": "boards",
-    "boards": "boards",
-    "rtl": "boards",
-    "zoo": "boards",
+    "Board": "board",
+    "boards": "board",
+    "rtl": "board",
+    "zoo": "board",
     "Program": "program",
     "Device": "program",
     "Report": "program",

@@ -1,4 +1,4 @@
-from .boards import Board as Board, boards as boards, rtl as rtl, zoo as zoo
+from .board import Board as Board, boards as boards, rtl as rtl, zoo as zoo
 from .errors import (
     BoardError as BoardError,
     CompileError as CompileError,

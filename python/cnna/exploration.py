@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Iterable, Optional, Sequence, Union
 
 from . import _native
-from .boards import Board, of as board_of
+from .board import Board, of as board_of
 from .images import Images, Paths, of as images_of
 from .progress import Progress, bars
 

@@ -13,7 +13,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 import numpy as np
 
 from . import _native
-from .boards import Board, of as board_of
+from .board import Board, of as board_of
 from .images import Images, Paths, of as images_of
 from .progress import Progress, bars
 from .quantization import Quantized, as_json

@@ -24,7 +24,8 @@ def test_a_call_costs_two_milliseconds_beyond_the_paths_own_time():
     x = np.random.default_rng(1).random((3, 224, 224), dtype=np.float32)
     program.run(x, "reference")
     over = []
-    for _ in range(20):
+    # Until one call was not interrupted by other work.
+    while len(over) < 200 and min(over, default=1) > 2e-3:
         begin = time.perf_counter()
         run = program.run(x, "reference", details=True)
         over.append(time.perf_counter() - begin - run.seconds)

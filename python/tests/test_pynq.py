@@ -1,6 +1,7 @@
 """The board's driver over PYNQ's stand-in, against the simulated accelerator that `cnna serve` serves."""
 
 import importlib.metadata
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 import cnna
+import cnna._native
 
 
 @pytest.fixture(params=os.environ.get("CNNA_ENGINES", "cycle").split(","))
@@ -120,9 +122,15 @@ def test_power_is_the_rails_sum(overlay):
     assert overlay.power() == {"VCCINT": 1.5, "VCCAUX": 0.25, "total": 1.75}
 
 
-def test_host_steps_are_refused_by_name(overlay, tmp_path, monkeypatch):
+def test_host_steps_are_refused_by_name(overlay, tmp_path):
     path = tmp_path / "h.cnna"
-    cnna.compile("zoo:yolov8n@64").save(path)
+    node = lambda op, inputs, output, **a: {"op": op, "name": op, "inputs": inputs, "output": output, "attributes": a}
+    nodes = [node("Conv", ["x", "w", "b"], "y", kernel_shape=[1, 1]), node("Softmax", ["y"], "z", axis=1)]
+    constants = [("w", np.eye(4, dtype=np.float32).reshape(4, 4, 1, 1)), ("b", np.zeros(4, np.float32))]
+    model = str(tmp_path / "h.onnx")
+    cnna._native.write_onnx(model, "h", [("x", [4, 2, 2])], [("z", [4, 2, 2])], constants, json.dumps(nodes))
+    np.save(tmp_path / "c.npy", np.random.default_rng(1).random((2, 4, 2, 2), dtype=np.float32))
+    cnna.compile(model, calib=tmp_path / "c.npy").save(path)
     from cnna.pynq import ProgramFile
 
     assert ProgramFile(path).meta["host"]
