@@ -5,8 +5,6 @@ use cnna_flow::{Model, Session, Silent, devices, images};
 use cnna_machine::Board;
 use cnna_machine::num::Word;
 use cnna_machine::program::Program;
-use cnna_net::op::Conv;
-use cnna_net::{Activation, Graph, Shape, Values, Window};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
@@ -149,8 +147,9 @@ fn a_network_that_the_board_cannot_run_is_an_error_that_names_it() {
         "{text}"
     );
     stop.store(true, std::sync::atomic::Ordering::SeqCst);
+    let board = Board::load("ultra96", &[]).unwrap();
     let request = Request {
-        networks: &networks,
+        board: &board,
         ..request
     };
     let error = explore(&request, &session).unwrap_err().to_string();
