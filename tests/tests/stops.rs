@@ -201,7 +201,8 @@ fn a_run_after_an_error_is_equal() {
             true => port::ACT,
             false => r.random_range(0..case.board.accelerator.ports()),
         };
-        let left = r.random_range(0..10);
+        // Every port has some answers in every case, not many.
+        let left = r.random_range(0..3);
         rtl.fail(BadAnswer { port, write, left });
         start(&mut rtl, &case.meta, 1).expect("a stream for one image");
         rest(&mut rtl, &mut window);
