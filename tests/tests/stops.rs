@@ -201,8 +201,8 @@ fn a_run_after_an_error_is_equal() {
             true => port::ACT,
             false => r.random_range(0..case.board.accelerator.ports()),
         };
-        // Every port has some answers in every case, not many.
-        let left = r.random_range(0..3);
+        // Every port has an answer in every case; some have but two.
+        let left = 0;
         rtl.fail(BadAnswer { port, write, left });
         start(&mut rtl, &case.meta, 1).expect("a stream for one image");
         rest(&mut rtl, &mut window);
