@@ -80,7 +80,7 @@ impl Act {
 
     /// The words of the set that it needs, and the place of the first in a set.
     pub fn set(&self, a: &Accelerator) -> Option<(usize, Words)> {
-        let entries = a.table_entries();
+        let entries = a.word.table_entries();
         let last = |[lo, hi]: [i16; 2], m: i16| [lo as u16, hi as u16, m as u16];
         let all = [a.word.min() as i16, a.word.max() as i16];
         Some(match self {
@@ -99,4 +99,4 @@ impl Act {
 }
 
 // A table and the bounds behind it are one set.
-const _: () = assert!(512 < SET_PITCH);
+const _: () = assert!(Word::W16.table_entries() < SET_PITCH);

@@ -87,13 +87,7 @@ impl Clock<'_> {
         let (beats, ports, tail) = match &e.command.body {
             Body::Compute(c) => return self.compute(c, ready),
             Body::Load(l) => {
-                // A beat that is dealt to four planes, or fills two lines, takes several cycles to write.
-                let tiles = self.board.accelerator.tiles;
-                beat_cycles = match (l.stride, tiles) {
-                    (4, _) => 4,
-                    (_, 1) => 2,
-                    _ => 1,
-                };
+                beat_cycles = timing::load_phases(l.stride, self.board.accelerator.tiles);
                 burst = burst.min(l.seg_beats as u64);
                 (l.seg_beats as u64 * l.seg_count as u64, 1, 0)
             }

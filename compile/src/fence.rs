@@ -120,16 +120,8 @@ fn insert(work: &mut Jobs, fences: &[(usize, Vec<usize>)]) {
         for &l in loads {
             work.loads[l].after = Some(behind + n + 1);
         }
-        let fence = Job {
-            body: Body::Store(Store::default()),
-            kind: store_kind::FENCE,
-            tag: work.jobs[behind + n].tag,
-            loads: [0..0, 0..0],
-            weights: [None; 3],
-            region: 0..0,
-            stores: Vec::new(),
-            after: None,
-        };
+        let tag = work.jobs[behind + n].tag;
+        let fence = Job::alone(store_kind::FENCE, tag, Store::default());
         work.jobs.insert(behind + n + 1, fence);
     }
 }

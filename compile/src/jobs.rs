@@ -59,6 +59,22 @@ pub struct Job {
     pub after: Option<usize>,
 }
 
+impl Job {
+    /// A store command that no compute command comes before: a mark, a fence, the end.
+    pub fn alone(kind: i32, tag: u16, body: Store) -> Self {
+        Job {
+            body: Body::Store(body),
+            kind,
+            tag,
+            loads: [0..0, 0..0],
+            weights: [None; 3],
+            region: 0..0,
+            stores: Vec::new(),
+            after: None,
+        }
+    }
+}
+
 /// The lists, and the state of the buffers' allocation.
 #[derive(Clone, Debug)]
 pub struct Jobs {
@@ -175,25 +191,13 @@ impl Jobs {
             ddr: address(record),
             ..Store::default()
         };
-        self.store_job(store_kind::MARK, mark);
+        self.jobs.push(Job::alone(store_kind::MARK, self.tag, mark));
     }
 
     /// Appends the end.
     pub fn end(&mut self) {
-        self.store_job(store_kind::END, Store::default());
-    }
-
-    fn store_job(&mut self, kind: i32, body: Store) {
-        self.jobs.push(Job {
-            body: Body::Store(body),
-            kind,
-            tag: self.tag,
-            loads: [0..0, 0..0],
-            weights: [None; 3],
-            region: 0..0,
-            stores: Vec::new(),
-            after: None,
-        });
+        let end = Job::alone(store_kind::END, self.tag, Store::default());
+        self.jobs.push(end);
     }
 }
 

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 /// Outputs as weighted sums. Weights are [output][input of its group][tap row][tap column].
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Linear<'a> {
     /// Outputs: channels, or columns in rows mode.
     pub outputs: usize,

@@ -411,7 +411,7 @@ impl<'b, 'a> Build<'b, 'a> {
             bias: vec![bias; c].into(),
             shift,
             act,
-            finer: Vec::new(),
+            ..Linear::default()
         };
         check::linear(self.name(), &l, self.word())?;
         let taps = Taps {

@@ -100,11 +100,7 @@ struct Pace {
 impl Pace {
     fn loads(&mut self, item: &Item) {
         let Body::Load(l) = &item.body else { return };
-        let phases = match (l.stride, self.tiles) {
-            (4, _) => 4,
-            (_, 1) => 2,
-            _ => 1,
-        };
+        let phases = timing::load_phases(l.stride, self.tiles);
         let beats = l.seg_beats as u64 * l.seg_count as u64;
         // Results and weights take their share of the memory.
         let cycles = (beats * 3 / 2).max(beats * phases);

@@ -360,13 +360,6 @@ impl Accelerator {
     pub fn all_dsps(&self) -> usize {
         self.dsps() + self.line_words()
     }
-    /// Entries of an activation table: one for each byte, or for each segment of 128 words.
-    pub fn table_entries(&self) -> usize {
-        match self.word {
-            Word::W8 => 256,
-            Word::W16 => 512,
-        }
-    }
     /// Lines of each bank of the residual buffer, a power of two.
     pub fn residual_depth(&self) -> usize {
         self.out_depth.next_power_of_two() / 2
@@ -408,7 +401,7 @@ impl Accelerator {
             + self.lanes * halves(self.weight_depth, KERNEL_WORDS * w)
             + 2 * 4 * halves(self.out_depth, self.tiles * w)
             + 2 * 4 * halves(self.residual_depth(), self.tiles * w)
-            + self.line_words() * halves(isa::SETS * self.table_entries(), 32);
+            + self.line_words() * halves(isa::SETS * self.word.table_entries(), 32);
         all.div_ceil(2)
     }
 

@@ -66,6 +66,13 @@ impl Word {
             Word::W16 => Q2_14::FRAC_NBITS as i32,
         }
     }
+    /// Entries of a function's table: one for each byte, or for each segment of 128 words.
+    pub const fn table_entries(self) -> usize {
+        match self {
+            Word::W8 => 1 << 8,
+            Word::W16 => 1 << 9,
+        }
+    }
     /// Smallest representable integer.
     pub const fn min(self) -> i64 {
         -(1 << (self.bits() - 1))

@@ -20,6 +20,16 @@ pub const fn release(lanes: usize) -> u64 {
     STEP_TO_DRAIN + SLICES * lanes as u64 + DRAIN_TO_WRITE
 }
 
+/// Cycles in which the load engine writes a beat whose columns go to `stride` planes, in a machine of `tiles` tiles: one that is
+/// dealt to four planes, or fills two lines, takes several.
+pub const fn load_phases(stride: i32, tiles: usize) -> u64 {
+    match (stride, tiles) {
+        (4, _) => 4,
+        (_, 1) => 2,
+        _ => 1,
+    }
+}
+
 /// What becomes of a compute command once it is taken: nothing delays it any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Schedule {

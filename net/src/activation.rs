@@ -54,9 +54,6 @@ pub enum Function {
     Mish,
 }
 
-/// Segments of a function's table at 16 bits; at 8 bits each word has an entry of its own.
-pub const SEGMENTS: usize = 512;
-
 /// A function as words: `base[i] + ((delta[i] * f + 64) >> 7)` with `i` and `f` from the upper and lower bits of the input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Table {
@@ -73,10 +70,8 @@ impl Table {
             let x = q as f64 * 2f64.powi(-input_frac);
             i32::from(quantise(f.of(x), output_frac, word).expect("functions of finite values are"))
         };
-        let (segments, step) = match word {
-            Word::W8 => (256, 1),
-            Word::W16 => (SEGMENTS as i64, 128),
-        };
+        let segments = word.table_entries() as i64;
+        let step = (1 << word.bits()) / segments;
         let at: Vec<i32> = (0..=segments)
             .map(|i| value(word.min() + i * step))
             .collect();

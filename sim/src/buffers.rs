@@ -71,7 +71,7 @@ impl Buffers {
             weights: vec![0.0; a.weight_depth * lane_pitch(a.lanes) * KERNEL_WORDS],
             bias: vec![Bias::default(); a.bias_depth * BIAS_ROW],
             sets: std::array::from_fn(|_| Set {
-                table: vec![[0; 2]; a.table_entries()],
+                table: vec![[0; 2]; a.word.table_entries()],
                 ..Set::default()
             }),
             residual: std::array::from_fn(|_| vec![0; a.residual_depth() * line]),

@@ -82,10 +82,10 @@ fn some_narrow(mut g: Graph, seed: u64) -> Graph {
 /// Sets the lower 8 bits of the weights to zero in those convolutions whose names are `chosen`.
 pub fn narrow(g: &mut Graph, chosen: impl Fn(&str) -> bool) {
     for n in &mut g.nodes {
-        if let (Op::Conv(c), true) = (&mut n.op, chosen(&n.name)) {
-            if let Values::Words(w, _) = &mut c.weights {
-                w.iter_mut().for_each(|w| *w &= !0xff);
-            }
+        if let (Op::Conv(c), true) = (&mut n.op, chosen(&n.name))
+            && let Values::Words(w, _) = &mut c.weights
+        {
+            w.iter_mut().for_each(|w| *w &= !0xff);
         }
     }
 }

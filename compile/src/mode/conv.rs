@@ -11,8 +11,7 @@
 //! each block is one weight, WINOGRAD mode keeps the diagonal alone (`diag`).
 //! Where one group's weights or one tile's inputs do not fit, single tiles are summed over chunks of channels.
 
-use super::ResultRows;
-use crate::act::Act;
+use super::{ResultRows, with_results};
 use crate::error::CompileError;
 use crate::fill::{Fill, Fold};
 use crate::jobs::{Jobs, field};
@@ -517,28 +516,20 @@ impl Tiled<'_> {
                 };
                 // Taps of the same plane lie `dilation` apart, those of neighbouring planes 1.
                 let y = s.origin(0, o) + (chunk.ky.start * s.taps.dilation[0]) as i64;
-                let (bias_item, bias_row) = self.weights.bias(group, jobs);
-                let set = self.weights.set(jobs);
                 let last = k + 1 == chunks.len();
                 let (ky_count, kx_count) = (chunk.ky.len(), chunk.kx.len());
-                let mut cmd = Compute {
+                let cmd = Compute {
                     mode: match t.form.is_winograd() {
                         true => mode::WINOGRAD,
                         false => mode::DIRECT,
                     },
                     first: i32::from(k == 0),
                     last: i32::from(last),
-                    relu: i32::from(self.l.act == Act::Relu),
                     pool: i32::from(s.pooled),
                     residual: i32::from(s.residual.is_some()),
                     residual_last: i32::from(s.residual_last),
                     diag: i32::from(self.weights.form == Form::Diagonal),
-                    act: self.l.act.code(),
-                    act_set: field(set.map_or(0, |s| s.1)),
-                    per_channel: i32::from(self.l.is_per_channel()),
                     rows: field(valid),
-                    shift: self.l.shift,
-                    bias_row: field(bias_row),
                     tiles: field(tile.len().div_ceil(columns)),
                     lanes: field(t.form.lanes(lanes)),
                     c_count: field(t.form.steps(chunk.c.len())),
@@ -552,6 +543,7 @@ impl Tiled<'_> {
                     out_width: field(tile.len()),
                     ..fill.view(dilation, chunk.c.start, y, s.origin(1, tile.start))
                 };
+                let (mut cmd, [biases, set]) = with_results(cmd, self.l, self.weights, group, jobs);
                 if let Some(f) = fold {
                     // Below the map's rows lie its last rows' other parts.
                     cmd.rows = field(f.parts * f.rows);
@@ -570,7 +562,7 @@ impl Tiled<'_> {
                     true => self.residuals(&place, &mut residuals, jobs),
                     false => 0..0,
                 };
-                let used = [Some(item), Some(bias_item), set.map(|s| s.0)];
+                let used = [Some(item), biases, set];
                 jobs.compute(cmd, [loads, residuals], used, &writes, stores);
             }
         }

@@ -5,16 +5,42 @@ pub mod pool;
 pub mod rows;
 pub mod vector;
 
+use crate::act::Act;
 use crate::jobs::{Jobs, address, field};
+use crate::linear::Linear;
 use crate::stage::Stage;
+use crate::weights::Weights;
 use cnna_machine::Accelerator;
 use cnna_machine::config::BEAT_WORDS;
-use cnna_machine::isa::{Load, Store, target};
+use cnna_machine::isa::{Compute, Load, Store, target};
 use cnna_machine::program::TensorInfo;
 use std::ops::Range;
 
 /// Most rows of one store command.
 const MOST_ROWS: i32 = 7;
+
+/// The command with what becomes of its sums: a group's biases, requantisation, the function behind it. And the items that bring
+/// them.
+pub fn with_results(
+    cmd: Compute,
+    l: &Linear,
+    weights: &mut Weights,
+    group: usize,
+    jobs: &mut Jobs,
+) -> (Compute, [Option<usize>; 2]) {
+    let (bias_item, bias_row) = weights.bias(group, jobs);
+    let set = weights.set(jobs);
+    let cmd = Compute {
+        bias_row: field(bias_row),
+        shift: l.shift,
+        relu: i32::from(l.act == Act::Relu),
+        act: l.act.code(),
+        act_set: field(set.map_or(0, |s| s.1)),
+        per_channel: i32::from(l.is_per_channel()),
+        ..cmd
+    };
+    (cmd, [Some(bias_item), set.map(|s| s.0)])
+}
 
 /// Result rows in the output buffer: `channels` neighbouring channels, `pitch` lines each, from `line` on.
 #[derive(Clone, Debug)]

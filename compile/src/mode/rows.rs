@@ -8,8 +8,7 @@
 //!       for channel:                           one compute command
 //! ```
 
-use super::{ResultRows, vector};
-use crate::act::Act;
+use super::{ResultRows, vector, with_results};
 use crate::error::CompileError;
 use crate::fill::Fill;
 use crate::jobs::{Jobs, field};
@@ -159,21 +158,13 @@ pub fn schedule(
                     for k in 0..weights.chunks[group].len() {
                         let loads = fill.rows(s.input_rows(q, rows), s, jobs);
                         let (item, weight_row) = weights.need(group, k, jobs);
-                        let (bias_item, bias_row) = weights.bias(group, jobs);
-                        let set = weights.set(jobs);
                         let chunk = &weights.chunks[group][k];
                         let last = k + 1 == weights.chunks[group].len();
                         let cmd = Compute {
                             mode: mode::VECTOR,
                             first: i32::from(k == 0),
                             last: i32::from(last),
-                            relu: i32::from(l.act == Act::Relu),
-                            act: l.act.code(),
-                            act_set: field(set.map_or(0, |s| s.1)),
-                            per_channel: i32::from(l.is_per_channel()),
                             rows: field(rows),
-                            shift: l.shift,
-                            bias_row: field(bias_row),
                             tiles: 1,
                             lanes: field(outputs.len().div_ceil(PLAIN_WORDS)),
                             c_count: field(l.inputs),
@@ -192,6 +183,7 @@ pub fn schedule(
                             dilation_x: 1,
                             ..fill.view(s.taps.dilation, c, s.origin(0, q), chunk.kx.start as i64)
                         };
+                        let (cmd, [biases, set]) = with_results(cmd, l, weights, group, jobs);
                         let done = last && c + 1 == block.end;
                         let stores = match done {
                             true => {
@@ -201,7 +193,7 @@ pub fn schedule(
                             false => Vec::new(),
                         };
                         let writes = if last { region.clone() } else { 0..0 };
-                        let used = [Some(item), Some(bias_item), set.map(|s| s.0)];
+                        let used = [Some(item), biases, set];
                         jobs.compute(cmd, [loads, 0..0], used, &writes, stores);
                     }
                 }

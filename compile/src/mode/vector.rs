@@ -3,7 +3,7 @@
 //!
 //! The output is flat: one row of one channel, so that the next such layer reads it as columns.
 
-use crate::act::Act;
+use super::with_results;
 use crate::fill::Fill;
 use crate::jobs::{Jobs, address, field};
 use crate::linear::Linear;
@@ -140,21 +140,13 @@ pub fn schedule(
             fill.images = Some(images);
             let loads = fill.rows(chunk.ky.clone(), s, jobs);
             let (item, weight_row) = weights.need(group, k, jobs);
-            let (bias_item, bias_row) = weights.bias(group, jobs);
-            let set = weights.set(jobs);
             let last = k + 1 == chunks.len();
             let (y, x) = (chunk.ky.start as i64, chunk.kx.start as i64);
             let cmd = Compute {
                 mode: mode::VECTOR,
                 first: i32::from(k == 0),
                 last: i32::from(last),
-                relu: i32::from(l.act == Act::Relu),
-                act: l.act.code(),
-                act_set: field(set.map_or(0, |s| s.1)),
-                per_channel: i32::from(l.is_per_channel()),
                 rows: field(images.count),
-                shift: l.shift,
-                bias_row: field(bias_row),
                 tiles: 1,
                 lanes: field(lanes),
                 c_count: field(chunk.c.len()),
@@ -167,13 +159,14 @@ pub fn schedule(
                 out_width: field(outputs.len()),
                 ..fill.view(s.taps.dilation, chunk.c.start, y, x)
             };
+            let (cmd, [biases, set]) = with_results(cmd, l, weights, group, jobs);
             let stores = if last {
                 stores(s, &outputs, region.start, pitch, images)
             } else {
                 Vec::new()
             };
             let writes = if last { region.clone() } else { 0..0 };
-            let used = [Some(item), Some(bias_item), set.map(|s| s.0)];
+            let used = [Some(item), biases, set];
             jobs.compute(cmd, [loads, 0..0], used, &writes, stores);
         }
     }

@@ -2,7 +2,6 @@
 //! matrix.
 
 use super::concat::sum;
-use crate::act::Act;
 use crate::error::CompileError;
 use crate::linear::Linear;
 
@@ -33,8 +32,7 @@ pub fn lower(b: &mut Build<'_, '_>, n: &Node, p: &AveragePool) -> Result<(), Com
             weights: vec![r; i.c * kh * kw].into(),
             bias: vec![0; i.c].into(),
             shift: t + scale,
-            act: Act::None,
-            finer: Vec::new(),
+            ..Linear::default()
         };
         return b.linear(l, taps, input, output);
     }
@@ -126,8 +124,7 @@ fn stage(
         weights: weights.into(),
         bias: vec![0; w].into(),
         shift,
-        act: Act::None,
-        finer: Vec::new(),
+        ..Linear::default()
     };
     let rows = Taps::of(&p.window);
     let taps = Taps {

@@ -48,8 +48,7 @@ pub fn padded(
         weights: vec![1; c].into(),
         bias: vec![0; c].into(),
         shift: 0,
-        act: Act::None,
-        finer: Vec::new(),
+        ..Linear::default()
     };
     let taps = Taps {
         first,

@@ -125,7 +125,7 @@ fn convolve<'a>(
         bias: Cow::Borrowed(bias),
         shift: b.frac(input) + frac - b.frac(n.output),
         act: act.clone(),
-        finer: Vec::new(),
+        ..Linear::default()
     };
     let taps = Taps {
         kernel: taps,
@@ -168,8 +168,7 @@ pub fn interleave_sources(
         weights: weights.into(),
         bias: vec![0; columns].into(),
         shift: 0,
-        act: Act::None,
-        finer: Vec::new(),
+        ..Linear::default()
     };
     let taps = Taps {
         kernel: [1, w],

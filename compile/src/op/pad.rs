@@ -77,8 +77,7 @@ fn constant(
         weights: vec![0; c * inputs].into(),
         bias: vec![value.into(); c].into(),
         shift: 0,
-        act: Act::None,
-        finer: Vec::new(),
+        ..Linear::default()
     };
     b.linear(l, Taps::single(), anything, to)
 }

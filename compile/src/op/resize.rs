@@ -1,6 +1,5 @@
 //! Nearest resizing: columns through a matrix of ones, rows stored where they are wanted.
 
-use crate::act::Act;
 use crate::error::CompileError;
 use crate::linear::Linear;
 use crate::lower::Build;
@@ -23,8 +22,7 @@ pub fn lower(b: &mut Build<'_, '_>, n: &Node, r: &Resize) -> Result<(), CompileE
         weights: weights.into(),
         bias: vec![0; r.columns.len()].into(),
         shift: 0,
-        act: Act::None,
-        finer: Vec::new(),
+        ..Linear::default()
     };
     let taps = Taps {
         kernel: [1, i.w],

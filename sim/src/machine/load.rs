@@ -6,6 +6,7 @@ use cnna_machine::Accelerator;
 use cnna_machine::config::depth;
 use cnna_machine::isa;
 use cnna_machine::memory::{Request, channel};
+use cnna_machine::timing;
 use std::collections::VecDeque;
 
 #[derive(Debug)]
@@ -121,12 +122,7 @@ impl Load {
             self.receive.push_back(Receive {
                 entry: e,
                 beats: t.beats * t.segs,
-                phases: match (c.stride, self.tiles) {
-                    (1, 1) => 2,
-                    (1, _) => 1,
-                    (2, 2..) => 1,
-                    (s, _) => s as u32,
-                },
+                phases: timing::load_phases(c.stride, self.tiles) as u32,
                 // A count of zero is one that the counter of 16 bits comes to after all others.
                 split: (c.stride == 2 && self.tiles > 1).then_some(match c.channel_beats {
                     0 => 1 << 16,
