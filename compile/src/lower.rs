@@ -11,7 +11,7 @@ use crate::mode::rows::{self, Targets};
 use crate::mode::{conv, vector};
 use crate::options::{Options, Use};
 use crate::place::{self, Part};
-use crate::stage::{Kind, Source, Stage, Taps};
+use crate::stage::{Kind, Residual, Source, Stage, Taps};
 use crate::step::{self, Form, Step};
 use crate::stream::{self, Entry};
 use crate::weights::{self, KERNEL_SIDE};
@@ -546,8 +546,10 @@ impl<'b, 'a> Build<'b, 'a> {
             stage.oh *= 2;
             stage.ow *= 2;
         }
-        stage.residual = residual.map(|r| self.info(r.0));
-        stage.residual_last = residual.is_some_and(|r| r.1);
+        stage.residual = residual.map(|(of, last)| Residual {
+            info: self.info(of),
+            last,
+        });
         if !taps.has_planes() {
             return Ok(false);
         }
@@ -713,7 +715,7 @@ impl<'b, 'a> Build<'b, 'a> {
                     s.info.offset = offset(b);
                 }
                 if let (Some(r), Some(b)) = (&mut step.stage.residual, p.residual) {
-                    r.offset = offset(b);
+                    r.info.offset = offset(b);
                 }
                 step.stage.output.offset = offset(p.output);
                 step

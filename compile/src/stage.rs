@@ -27,6 +27,15 @@ pub struct Source {
     pub channels: Range<usize>,
 }
 
+/// What is added to the results of a stage.
+#[derive(Clone, Debug)]
+pub struct Residual {
+    /// Words of the results' shape and format.
+    pub info: TensorInfo,
+    /// It comes behind the activation instead of before it.
+    pub last: bool,
+}
+
 /// Kernel and its steps, and where the first result's first tap lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Taps {
@@ -102,10 +111,8 @@ pub struct Stage<'a> {
     pub oh: usize,
     /// Result columns before pooling.
     pub ow: usize,
-    /// Added to the results, which have its format.
-    pub residual: Option<TensorInfo>,
-    /// It is added behind the activation.
-    pub residual_last: bool,
+    /// Added to the results.
+    pub residual: Option<Residual>,
     /// A 2x2 maximum follows in the same pass.
     pub pooled: bool,
     /// Each result lies alone at the start of `4T` output columns: for steps that planes cannot express.
@@ -132,7 +139,6 @@ impl<'a> Stage<'a> {
             oh: shape.h,
             ow: shape.w,
             residual: None,
-            residual_last: false,
             pooled: false,
             spread: false,
         }
@@ -156,7 +162,7 @@ impl<'a> Stage<'a> {
             s.info.offset += bytes;
         }
         if let Some(r) = &mut stage.residual {
-            r.offset += bytes;
+            r.info.offset += bytes;
         }
         stage.output.offset += bytes;
         stage

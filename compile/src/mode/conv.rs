@@ -171,12 +171,9 @@ pub fn tilings(s: &Stage, l: &Linear, form: Form, a: &Accelerator) -> Vec<Tiling
     let window = &widest.expect("a stage has an output").window;
     let rows = whole_chunk(l, window, form).rows(form);
     // The widest block of columns whose rows fit with all channels.
-    let block = (1..=units).map(|n| units.div_ceil(n)).find(|&units| {
-        spans(s.ow, units * unit).all(|x| {
-            let fill = Fill::for_columns(s, x, window.clone(), paired, a);
-            fill.holds(slots_needed(s, &fill, form, 1), a)
-        })
-    });
+    let block = (1..=units)
+        .map(|n| units.div_ceil(n))
+        .find(|&units| fits(s, form, units * unit, window, 1, a));
     let base = |block: usize| Tiling {
         form,
         lanes,
@@ -210,7 +207,7 @@ pub fn tilings(s: &Stage, l: &Linear, form: Form, a: &Accelerator) -> Vec<Tiling
             };
             // Those behind the first share only where a row of tiles fits with all their channels, and their weights stay.
             let resident = rows * set <= a.weight_depth;
-            if together == 1 || resident && fits(s, &base, &widest, 1, a) {
+            if together == 1 || resident && fits(s, form, base.block, &widest, 1, a) {
                 all.extend(stripes(s, base, &widest, resident, a));
             }
         }
@@ -226,20 +223,15 @@ pub fn tilings(s: &Stage, l: &Linear, form: Form, a: &Accelerator) -> Vec<Tiling
         n => n,
     };
     let refill = block.is_none();
-    let fits = |c: usize| {
-        let columns = pass_columns(s, form, a);
-        spans(s.ow, columns).all(|x| {
-            let fill = Fill::for_columns(s, x, window.start..window.start + c, paired, a);
-            fill.holds(slots_needed(s, &fill, form, 1), a)
-        })
-    };
+    let columns = pass_columns(s, form, a);
+    let holds = |c: usize| fits(s, form, columns, &(window.start..window.start + c), 1, a);
     // Where not even one channel's kernel fits, its rows come in chunks.
     let (most, ky) = match by_weights {
         0 => (1, a.weight_depth * 8 / l.taps[1]),
         n => (n.min(window.len()), l.taps[0]),
     };
     let chunk = match refill {
-        true => (1..=most).rev().find(|&c| fits(c)).unwrap_or(0),
+        true => (1..=most).rev().find(|&c| holds(c)).unwrap_or(0),
         false => most,
     };
     // Chunks do not part the channels of a step.
@@ -257,11 +249,18 @@ pub fn tilings(s: &Stage, l: &Linear, form: Form, a: &Accelerator) -> Vec<Tiling
     }]
 }
 
-/// True when the ring holds so many tile rows of a tiling's blocks with all channels of the window.
-fn fits(s: &Stage, t: &Tiling, window: &Range<usize>, stripe: usize, a: &Accelerator) -> bool {
-    spans(s.ow, t.block).all(|x| {
-        let fill = Fill::for_columns(s, x, window.clone(), t.form == Form::Pairs, a);
-        fill.holds(slots_needed(s, &fill, t.form, stripe), a)
+/// True when the ring holds so many tile rows of each block of columns with all channels of the window.
+fn fits(
+    s: &Stage,
+    form: Form,
+    block: usize,
+    window: &Range<usize>,
+    stripe: usize,
+    a: &Accelerator,
+) -> bool {
+    spans(s.ow, block).all(|x| {
+        let fill = Fill::for_columns(s, x, window.clone(), form == Form::Pairs, a);
+        fill.holds(slots_needed(s, &fill, form, stripe), a)
     })
 }
 
@@ -276,7 +275,7 @@ fn stripes(
 ) -> Vec<Tiling> {
     let tile_rows = s.oh.div_ceil(pass_rows(s, base.form).0);
     let most = (1..=tile_rows)
-        .take_while(|&n| fits(s, &base, window, n, a))
+        .take_while(|&n| fits(s, base.form, base.block, window, n, a))
         .last()
         .unwrap_or(1);
     let low = if resident {
@@ -527,7 +526,7 @@ impl Tiled<'_> {
                     last: i32::from(last),
                     pool: i32::from(s.pooled),
                     residual: i32::from(s.residual.is_some()),
-                    residual_last: i32::from(s.residual_last),
+                    residual_last: i32::from(s.residual.as_ref().is_some_and(|r| r.last)),
                     diag: i32::from(self.weights.form == Form::Diagonal),
                     rows: field(valid),
                     tiles: field(tile.len().div_ceil(columns)),
@@ -581,7 +580,7 @@ impl Tiled<'_> {
         let list = || {
             let first = jobs.loads.len();
             for (results, rows) in self.results(place) {
-                rows.for_each(|(r, y)| results.residual(from, r, y, self.a, jobs));
+                rows.for_each(|(r, y)| results.residual(&from.info, r, y, self.a, jobs));
             }
             first..jobs.loads.len()
         };
