@@ -33,6 +33,13 @@ pub fn load(cmd: &Load, b: &mut Buffers, window: &[u8]) -> Result<(), Fault> {
     if cmd.target == target::RESIDUAL {
         return residual(cmd, b, window, [segs, words]);
     }
+    if cmd.parity == 1 && !b.paired {
+        return Err(Fault::Field {
+            field: "parity",
+            value: cmd.parity,
+            expected: "0 in a machine without pairs",
+        });
+    }
     let set = b.set_lines() * line;
     let bank = &mut b.act[cmd.row_bank as usize & 3];
     let depth = bank.len();
@@ -42,42 +49,41 @@ pub fn load(cmd: &Load, b: &mut Buffers, window: &[u8]) -> Result<(), Fault> {
         at: at / line,
         depth: depth / line,
     };
-    // Words of one channel's row, and of its part in one column plane.
-    if cmd.parity == 1 && !b.paired {
-        return Err(Fault::Field {
-            field: "parity",
-            value: cmd.parity,
-            expected: "0 in a machine without pairs",
-        });
-    }
-    let channel = match s {
-        1 if cmd.parity == 0 => 0,
+    // Words of one channel's row, and of its part in one column plane. What is not dealt is one.
+    let channel = match (s, cmd.parity) {
+        (1, 0) => segs * words,
         _ => positive("channel_beats", cmd.channel_beats)? * BEAT_WORDS,
     };
-    let channel_pitch = (channel / s.max(1)).next_multiple_of(line);
+    let channel_pitch = (channel / s).next_multiple_of(line);
+    let place = |c: usize| match cmd.parity {
+        0 => start + c * channel_pitch,
+        // Two channels to the same lines of both sets.
+        _ => {
+            let c = c + usize::from(start >= set);
+            start % set + c / 2 * channel_pitch + c % 2 * set
+        }
+    };
     for seg in 0..segs {
         let from = cmd.ddr as u32 as usize + seg * cmd.seg_stride as u32 as usize;
         let bytes = bytes_at(window, from, words * word)?;
-        if channel == 0 {
-            let at = start + seg * words;
-            let dest = bank
-                .get_mut(at..at + words)
-                .ok_or_else(|| full(at + words - 1))?;
-            unpack(bytes, word, dest);
-            continue;
-        }
-        for i in 0..words {
-            let (c, x) = ((seg * words + i) / channel, (seg * words + i) % channel);
-            let at = match cmd.parity {
-                0 => start + c * channel_pitch,
-                // Two channels to the same lines of both sets.
-                _ => {
-                    let c = c + usize::from(start >= set);
-                    start % set + c / 2 * channel_pitch + c % 2 * set
+        let mut done = 0;
+        while done < words {
+            let (c, x) = (
+                (seg * words + done) / channel,
+                (seg * words + done) % channel,
+            );
+            let run = (channel - x).min(words - done);
+            let (at, bytes) = (place(c), &bytes[done * word..][..run * word]);
+            if s == 1 {
+                let dest = bank.get_mut(at + x..at + x + run);
+                unpack(bytes, word, dest.ok_or_else(|| full(at + x + run - 1))?);
+            } else {
+                for (i, x) in (x..x + run).enumerate() {
+                    let at = at + (x % s) * cmd.plane_pitch as usize * line + x / s;
+                    *bank.get_mut(at).ok_or_else(|| full(at))? = get_word(bytes, i * word, word);
                 }
-            };
-            let at = at + (x % s) * cmd.plane_pitch as usize * line + x / s;
-            *bank.get_mut(at).ok_or_else(|| full(at))? = get_word(bytes, i * word, word);
+            }
+            done += run;
         }
     }
     Ok(())
@@ -95,13 +101,15 @@ fn residual(cmd: &Load, b: &mut Buffers, window: &[u8], size: [usize; 2]) -> Res
     let [segs, words] = size;
     let (line, word) = (b.line(), b.word.bytes());
     let bank = &mut b.residual[cmd.row_bank as usize & 1];
-    let mut row = vec![0; words];
     for seg in 0..segs {
         let from = cmd.ddr as u32 as usize + seg * cmd.seg_stride as u32 as usize;
-        unpack(bytes_at(window, from, words * word)?, word, &mut row);
-        for (i, &v) in row.iter().enumerate() {
-            let at = (cmd.line as usize * line + seg * words + i) % bank.len();
-            bank[at] = v;
+        let mut bytes = bytes_at(window, from, words * word)?;
+        let mut at = (cmd.line as usize * line + seg * words) % bank.len();
+        while !bytes.is_empty() {
+            let run = (bank.len() - at).min(bytes.len() / word);
+            let (now, rest) = bytes.split_at(run * word);
+            unpack(now, word, &mut bank[at..at + run]);
+            (bytes, at) = (rest, 0);
         }
     }
     Ok(())
