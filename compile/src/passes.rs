@@ -16,7 +16,7 @@ pub const PASSES: [(&str, &str); 7] = [
     ("place", "which tensors share memory (place.rs)"),
     (
         "lower",
-        "nodes to stages; pooling rides on the convolution before it (op/, lower.rs, stage.rs)",
+        "nodes to stages; sums, activations and pooling ride on the convolution before them (op/, lower/, stage.rs)",
     ),
     (
         "tile",
@@ -24,7 +24,7 @@ pub const PASSES: [(&str, &str); 7] = [
     ),
     (
         "allocate",
-        "tensors in memory, each as long as it is needed (memory.rs)",
+        "tensors in memory, each as long as it is needed (lower/allocate.rs, memory.rs)",
     ),
     (
         "schedule",

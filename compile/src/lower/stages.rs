@@ -1,0 +1,367 @@
+//! Stages in their best forms: what operators are made of.
+
+use super::{BufferId, Build, Planned};
+use crate::act::Act;
+use crate::error::CompileError;
+use crate::jobs::Jobs;
+use crate::linear::Linear;
+use crate::memory::Placer;
+use crate::mode::rows::{self, Targets};
+use crate::mode::{conv, vector};
+use crate::options::Use;
+use crate::stage::{Kind, Residual, Source, Stage, Taps};
+use crate::step::{Form, Step};
+use crate::weights::{self, KERNEL_SIDE};
+use crate::{check, cost, stream};
+use cnna_machine::counters::RECORD_BYTES;
+use cnna_machine::layout::Shape;
+use std::sync::Arc;
+
+impl<'b, 'a> Build<'b, 'a> {
+    fn push(&mut self, stage: Stage<'a>, form: Form<'a>, inputs: Vec<BufferId>, output: BufferId) {
+        self.push_with(stage, form, inputs, None, output);
+    }
+
+    fn push_with(
+        &mut self,
+        stage: Stage<'a>,
+        form: Form<'a>,
+        inputs: Vec<BufferId>,
+        residual: Option<BufferId>,
+        output: BufferId,
+    ) {
+        let record = self.records.take(RECORD_BYTES);
+        self.planned.push(Planned {
+            step: Step {
+                stage,
+                form,
+                layer: self.layers.len() - 1,
+                record,
+            },
+            inputs,
+            residual,
+            output,
+        });
+    }
+
+    /// A stage of whole tensors or parts of them, by the names of the tensors.
+    pub fn stage(
+        &self,
+        kind: Kind<'a>,
+        taps: Taps,
+        sources: Vec<Source>,
+        output: BufferId,
+    ) -> Stage<'a> {
+        Stage::new(self.name(), kind, taps, sources, self.info(output))
+    }
+
+    /// Lowers sums of products in the cheapest of the tiled modes. Errors: overflow, or no form fits.
+    pub fn linear(
+        &mut self,
+        l: Linear<'a>,
+        taps: Taps,
+        input: BufferId,
+        output: BufferId,
+    ) -> Result<(), CompileError> {
+        check::linear(self.name(), &l, self.word())?;
+        let kind = Kind::Linear(Arc::new(l));
+        let stage = self.stage(kind, taps, vec![self.source(input)], output);
+        self.tiled(stage, vec![input], output)
+    }
+
+    /// Each result a weighted sum of the values at its place in up to four tensors. Weights are [channel][source], or
+    /// [source] for all channels alike; one beyond the word counts several times, in as many steps.
+    ///
+    /// Errors: see [`Build::linear`].
+    pub fn each(
+        &mut self,
+        inputs: &[BufferId],
+        weights: &[i64],
+        bias: i64,
+        shift: i32,
+        act: Act,
+        output: BufferId,
+    ) -> Result<(), CompileError> {
+        let c = self.shape(output).c;
+        let most = self.word().max();
+        let times = weights
+            .iter()
+            .map(|w| (w.abs() + most - 1) / most)
+            .max()
+            .unwrap_or(1)
+            .max(1);
+        // Sources are planes, of which there are 1, 2 or 4; steps go round them.
+        let planes = inputs.len().next_power_of_two();
+        let columns = match times {
+            1 => inputs.len(),
+            _ => planes * times as usize,
+        };
+        let sources = weights.chunks_exact(inputs.len()).cycle().take(c);
+        let spread = |w: &[i64]| -> Vec<i16> {
+            (0..columns)
+                .map(|at| {
+                    let (turn, w) = (
+                        (at / planes) as i64,
+                        w.get(at % planes).copied().unwrap_or(0),
+                    );
+                    let share = w.abs() / times + i64::from(turn < w.abs() % times);
+                    (share * w.signum()) as i16
+                })
+                .collect()
+        };
+        let l = Linear {
+            outputs: c,
+            groups: c,
+            inputs: 1,
+            taps: [1, columns],
+            weights: sources.flat_map(spread).collect(),
+            bias: vec![bias; c].into(),
+            shift,
+            act,
+            ..Linear::default()
+        };
+        check::linear(self.name(), &l, self.word())?;
+        let taps = Taps {
+            kernel: [1, columns],
+            // A round of all sources comes back to the same pixel.
+            dilation: [1, usize::from(columns == 1)],
+            ..Taps::single()
+        };
+        let sources = inputs.iter().map(|&i| self.source(i)).collect();
+        let mut stage = self.stage(Kind::Linear(Arc::new(l)), taps, sources, output);
+        stage.side = columns > 1;
+        self.tiled(stage, inputs.to_vec(), output)
+    }
+
+    /// A maximum or a copy. Errors: not even one channel fits.
+    pub fn pool(
+        &mut self,
+        taps: Taps,
+        sources: Vec<Source>,
+        inputs: Vec<BufferId>,
+        output: BufferId,
+    ) -> Result<(), CompileError> {
+        let stage = self.stage(Kind::Pool, taps, sources, output);
+        self.tiled(stage, inputs, output)
+    }
+
+    /// A copy of a whole tensor.
+    pub fn copy(&mut self, input: BufferId, output: BufferId) -> Result<(), CompileError> {
+        self.pool(
+            Taps::single(),
+            vec![self.source(input)],
+            vec![input],
+            output,
+        )
+    }
+
+    /// A fully connected layer as fast as its weights come.
+    pub fn vector(
+        &mut self,
+        l: Linear<'a>,
+        input: BufferId,
+        output: BufferId,
+    ) -> Result<(), CompileError> {
+        check::linear(self.name(), &l, self.word())?;
+        let l = Arc::new(l);
+        let i = self.shape(input);
+        let taps = Taps {
+            kernel: [i.h, i.w],
+            ..Taps::single()
+        };
+        let kind = Kind::Linear(l.clone());
+        let stage = self.stage(kind, taps, vec![self.source(input)], output);
+        let weights = vector::place(&stage, &l, &mut self.placer);
+        self.push(stage, Form::Vector(l, weights), vec![input], output);
+        Ok(())
+    }
+
+    /// Each row of each channel through a matrix; `targets` are the output rows of each result row. Several sources lie
+    /// side by side. Errors: buffers too small.
+    pub fn rows(
+        &mut self,
+        l: Linear<'a>,
+        taps: Taps,
+        inputs: Vec<(BufferId, std::ops::Range<usize>)>,
+        targets: Targets,
+        output: BufferId,
+    ) -> Result<(), CompileError> {
+        check::linear(self.name(), &l, self.word())?;
+        let l = Arc::new(l);
+        let sources = inputs
+            .iter()
+            .map(|(i, c)| self.channels(*i, c.clone()))
+            .collect();
+        let mut stage = self.stage(Kind::Linear(l.clone()), taps, sources, output);
+        stage.side = true;
+        stage.oh = targets.len();
+        let weights = rows::place(&stage, &l, &mut self.placer)?;
+        let inputs = inputs.into_iter().map(|(i, _)| i).collect();
+        self.push(
+            stage,
+            Form::Rows(l, Arc::new(targets), weights),
+            inputs,
+            output,
+        );
+        Ok(())
+    }
+
+    /// A stage in its best form; one whose steps no planes express with its results apart first.
+    fn tiled(
+        &mut self,
+        stage: Stage<'a>,
+        inputs: Vec<BufferId>,
+        output: BufferId,
+    ) -> Result<(), CompileError> {
+        if !stage.side && !stage.taps.has_planes() {
+            return self.spread(stage, inputs, output);
+        }
+        let form = self.form(&stage)?;
+        self.push(stage, form, inputs, output);
+        Ok(())
+    }
+
+    /// A stage in its best form.
+    fn form(&mut self, s: &Stage<'a>) -> Result<Form<'a>, CompileError> {
+        match &s.kind {
+            Kind::Pool => Ok(Form::Pool),
+            Kind::Linear(l) => {
+                let t = self
+                    .best_tiling(s, l)?
+                    .ok_or_else(|| conv::capacity_error(s, l, self.accelerator))?;
+                let weights = conv::place(l, &t, &mut self.placer);
+                Ok(Form::Conv(l.clone(), t, weights))
+            }
+        }
+    }
+
+    /// A convolution with what rides on it, where that fits: a residual (and whether it comes behind the activation), or the 2x2
+    /// maximum that makes `output` of its results. Returns whether it did.
+    pub fn ridden(
+        &mut self,
+        l: &Arc<Linear<'a>>,
+        taps: Taps,
+        input: BufferId,
+        residual: Option<(BufferId, bool)>,
+        pooled: bool,
+        output: BufferId,
+    ) -> Result<bool, CompileError> {
+        let kind = Kind::Linear(l.clone());
+        let mut stage = self.stage(kind, taps, vec![self.source(input)], output);
+        if pooled {
+            stage.pooled = true;
+            stage.oh *= 2;
+            stage.ow *= 2;
+        }
+        stage.residual = residual.map(|(of, last)| Residual {
+            info: self.info(of),
+            last,
+        });
+        if !taps.has_planes() {
+            return Ok(false);
+        }
+        let Some(t) = self.best_tiling(&stage, l)? else {
+            return Ok(false);
+        };
+        let weights = conv::place(l, &t, &mut self.placer);
+        let form = Form::Conv(l.clone(), t, weights);
+        self.push_with(stage, form, vec![input], residual.map(|r| r.0), output);
+        Ok(true)
+    }
+
+    /// A stage whose steps no planes express: results lie `4T` columns apart at first, then are brought together.
+    ///
+    /// Cost: one pass a result pixel and group, and the results' way to memory and back once or twice.
+    fn spread(
+        &mut self,
+        s: Stage<'a>,
+        inputs: Vec<BufferId>,
+        output: BufferId,
+    ) -> Result<(), CompileError> {
+        let line = self.accelerator.line_words();
+        let shape = self.shape(output);
+        let frac = self.frac(output);
+        let mut wide = self.temporary(
+            Shape {
+                w: shape.w * line,
+                ..shape
+            },
+            frac,
+        );
+        let stage = Stage {
+            spread: true,
+            output: self.info(wide),
+            ..s
+        };
+        let form = self.form(&stage)?;
+        self.push(stage, form, inputs, wide);
+        let mut left = line;
+        while left > 1 {
+            let every = left.min(4);
+            left /= every;
+            let to = match left {
+                1 => output,
+                _ => self.temporary(
+                    Shape {
+                        w: shape.w * left,
+                        ..shape
+                    },
+                    frac,
+                ),
+            };
+            let taps = Taps {
+                stride: [1, every],
+                ..Taps::single()
+            };
+            self.pool(taps, vec![self.source(wide)], vec![wide], to)?;
+            wide = to;
+        }
+        Ok(())
+    }
+
+    /// The cheapest of all forms and tilings by the cost of the stage alone; `None` when none fits.
+    fn best_tiling(
+        &self,
+        s: &Stage<'a>,
+        l: &Arc<Linear<'a>>,
+    ) -> Result<Option<conv::Tiling>, CompileError> {
+        let a = self.accelerator;
+        let t = &s.taps;
+        let winograd = self.options.winograd
+            && a.winograd
+            && !s.spread
+            && !s.side
+            && (t.stride, t.dilation) == ([1, 1], [1, 1])
+            && t.kernel.iter().any(|&k| k >= KERNEL_SIDE)
+            && l.winograd_is_exact(self.word());
+        let paired = match a.paired {
+            true => self.options.paired,
+            false => Use::Never,
+        };
+        let mut all = match paired {
+            Use::Never => Vec::new(),
+            Use::Cheaper | Use::Always => conv::tilings(s, l, weights::Form::Pairs, a),
+        };
+        if paired != Use::Always || all.is_empty() {
+            all.extend(conv::tilings(s, l, weights::Form::Plain, a));
+            if winograd {
+                all.extend(conv::tilings(s, l, weights::Form::Kernel, a));
+            }
+        }
+        if all.len() < 2 {
+            return Ok(all.pop());
+        }
+        let mut best = None;
+        for t in all {
+            let mut alone = Placer::new(a);
+            let mut weights = conv::place(l, &t, &mut alone);
+            let mut jobs = Jobs::new(a);
+            conv::schedule(s, l, &t, &mut weights, a, &mut jobs);
+            let cycles = cost::cycles(&stream::build(&jobs, a)?, self.board);
+            if best.as_ref().is_none_or(|(c, _)| cycles < *c) {
+                best = Some((cycles, t));
+            }
+        }
+        Ok(best.map(|(_, t)| t))
+    }
+}
