@@ -3,8 +3,9 @@
 // One DSP48: table: base * 2^7 + 64 + delta * f; slope: 2^14 + y * m. One block RAM: all sets' entries, base below delta.
 `default_nettype none
 module activation import cnna_pkg::*; #(
-  parameter int unsigned W = 16,
-  localparam int unsigned IndexW = (W == 16) ? 9 : 8   // entries of a table
+  parameter int unsigned W       = 16,
+  parameter int unsigned Entries = 512,               // of a table
+  localparam int unsigned IndexW = $clog2(Entries)
 ) (
   input  wire logic              clk_i,
   // table write
@@ -24,7 +25,7 @@ module activation import cnna_pkg::*; #(
   logic [31:0]       entry;
   logic [W-1:0]      word_q [2];
   logic [1:0]        kind_q [5];
-  ram #(.Depth(2 << IndexW), .Words(1), .WordW(32)) i_table (
+  ram #(.Depth(SETS * Entries), .Words(1), .WordW(32)) i_table (
     .clk_i, .wen_i(wvalid_i), .waddr_i(windex_i), .wdata_i,
     .raddr_i({set_i, ~word_i[W-1], word_i[W-2 -: IndexW-1]}), .rdata_o(entry)
   );

@@ -10,6 +10,7 @@ module post import cnna_pkg::*; #(
   parameter int unsigned OutDepth  = 512,
   parameter bit          Winograd  = 1'b1,
   parameter bit          Paired    = 1'b0,
+  parameter int unsigned Entries   = 512,  // of an activation table
   localparam int unsigned N        = 16 * T,
   localparam int unsigned Cols     = 4 * T,
   localparam int unsigned BiasW    = $clog2(BiasDepth),
@@ -300,14 +301,14 @@ module post import cnna_pkg::*; #(
   logic [Cols-1:0] clipped, over, under;
   for (genvar l = 0; l < Cols; l++) begin : gen_requantise
     requantise #(.W(W)) i_requantise (
-      .clk_i, .acc_i(sum_q[l]), .shift_i(places_q[l % 4]), .residual_i(side_q[7].residual_last ? '0 : residual_q[l]), .word_o(word[l]), .clipped_o(clipped[l]),
-      .over_o(over[l]), .under_o(under[l])
+      .clk_i, .acc_i(sum_q[l]), .shift_i(places_q[l % 4]), .residual_i(side_q[7].residual_last ? '0 : residual_q[l]),
+      .word_o(word[l]), .clipped_o(clipped[l]), .over_o(over[l]), .under_o(under[l])
     );
   end
 
   // 9 to 15: activate.
   localparam logic [W-1:0] Max = {1'b0, {(W-1){1'b1}}};
-  localparam int unsigned  EntryW = (W == 16) ? 9 : 8;
+  localparam int unsigned  EntryW = $clog2(Entries);
   logic [W-1:0] lo_q [SETS], hi_q [SETS];
   logic [15:0]  slope_q [SETS];
   logic         write_set, write_entry;
@@ -325,25 +326,26 @@ module post import cnna_pkg::*; #(
   // A channel's slope, beside its results.
   logic [15:0] own_slope_q [11];  // 4 to 10
   logic [15:0] slope;
-  logic [W-1:0] lo, hi;
   always_ff @(posedge clk_i) begin
     own_slope_q[4] <= bias[0][ACC_W +: 16];
     for (int unsigned s = 5; s < 11; s++) own_slope_q[s] <= own_slope_q[s-1];
   end
   assign slope = side_q[10].per_channel ? own_slope_q[10] : slope_q[side_q[10].act_set];
-  always_comb begin
-    lo = side_q[14].relu ? '0 : ~Max;
-    hi = Max;
-    if (side_q[14].act != ACT_NONE) begin
-      lo = lo_q[side_q[14].act_set];
-      hi = hi_q[side_q[14].act_set];
-    end
-  end
+  // Bounds of a slice's results.
+  function automatic logic [W-1:0] lowest(input logic [1:0] act, input logic act_set, input logic relu);
+    if (act != ACT_NONE) return lo_q[act_set];
+    return relu ? '0 : ~Max;
+  endfunction
+  function automatic logic [W-1:0] highest(input logic [1:0] act, input logic act_set);
+    return (act != ACT_NONE) ? hi_q[act_set] : Max;
+  endfunction
   logic [W-1:0] result [Cols];
   for (genvar l = 0; l < Cols; l++) begin : gen_activation
-    activation #(.W(W)) i_activation (
+    activation #(.W(W), .Entries(Entries)) i_activation (
       .clk_i, .wvalid_i(write_entry), .windex_i({set_at, set_word_i[EntryW-1:0]}), .wdata_i(set_data_i[31:0]),
-      .word_i(word[l]), .kind_i(side_q[8].act), .set_i(side_q[8].act_set), .slope_i(slope), .lo_i(lo), .hi_i(hi), .word_o(result[l])
+      .word_i(word[l]), .kind_i(side_q[8].act), .set_i(side_q[8].act_set), .slope_i(slope),
+      .lo_i(lowest(side_q[14].act, side_q[14].act_set, side_q[14].relu)),
+      .hi_i(highest(side_q[14].act, side_q[14].act_set)), .word_o(result[l])
     );
   end
 
@@ -351,7 +353,7 @@ module post import cnna_pkg::*; #(
   localparam int unsigned Wait = 8;
   logic [W-1:0]    late_q [Wait][Cols];
   logic [W-1:0]    total [Cols];
-  logic [Cols-1:0] late_alarm_q;
+  logic [Cols-1:0] late_over, late_under;
   always_ff @(posedge clk_i) begin
     for (int unsigned l = 0; l < Cols; l++) begin
       late_q[0][l] <= side_q[7].residual_last ? residual_q[l] : '0;
@@ -359,16 +361,9 @@ module post import cnna_pkg::*; #(
     end
   end
   for (genvar l = 0; l < Cols; l++) begin : gen_late
-    logic signed [W:0] sum;
-    logic              fits;
-    logic [W-1:0]      total_q;
-    assign sum  = $signed({result[l][W-1], result[l]}) + $signed({late_q[Wait-1][l][W-1], late_q[Wait-1][l]});
-    assign fits = sum[W] == sum[W-1];
-    always_ff @(posedge clk_i) begin
-      total_q         <= fits ? sum[W-1:0] : sum[W] ? ~Max : Max;
-      late_alarm_q[l] <= ~fits & side_q[15].valid[l];
-    end
-    assign total[l] = total_q;
+    add_word #(.W(W)) i_sum (
+      .clk_i, .a_i(result[l]), .b_i(late_q[Wait-1][l]), .word_o(total[l]), .over_o(late_over[l]), .under_o(late_under[l])
+    );
   end
 
   // 17: maxima of neighbours in a row.
@@ -411,20 +406,18 @@ module post import cnna_pkg::*; #(
   end
 
   // Saturations, those that the activation undoes left out: a sum is only then the last word if no residual comes.
-  logic [W-1:0]    least, most;
   logic [Cols-1:0] alarm_q, again_q;
-  logic            undoes_below, undoes_above;
-  assign least = (side_q[8].act == ACT_NONE) ? (side_q[8].relu ? '0 : ~Max) : lo_q[side_q[8].act_set];
-  assign most  = (side_q[8].act == ACT_NONE) ? Max : hi_q[side_q[8].act_set];
-  assign undoes_below = least != ~Max;
-  assign undoes_above = most != Max;
+  logic            undoes_below, undoes_above, then_sum;
+  assign then_sum     = side_q[8].residual & ~side_q[8].residual_last;
+  assign undoes_below = lowest(side_q[8].act, side_q[8].act_set, side_q[8].relu) != ~Max;
+  assign undoes_above = highest(side_q[8].act, side_q[8].act_set) != Max;
   always_ff @(posedge clk_i) begin
     for (int unsigned l = 0; l < Cols; l++) begin
-      alarm_q[l] <= side_q[8].valid[l] & clipped[l] & ((side_q[8].residual & ~side_q[8].residual_last) | ~(word[l][W-1] ? undoes_below : undoes_above));
+      alarm_q[l] <= side_q[8].valid[l] & clipped[l] & (then_sum | ~(word[l][W-1] ? undoes_below : undoes_above));
       again_q[l] <= side_q[8].valid[l] & ((over[l] & ~undoes_above) | (under[l] & ~undoes_below));
     end
     saturated_o <= '0;
-    if (~rst_i) saturated_o <= count(alarm_q) + count(again_q) + count(late_alarm_q);
+    if (~rst_i) saturated_o <= count(alarm_q) + count(again_q) + count((late_over | late_under) & side_q[16].valid);
   end
   function automatic logic [5:0] count(input logic [Cols-1:0] bits);
     logic [5:0] n;

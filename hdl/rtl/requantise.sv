@@ -2,7 +2,7 @@
 // Latency: 4 cycles, 1 a cycle; residual_i belongs to the third of them. shift_i: the shift plus 16, 0..=63.
 // One shifter for both directions: the accumulator stands 16 bits to the left and one more for the bit that rounds, since
 // (a + 2^(s-1)) >> s = (a >> s) + bit s - 1 of a.
-// clipped_o: the sum before the residual left the word; saturated_o: the one behind it did, to the side of under_o.
+// clipped_o: the sum before the residual left the word; over_o, under_o: the one behind it did, to that side.
 // Source: docs/numerics.md; machine::num::requantise is the same arithmetic.
 `default_nettype none
 module requantise import cnna_pkg::*; #(
@@ -80,13 +80,7 @@ module requantise import cnna_pkg::*; #(
     word_q    <= fits ? rounded[W-1:0] : below_q ? ~Max : Max;
   end
   // 4: the residual.
-  logic signed [W:0] sum;
-  assign sum = $signed({word_q[W-1], word_q}) + $signed({residual_i[W-1], residual_i});
-  always_ff @(posedge clk_i) begin
-    clipped_o <= clipped_q;
-    over_o    <= ~sum[W] & sum[W-1];
-    under_o   <= sum[W] & ~sum[W-1];
-    word_o    <= (sum[W] == sum[W-1]) ? sum[W-1:0] : sum[W] ? ~Max : Max;
-  end
+  add_word #(.W(W)) i_residual (.clk_i, .a_i(word_q), .b_i(residual_i), .word_o, .over_o, .under_o);
+  always_ff @(posedge clk_i) clipped_o <= clipped_q;
 endmodule
 `default_nettype wire

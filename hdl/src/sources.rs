@@ -40,6 +40,7 @@ const FILES: &[(&str, &str)] = &rtl![
     "pool_unit.sv",
     "bias_buffer.sv",
     "residual_buffer.sv",
+    "add_word.sv",
     "requantise.sv",
     "activation.sv",
     "post.sv",

@@ -342,6 +342,7 @@ fn results(top: TopBuilder, a: &Accelerator, w: &Widths) -> TopBuilder {
                 .param("OutDepth", a.out_depth)
                 .param("Winograd", format!("1'b{}", u8::from(a.winograd)))
                 .param("Paired", format!("1'b{}", u8::from(a.paired)))
+                .param("Entries", a.word.table_entries())
                 .clock_reset("aclk", "rst")
                 .input("valid_i", 1, "drain_valid")
                 .input("acc_i", acc, "drain_acc")
