@@ -155,6 +155,7 @@ pub fn compile(
         host,
         keep,
         batch: batch.unwrap_or(usize::MAX),
+        ..Options::default()
     };
     let (program, report, notes) = work(py, progress, 60.0, |session| {
         let board = cnna_flow::model::board(&board, &set)?;
