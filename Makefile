@@ -3,7 +3,7 @@
 #   make demo-network  that second act alone: MobileNetV2 from float ONNX to classified photographs
 #   make test          everything that must hold
 #   make bench         every bar of speed
-#   make python-tests  the Python package: wheel, tests against the command line, PYNQ's stand-in, PyTorch; part of test
+#   make python-tests  the Python package: wheel, tests against the command line, PYNQ's stand-in, PyTorch
 #   make notebooks     every notebook of examples/, executed
 CARGO ?= cargo
 # Yosys for the tests that count DSPs, LUTs and block RAMs (scripts/setup puts it there).

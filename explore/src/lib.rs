@@ -17,7 +17,7 @@ mod search;
 mod space;
 
 pub use error::ExploreError;
-pub use page::write;
+pub use page::{PAGE, write};
 pub use plan::{Cost, Network, simulate};
 pub use search::{Exploration, Machine, Request, explore};
 pub use space::{Axis, KEYS, axes};

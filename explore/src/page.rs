@@ -14,9 +14,9 @@ const MACHINES: &str = "machines";
 /// The page's file.
 pub const PAGE: &str = "index.html";
 /// The chosen machine's board file.
-pub const BOARD: &str = "board.toml";
+const BOARD: &str = "board.toml";
 /// All numbers.
-pub const NUMBERS: &str = "explore.json";
+const NUMBERS: &str = "explore.json";
 
 /// Writes `index.html`, `board.toml` (the chosen machine), `explore.json` and `machines/NAME.toml` into a folder, which is
 /// made. Errors: a file cannot be written.
@@ -80,7 +80,7 @@ fn header(e: &Exploration) -> Markup {
             }
             dl.figures {
                 (figure(&whole(chosen.cycles()), chosen.cycles(), "cycles, each network once, on the fastest machine"))
-                (figure(&format!("{:.3} ms", milliseconds(chosen)), chosen.cycles(), "at the board's planned clock (predicted)"))
+                (figure(&format!("{:.3} ms", chosen.milliseconds()), chosen.cycles(), "at the board's planned clock (predicted)"))
                 (figure(&format!("{:.2}", own.cycles() as f64 / chosen.cycles().max(1) as f64), own.cycles(), "times faster than the board file's own machine"))
                 (figure(&chosen.board.accelerator.all_dsps().to_string(), chosen.board.accelerator.all_dsps() as u64, "of its DSP slices"))
             }
@@ -93,10 +93,6 @@ fn header(e: &Exploration) -> Markup {
 
 fn figure(value: &str, exact: u64, what: &str) -> Markup {
     html! { div { dt { (what) } dd { (data(exact, value)) } } }
-}
-
-fn milliseconds(m: &Machine) -> f64 {
-    m.cycles() as f64 / (m.board.clock_mhz * 1e3)
 }
 
 fn shape(m: &Machine) -> String {
@@ -206,7 +202,7 @@ fn row(e: &Exploration, i: usize) -> Markup {
             td.n { (data(a.luts(), &short(a.luts() as u64))) }
             td.n { (data(m.ddr_bytes(), &short(m.ddr_bytes()))) }
             td.n { (data(m.cycles(), &whole(m.cycles()))) }
-            td.n { (format!("{:.3}", milliseconds(m))) }
+            td.n { (format!("{:.3}", m.milliseconds())) }
             @if e.networks.len() > 1 { @for c in &m.costs { td.n { (data(c.cycles(), &whole(c.cycles()))) } } }
             td.n { (format!("{off:+.1} %")) }
         }

@@ -49,9 +49,14 @@ fn options() -> Options {
     }
 }
 
-/// Plans a network for a machine; none where it does not fit, for example a buffer that is too small for a layer.
-pub fn plan(network: &Network, board: &Board) -> Option<Cost> {
-    let compiled = compile(&network.graph, board, &options()).ok()?;
+/// Plans a network for a machine. Errors: it does not fit, for example a buffer that is too small for a layer.
+pub fn plan(network: &Network, board: &Board) -> Result<Cost, ExploreError> {
+    let compiled =
+        compile(&network.graph, board, &options()).map_err(|source| ExploreError::Network {
+            network: network.name.clone(),
+            board: board.name.clone(),
+            source: Box::new(source),
+        })?;
     let commands = commands(&compiled);
     let program = Program {
         meta: compiled.meta,
@@ -59,23 +64,19 @@ pub fn plan(network: &Network, board: &Board) -> Option<Cost> {
         network: [&[], &[]],
     };
     let stream = &program.meta.streams[0];
-    let traffic = stream::traffic(&program, stream).ok()?;
-    Some(Cost {
+    let traffic = stream::traffic(&program, stream).map_err(|e| bad(network, board, &e))?;
+    Ok(Cost {
         planned: stream.estimated_cycles,
         simulated: None,
         ddr_bytes: traffic.layers.iter().map(|l| l.ddr_bytes()).sum(),
     })
 }
 
-/// Why a network cannot run on a board. Errors: that.
-pub fn check(network: &Network, board: &Board) -> Result<(), ExploreError> {
-    match compile(&network.graph, board, &options()) {
-        Ok(_) => Ok(()),
-        Err(source) => Err(ExploreError::Network {
-            network: network.name.clone(),
-            board: board.name.clone(),
-            source: Box::new(source),
-        }),
+fn bad(network: &Network, board: &Board, message: &dyn std::fmt::Display) -> ExploreError {
+    ExploreError::Simulator {
+        network: network.name.clone(),
+        machine: board.name.clone(),
+        message: message.to_string(),
     }
 }
 
@@ -101,18 +102,14 @@ pub fn simulate(
     board: &Board,
     session: &Session<'_>,
 ) -> Result<u64, ExploreError> {
-    let bad = |message: String| ExploreError::Simulator {
-        network: network.name.clone(),
-        machine: board.name.clone(),
-        message,
-    };
-    let compiled = compile(&network.graph, board, &options()).map_err(|e| bad(e.to_string()))?;
+    let bad = |message: &dyn std::fmt::Display| bad(network, board, message);
+    let compiled = compile(&network.graph, board, &options()).map_err(|e| bad(&e))?;
     let meta = &compiled.meta;
     let mut window = vec![0; meta.window_bytes];
     let commands = commands(&compiled);
     window[..commands.len()].copy_from_slice(&commands);
     let mut machine = Simulator::timing(board);
-    let size = u32::try_from(meta.window_bytes).map_err(|e| bad(e.to_string()))?;
+    let size = u32::try_from(meta.window_bytes).map_err(|e| bad(&e))?;
     machine.write(regs::MEM_SIZE, size);
     let mut cycles = 0;
     for (n, (offset, count)) in meta.streams[0].segments().enumerate() {
@@ -120,17 +117,14 @@ pub fn simulate(
         machine.write(regs::PROG_OFFSET, offset as u32);
         machine.write(regs::PROG_COUNT, count as u32);
         machine.write(regs::START, n as u32 + 1);
-        while machine
-            .advance(&mut window, SLICE)
-            .map_err(|e| bad(e.to_string()))?
-        {
+        while machine.advance(&mut window, SLICE).map_err(|e| bad(&e))? {
             if session.stop.load(Ordering::SeqCst) {
                 return Err(HostError::Interrupted.into());
             }
         }
         let code = machine.read(regs::STATUS) >> 8 & 0xff;
         if code != 0 {
-            return Err(bad(format!("it stopped with error code {code}")));
+            return Err(bad(&format!("it stopped with error code {code}")));
         }
         cycles += u64::from(machine.read(regs::CYCLES));
     }

@@ -2,7 +2,7 @@
 
 use crate::error::ExploreError;
 use crate::front::front;
-use crate::plan::{Cost, Network, check, plan, simulate};
+use crate::plan::{Cost, Network, plan, simulate};
 use crate::space::{Axis, Point, Space};
 use cnna_flow::Session;
 use cnna_host::HostError;
@@ -51,6 +51,11 @@ impl Machine {
     /// Of all networks, each once.
     pub fn cycles(&self) -> u64 {
         self.costs.iter().map(Cost::cycles).sum()
+    }
+
+    /// Of all networks, each once, at the board's planned clock.
+    pub fn milliseconds(&self) -> f64 {
+        self.cycles() as f64 / (self.board.clock_mhz * 1e3)
     }
 
     /// Of all networks, each once.
@@ -113,9 +118,6 @@ const ROUND: usize = 64;
 ///
 /// Errors: a network that the board's own machine cannot run, the simulator's, interrupted.
 pub fn explore(request: &Request<'_>, session: &Session<'_>) -> Result<Exploration, ExploreError> {
-    for n in request.networks {
-        check(n, request.board)?;
-    }
     let space = Space::new(request.board, request.axes);
     let mut search = Search {
         request,
@@ -172,7 +174,7 @@ impl Search<'_> {
                     return None;
                 }
                 let costs = self.request.networks.iter().map(|n| plan(n, &board));
-                let costs = costs.collect::<Option<Vec<_>>>();
+                let costs = costs.collect::<Result<_, _>>().ok();
                 let done = done.fetch_add(1, Ordering::Relaxed) + 1;
                 self.session.progress.at(before + done);
                 Some(Machine {
@@ -191,14 +193,20 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// The board as it is, whether or not it lies on the axes.
+    /// The board as it is, whether or not it lies on the axes. Errors: a network that it cannot run.
     fn own(&mut self) -> Result<(), ExploreError> {
-        let own = self.request.board;
-        let mut on_axes = self.space.all().take(1 << 20);
-        let is_own = |p: &Point| self.space.board(p).is_some_and(|b| b == *own);
-        let point = on_axes.find(is_own).unwrap_or_default();
+        let board = self.request.board;
+        let costs = self.request.networks.iter().map(|n| plan(n, board));
+        let costs = costs.collect::<Result<_, _>>()?;
+        let point = self.space.own().unwrap_or_default();
         self.seen.insert(point.clone());
-        self.plan(vec![(point, own.clone())])
+        self.machines.push(Machine {
+            board: board.clone(),
+            costs,
+            front: false,
+            point,
+        });
+        Ok(())
     }
 
     /// Half of the machines, drawn evenly; all, where the space is that small.

@@ -196,6 +196,17 @@ impl<'a> Space<'a> {
         Some(board)
     }
 
+    /// Where the board itself lies; none where one of its values is on no axis.
+    pub fn own(&self) -> Option<Point> {
+        let mut own = self.board.accelerator.clone();
+        let mut at = |axis: &Axis| {
+            let value = *place(&mut own, axis.key);
+            axis.values.iter().position(|v| *v == value)
+        };
+        let point = self.axes.iter().map(&mut at).collect::<Option<Point>>()?;
+        (self.board(&point).as_ref() == Some(self.board)).then_some(point)
+    }
+
     /// A name that tells the shape.
     fn name(&self, point: &[usize]) -> String {
         let mut name = self.board.name.clone();
@@ -278,6 +289,9 @@ mod tests {
         assert_eq!(space.all().count(), 4);
         // The board's own machine keeps its name.
         assert_eq!(space.board(&[0, 0]).unwrap(), board);
+        assert_eq!(space.own().unwrap(), [0, 0]);
+        let axes = super::axes(&["lanes=4/8".into()]).unwrap();
+        assert_eq!(Space::new(&board, &axes).own(), None);
         // 2 x 12 lanes need 384 of 360 DSPs.
         assert!(space.board(&[0, 1]).is_none());
         assert_eq!(space.neighbours(&[0, 0]), [vec![1, 0], vec![0, 1]]);

@@ -7,31 +7,24 @@ use cnna_host::HostError;
 use cnna_host::files::write_seekable;
 use cnna_machine::program::{Program, write_to};
 use cnna_net::{Graph, file};
-use std::io::Cursor;
+use std::io::{Cursor, Seek, Write};
 use std::path::Path;
 
 /// Writes a program with the network that it was made of. Errors: the file cannot be written; then nothing is left of it.
 pub fn write(path: &Path, program: &CompiledProgram<'_>, graph: &Graph) -> Result<(), FlowError> {
-    let structure = file::structure(graph);
-    Ok(write_seekable(path, |w| {
-        let (image, constants) = (&mut program.image.parts(), &mut file::constants(graph));
-        write_to(w, &program.meta, image, &structure, constants)
-    })?)
+    Ok(write_seekable(path, |w| put(w, program, graph))?)
 }
 
 /// The same file in memory.
 pub fn bytes(program: &CompiledProgram<'_>, graph: &Graph) -> Result<Vec<u8>, FlowError> {
     let mut bytes = Cursor::new(Vec::new());
-    let (image, constants) = (&mut program.image.parts(), &mut file::constants(graph));
-    write_to(
-        &mut bytes,
-        &program.meta,
-        image,
-        &file::structure(graph),
-        constants,
-    )
-    .map_err(HostError::io(Path::new("the program in memory")))?;
+    put(&mut bytes, program, graph).map_err(HostError::io(Path::new("the program in memory")))?;
     Ok(bytes.into_inner())
+}
+
+fn put(w: impl Write + Seek, program: &CompiledProgram<'_>, graph: &Graph) -> std::io::Result<()> {
+    let (image, constants) = (&mut program.image.parts(), &mut file::constants(graph));
+    write_to(w, &program.meta, image, &file::structure(graph), constants)
 }
 
 /// The network for Graphviz, each node with how it runs. Errors: a network that is not the program's.

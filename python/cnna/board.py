@@ -21,7 +21,7 @@ class Board:
 
     def __init__(self, name: Union[str, os.PathLike], **keys: Any) -> None:
         self._source = os.fspath(name)
-        self._set = [(k, _text(v)) for k, v in keys.items()]
+        self._set = _overrides(keys)
         facts, self._toml, resources = _native.board(self._source, self._set)
         self.facts: dict = json.loads(facts)
         """Every key of the board file, table by table."""
@@ -69,15 +69,16 @@ class Board:
         )
 
 
-def _text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def _overrides(keys: dict) -> list[tuple[str, str]]:
+    """Keys and values as a board file's text."""
+    return [(k, str(v).lower() if isinstance(v, bool) else str(v)) for k, v in keys.items()]
 
 
 def of(board: Union[str, os.PathLike, Board], keys: dict) -> tuple[str, list]:
     """Name and overrides, as the native half takes them."""
     if isinstance(board, Board):
-        return board._source, board._set + [(k, _text(v)) for k, v in keys.items()]
-    return os.fspath(board), [(k, _text(v)) for k, v in keys.items()]
+        return board._source, board._set + _overrides(keys)
+    return os.fspath(board), _overrides(keys)
 
 
 def boards() -> list[str]:

@@ -14,9 +14,9 @@ class Images:
     """Images as a user has them: pictures (PNG, JPEG), folders of them or of class folders, npy files, a data set's name; for
     networks with several inputs a dictionary from the input's name. And how pixels become numbers:
 
-    pixels: what a pixel's largest value is for the network, 1 or 255; what is left out is as the model or program says, else 1. mean, std: subtracted and divided by, one value or one a
-    channel. resize: pixels of the shorter side. crop: side of the square cut from the centre. most: at most so many images, evenly
-    spread. method: how ranges become formats, "max", "percentile" or "mse".
+    pixels: what a pixel's largest value is for the network, 1 or 255. mean, std: subtracted and divided by, one value or one a channel.
+    resize: pixels of the shorter side. crop: side of the square cut from the centre. What is left out is as the model or program says;
+    else pixels are 0 to 1. most: at most so many images, evenly spread. method: how ranges become formats, "max", "percentile" or "mse".
     """
 
     def __init__(

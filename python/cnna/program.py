@@ -318,8 +318,7 @@ class Program:
     def _repr_html_(self) -> str:
         """Figures, roofline and table of a run of random words on the simulator, made when they are first shown."""
         if self._shown is None:
-            report = self._native.report([], "cycle", "random words of seed 1", 1, None, TIMEOUT, None)
-            self._shown = report[2]
+            self._shown = self.report(progress=False)._summary
         return _framed(self._shown, 620)
 
 

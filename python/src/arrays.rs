@@ -49,6 +49,16 @@ impl<'py> Given<'py> {
         })
     }
 
+    /// Borrows several. Errors: as [`Given::new`].
+    pub fn all(arrays: &[Bound<'py, PyUntypedArray>]) -> PyResult<Vec<Self>> {
+        arrays.iter().map(Given::new).collect()
+    }
+
+    /// The numbers of several. Errors: as [`Given::array`].
+    pub fn arrays<'a>(given: &'a [Self]) -> PyResult<Vec<Array<'a>>> {
+        given.iter().map(Given::array).collect()
+    }
+
     /// The numbers where they lie. Errors: strides.
     pub fn array(&self) -> PyResult<Array<'_>> {
         fn shape<T: Element>(a: &PyReadonlyArrayDyn<'_, T>) -> Vec<u64> {

@@ -124,14 +124,8 @@ impl Device {
         timeout: f64,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<(Vec<Py<PyAny>>, String)> {
-        let given = arrays
-            .iter()
-            .map(Given::new)
-            .collect::<PyResult<Vec<_>>>()?;
-        let arrays = given
-            .iter()
-            .map(Given::array)
-            .collect::<PyResult<Vec<_>>>()?;
+        let given = Given::all(&arrays)?;
+        let arrays = Given::arrays(&given)?;
         let jobs = {
             let thread = self.thread.lock().unwrap_or_else(|e| e.into_inner());
             thread.as_ref().map(|t| t.jobs.clone())

@@ -1,6 +1,7 @@
 //! A program in memory: compiled or opened once, run as often as wanted.
 
 use crate::arrays::{Given, Results};
+use crate::error::Failure;
 use crate::model::{Images, model};
 use crate::work::work;
 use cnna_compile::Options;
@@ -27,6 +28,16 @@ pub enum Bytes {
     Memory(Vec<u8>),
 }
 
+impl std::ops::Deref for Bytes {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        match self {
+            Bytes::File(map) => map,
+            Bytes::Memory(bytes) => bytes,
+        }
+    }
+}
+
 /// A program file's bytes and the name that errors give it.
 pub struct Source {
     path: PathBuf,
@@ -49,13 +60,7 @@ pub struct Shared {
 
 impl Shared {
     fn new(source: Source) -> Result<Self, FlowError> {
-        let cell = Cell::try_new(source, |s| {
-            let bytes: &[u8] = match &s.bytes {
-                Bytes::File(map) => map,
-                Bytes::Memory(bytes) => bytes,
-            };
-            Parsed::parse(&s.path, bytes)
-        })?;
+        let cell = Cell::try_new(source, |s| Parsed::parse(&s.path, &s.bytes))?;
         Ok(Shared {
             cell,
             graph: OnceLock::new(),
@@ -80,21 +85,30 @@ impl Shared {
         self.cell.borrow_owner().path.display().to_string()
     }
 
-    /// All `images` on a device; the report and how long device and host took, reading the images included.
-    pub fn run(
+    /// All `images` on a device: the results and the run's JSON, whose seconds include reading the images.
+    fn run(
         &self,
         device: &str,
         images: &mut dyn cnna_host::tensor::Images,
-        results: &mut devices::Sink<'_>,
+        raw: bool,
         session: &Session<'_>,
-    ) -> Result<RunReport, FlowError> {
+    ) -> Result<(Results, String), Failure> {
         let program = self.program();
-        match device {
+        let mut results = Results::new(&program.meta, images.count(), raw);
+        let sink = &mut |words: &[i16]| {
+            results.push(words);
+            Ok(())
+        };
+        let begin = Instant::now();
+        let report = match device {
             devices::REFERENCE => {
-                reference::run_graph(self.graph()?, &program.meta, images, results, session)
+                reference::run_graph(self.graph()?, &program.meta, images, sink, session)?
             }
-            name => devices::run_on(name, program, images, results, session),
-        }
+            name => devices::run_on(name, program, images, sink, session)?,
+        };
+        let seconds = begin.elapsed().as_secs_f64();
+        let cost = cost_json(program, device, &report, images.clipped(), seconds);
+        Ok((results, cost))
     }
 }
 
@@ -155,6 +169,7 @@ pub fn compile(
         host,
         keep,
         batch: batch.unwrap_or(usize::MAX),
+        ..Options::default()
     };
     let (program, report, notes) = work(py, progress, 60.0, |session| {
         let board = cnna_flow::model::board(&board, &set)?;
@@ -196,10 +211,7 @@ impl Program {
 
     /// Writes the program file.
     fn save(&self, py: Python<'_>, path: PathBuf) -> PyResult<()> {
-        let bytes: &[u8] = match &self.0.cell.borrow_owner().bytes {
-            Bytes::File(map) => map,
-            Bytes::Memory(bytes) => bytes,
-        };
+        let bytes = &self.0.cell.borrow_owner().bytes;
         work(py, None, 60.0, |_| {
             Ok(files::write_whole(&path, |w| w.write_all(bytes))?)
         })
@@ -216,32 +228,12 @@ impl Program {
         timeout: f64,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<(Vec<Py<PyAny>>, String)> {
-        let given = arrays
-            .iter()
-            .map(Given::new)
-            .collect::<PyResult<Vec<_>>>()?;
-        let arrays = given
-            .iter()
-            .map(Given::array)
-            .collect::<PyResult<Vec<_>>>()?;
+        let given = Given::all(&arrays)?;
+        let arrays = Given::arrays(&given)?;
         let shared = &*self.0;
         let (results, cost) = work(py, progress, timeout, |session| {
-            let program = shared.program();
-            let mut images = Arrays::new(arrays, &program.meta, raw)?;
-            let mut results = Results::new(&program.meta, images.count(), raw);
-            let begin = Instant::now();
-            let report = shared.run(
-                device,
-                &mut images,
-                &mut |words: &[i16]| {
-                    results.push(words);
-                    Ok(())
-                },
-                session,
-            )?;
-            let seconds = begin.elapsed().as_secs_f64();
-            let cost = cost_json(program, device, &report, images.clipped(), seconds);
-            Ok((results, cost))
+            let mut images = Arrays::new(arrays, &shared.program().meta, raw)?;
+            shared.run(device, &mut images, raw, session)
         })?;
         Ok((results.arrays(py)?, cost))
     }
@@ -266,22 +258,10 @@ impl Program {
             let stored = cnna_flow::model::stored(&program.meta)?;
             let preprocess = images.wanted().over(stored.as_ref());
             let mut pictures = Pictures::open(&paths, &program.meta, &preprocess, most)?;
-            let count = pictures.count();
-            let mut results = Results::new(&program.meta, count, raw);
-            let begin = Instant::now();
-            let report = shared.run(
-                device,
-                &mut pictures,
-                &mut |words: &[i16]| {
-                    results.push(words);
-                    Ok(())
-                },
-                session,
-            )?;
-            let seconds = begin.elapsed().as_secs_f64();
-            let cost = cost_json(program, device, &report, pictures.clipped(), seconds);
+            let (results, cost) = shared.run(device, &mut pictures, raw, session)?;
             let samples = pictures.samples();
-            let names = (0..count).map(|i| (samples.name(i), samples.class(i).map(str::to_owned)));
+            let names = (0..pictures.count())
+                .map(|i| (samples.name(i), samples.class(i).map(str::to_owned)));
             Ok((results, cost, names.collect()))
         })?;
         Ok((results.arrays(py)?, cost, names))
@@ -319,14 +299,8 @@ impl Program {
         timeout: f64,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<(String, Option<String>)> {
-        let given = arrays
-            .iter()
-            .map(Given::new)
-            .collect::<PyResult<Vec<_>>>()?;
-        let arrays = given
-            .iter()
-            .map(Given::array)
-            .collect::<PyResult<Vec<_>>>()?;
+        let given = Given::all(&arrays)?;
+        let arrays = Given::arrays(&given)?;
         let engines: Vec<Simulated> = engines.iter().filter_map(|e| Simulated::named(e)).collect();
         let shared = &*self.0;
         work(py, progress, timeout, |session| {
@@ -357,14 +331,8 @@ impl Program {
         timeout: f64,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<(String, String, String, String)> {
-        let given = arrays
-            .iter()
-            .map(Given::new)
-            .collect::<PyResult<Vec<_>>>()?;
-        let arrays = given
-            .iter()
-            .map(Given::array)
-            .collect::<PyResult<Vec<_>>>()?;
+        let given = Given::all(&arrays)?;
+        let arrays = Given::arrays(&given)?;
         let shared = &*self.0;
         work(py, progress, timeout, |session| {
             let program = shared.program();

@@ -17,16 +17,16 @@ pub fn page(report: &Report) -> Result<String, ReportError> {
     Ok(document(
         &title,
         html! {
-                        (header(report))
-                        (section("Roofline", roofline))
-                        (section("Where the cycles go", bars::draw(report)))
-                        @if let Some(q) = &report.quantisation { (section("Signal to noise", quantisation::draw(q))) }
-                        (section("Layers", table::draw(report)))
-                        (section("Memory window", html! {
-                            p.lead { (data(report.window_bytes, &bytes(report.window_bytes as u64))) " from the window's start" }
-                            (window::draw(report))
-                        }))
-                        (footer(report))
+            (header(report))
+            (section("Roofline", roofline))
+            (section("Where the cycles go", bars::draw(report)))
+            @if let Some(q) = &report.quantisation { (section("Signal to noise", quantisation::draw(q))) }
+            (section("Layers", table::draw(report)))
+            (section("Memory window", html! {
+                p.lead { (data(report.window_bytes, &bytes(report.window_bytes as u64))) " from the window's start" }
+                (window::draw(report))
+            }))
+            (footer(report))
         },
     ))
 }

@@ -80,11 +80,11 @@ impl Compile {
         say_notes(&front);
         let options = Options {
             winograd: !self.no_winograd,
-            paired: cnna_compile::Use::Cheaper,
             fuse: !self.no_fuse,
             batch: self.batch.map_or(usize::MAX, |n| n as usize),
             host: !self.no_host,
             keep: self.keep,
+            ..Options::default()
         };
         let compiled = model.compile(&front, &board, &options, &session)?;
         let (meta, image) = (&compiled.meta, &compiled.image);

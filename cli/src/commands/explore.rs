@@ -5,7 +5,7 @@ use super::{BoardArguments, JsonArguments};
 use crate::pictures::PictureArguments;
 use crate::progress::Bar;
 use anyhow::Result;
-use cnna_explore::{Exploration, Network, Request, axes, explore, write};
+use cnna_explore::{Exploration, Network, PAGE, Request, axes, explore, write};
 use cnna_flow::Session;
 use cnna_host::signals;
 use std::path::{Path, PathBuf};
@@ -82,11 +82,7 @@ impl Explore {
         };
         let found = explore(&request, &session)?;
         write(&found, &self.output)?;
-        let text = format!(
-            "{}\n{}",
-            summary(&found),
-            self.output.join("index.html").display()
-        );
+        let text = format!("{}\n{}", summary(&found), self.output.join(PAGE).display());
         self.json.report(&text, &found, &[])?;
         Ok(ExitCode::SUCCESS)
     }
@@ -105,7 +101,7 @@ fn summary(e: &Exploration) -> String {
         a.all_dsps(),
         a.bram36(),
         chosen.cycles(),
-        chosen.cycles() as f64 / (chosen.board.clock_mhz * 1e3),
+        chosen.milliseconds(),
         chosen.board.clock_mhz,
         e.machines[0].cycles()
     )

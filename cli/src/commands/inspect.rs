@@ -2,7 +2,6 @@
 
 use super::JsonArguments;
 use anyhow::{Context, Result};
-use cnna_data::Preprocess;
 use cnna_host::files;
 use cnna_machine::program::{Program, ProgramMeta, Stream};
 use cnna_report::memory::{self, Region};
@@ -105,8 +104,7 @@ fn text(r: &Report<'_>) -> String {
             p.name, p.array.dims, p.tensor.frac
         );
     }
-    let metadata = m.metadata.iter().map(|(k, v)| (&k[..], &v[..]));
-    if let Ok(Some(p)) = Preprocess::of(metadata) {
+    if let Ok(Some(p)) = cnna_flow::model::stored(m) {
         let _ = writeln!(s, "pictures become its input by {p}");
     }
     let _ = writeln!(s, "window of {} bytes", m.window_bytes);

@@ -2,8 +2,8 @@
 
 use crate::workplace::Workplace;
 
-const COMMANDS: [&str; 11] = [
-    "train", "quantize", "compile", "rtl", "run", "check", "inspect", "report", "explore",
+const COMMANDS: [&str; 12] = [
+    "train", "demo", "quantize", "compile", "rtl", "run", "check", "inspect", "report", "explore",
     "boards", "serve",
 ];
 

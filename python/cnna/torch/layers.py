@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -202,8 +202,3 @@ class Entry(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.range(x if self.training else x.double(), even=True)
-
-
-def modules() -> List[type]:
-    """All of them, for the exporter's completeness."""
-    return [Entry, Linear, Sum, Average, Clipped, Max, Flat, Join]
