@@ -31,6 +31,11 @@ pub trait Device {
     fn copy_out(&self, offset: usize, bytes: &mut [u8]) -> Result<(), HostError>;
     /// Fails when the device is known to be gone.
     fn alive(&self) -> Result<(), HostError>;
+    /// Nothing runs and nothing was asked for.
+    fn at_rest(&self) -> bool {
+        self.read(regs::START) == self.read(regs::DONE)
+            && self.read(regs::STATUS) & (regs::STATUS_BUSY | regs::STATUS_IN_FLIGHT) == 0
+    }
     /// Programmable logic of this machine, which a clock of this machine drives.
     fn is_logic(&self) -> bool {
         false

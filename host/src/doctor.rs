@@ -262,10 +262,7 @@ fn power(system: &System) -> Finding {
 
 /// The first and only look at the registers.
 fn identity(system: &System, name: &str, program: Option<&ProgramMeta>) -> Finding {
-    let needs = Needs {
-        keeper: std::env::current_exe().ok(),
-        ..Needs::default()
-    };
+    let needs = Needs::of_this_program(0);
     let hash = Uio::open(name, system, &needs).and_then(|mut device| {
         let driver = Driver::new(&mut device, Options::default())?;
         Ok(driver.config_hash())

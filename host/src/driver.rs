@@ -45,10 +45,15 @@ impl Default for Options<'_> {
     }
 }
 
-/// What `STATUS` says of a reset.
-const STATES: u32 = regs::STATUS_BUSY | regs::STATUS_IN_FLIGHT | regs::STATUS_RESET_DONE;
 /// Longest pause between two looks at a running device.
 const LOOK: Duration = Duration::from_millis(1);
+
+/// Whether `STATUS` says that the device, told to reset, uses the memory no more.
+pub(crate) fn is_reset(status: u32) -> bool {
+    const STATES: u32 = regs::STATUS_BUSY | regs::STATUS_IN_FLIGHT | regs::STATUS_RESET_DONE;
+    status & STATES == regs::STATUS_RESET_DONE
+}
+
 /// A device that has been recognised.
 pub struct Driver<'a> {
     pub(crate) device: &'a mut dyn Device,
@@ -86,7 +91,7 @@ impl<'a> Driver<'a> {
     pub fn reset(&mut self) -> Result<(), HostError> {
         self.device.write(regs::CONTROL, 1)?;
         let (pace, begin) = (Pace::new(), Instant::now());
-        while self.device.read(regs::STATUS) & STATES != regs::STATUS_RESET_DONE {
+        while !is_reset(self.device.read(regs::STATUS)) {
             self.device.alive()?;
             if begin.elapsed() > self.options.timeout {
                 return Err(self.timeout(begin.elapsed(), "the device resets"));
@@ -133,9 +138,7 @@ impl<'a> Driver<'a> {
         if base % 4096 != 0 {
             return Err(HostError::WindowAddress { base });
         }
-        let unfinished = self.device.read(regs::START) != self.device.read(regs::DONE);
-        let busy = self.device.read(regs::STATUS) & (regs::STATUS_BUSY | regs::STATUS_IN_FLIGHT);
-        if unfinished || busy != 0 || self.device.read(regs::CONTROL) != 0 {
+        if !self.device.at_rest() || self.device.read(regs::CONTROL) != 0 {
             self.reset()?;
         }
         self.device.copy_in(0, program.image)?;

@@ -4,6 +4,7 @@
 //! memory that belongs to somebody else by then. The keeper inherits the driver's file and the device's, and waits for the host's
 //! end: standard input is the host's side of a pipe, standard output the driver's file, standard error the device's.
 
+use crate::driver::is_reset;
 use crate::error::HostError;
 use crate::map::{Mapping, barrier};
 use cnna_machine::regs;
@@ -88,10 +89,8 @@ pub fn keep(offset: usize) -> Result<(), HostError> {
     let map = Mapping::new(&device, name, 0, offset, regs::BLOCK_BYTES)?;
     map.write(regs::CONTROL.offset, 1);
     barrier();
-    const WANTED: u32 = regs::STATUS_RESET_DONE;
-    const STATES: u32 = regs::STATUS_BUSY | regs::STATUS_IN_FLIGHT | regs::STATUS_RESET_DONE;
     // For ever, if need be: a device that never rests must never meet another's memory.
-    while map.read(regs::STATUS.offset) & STATES != WANTED {
+    while !is_reset(map.read(regs::STATUS.offset)) {
         std::thread::sleep(LOOK);
     }
     Ok(())

@@ -170,16 +170,8 @@ fn classes(image: usize, words: &[i16], frac: i32, top: usize, labels: &[String]
     format!("image {image}: {}\n", each.collect::<Vec<_>>().join(", "))
 }
 
-/// A buffer of so many bytes, where one is made for the run, kept by this program.
-fn needs(window: usize) -> Needs {
-    Needs {
-        window,
-        keeper: std::env::current_exe().ok(),
-    }
-}
-
 fn info(name: &str) -> Result<(), HostError> {
-    let mut device = device::open(name, &needs(0))?;
+    let mut device = device::open(name, &Needs::of_this_program(0))?;
     let driver = Driver::new(&mut *device, Options::default())?;
     let mut text = format!(
         "device {name}: configuration {:016x}, window of {} bytes at 0x{:x}",
@@ -210,7 +202,8 @@ fn run(r: &Run) -> Result<(), HostError> {
     let labels = labels(r.labels.as_deref())?;
     let mut best = String::new();
     let mut images = Inputs::open(&inputs, &program.meta, r.raw)?;
-    let mut device = device::open(&r.device, &needs(program.meta.window_bytes))?;
+    let needs = Needs::of_this_program(program.meta.window_bytes);
+    let mut device = device::open(&r.device, &needs)?;
     let system = System::here();
     if device.is_logic() {
         system.check_clock(program.meta.board.clock_mhz)?;

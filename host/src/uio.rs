@@ -47,6 +47,16 @@ pub struct Needs {
     pub keeper: Option<PathBuf>,
 }
 
+impl Needs {
+    /// A window of so many bytes, kept by the program that runs.
+    pub fn of_this_program(window: usize) -> Self {
+        Needs {
+            window,
+            keeper: std::env::current_exe().ok(),
+        }
+    }
+}
+
 /// How long a device may still be in the hands of the keeper of a host that was killed.
 const HANDOVER: Duration = Duration::from_secs(1);
 
@@ -189,12 +199,10 @@ pub(crate) fn read_map(folder: &Path) -> Result<MapInfo, HostError> {
 
 impl Drop for Uio {
     fn drop(&mut self) {
-        let Memory::Xrt { keeper, .. } = &mut self.memory else {
-            return;
-        };
-        let value = |reg: Reg| self.registers.read(reg.offset);
-        let busy = value(regs::STATUS) & (regs::STATUS_BUSY | regs::STATUS_IN_FLIGHT);
-        keeper.at_rest = busy == 0 && value(regs::START) == value(regs::DONE);
+        let at_rest = matches!(self.memory, Memory::Xrt { .. }) && self.at_rest();
+        if let Memory::Xrt { keeper, .. } = &mut self.memory {
+            keeper.at_rest = at_rest;
+        }
     }
 }
 

@@ -4,12 +4,12 @@ of every channel, stops and resets in the middle. The result equals the referenc
 import os
 import random
 import struct
-import tomllib
 
 import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, with_timeout
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiReadBus, AxiSlaveRead, AxiSlaveWrite, AxiWriteBus, MemoryRegion
+from files import program, words
 from watch import Watch
 
 FOLDER = os.environ["AXI_MODEL"]
@@ -18,27 +18,6 @@ STOPS = int(os.environ.get("STOPS", "40"))
 MASTERS = os.environ["MASTERS"].split()
 MOST_BEATS, BYTES = 16, int(os.environ["BYTES"])
 BASE = 0x1000_0000
-
-
-def program():
-    """Meta and image of the program file."""
-    with open(f"{FOLDER}/prog.cnna", "rb") as f:
-        data = f.read()
-    assert data[:8] == b"CNNAPROG"
-    sections = struct.unpack_from("<I", data, 12)[0]
-    found = {}
-    for n in range(sections):
-        kind, _, offset, length = struct.unpack_from("<IIQQ", data, 32 + 24 * n)
-        found[kind] = data[offset : offset + length]
-    return tomllib.loads(found[0].decode()), found[1]
-
-
-def words(path):
-    """Words of an npy file of int16."""
-    with open(path, "rb") as f:
-        data = f.read()
-    start = 10 + struct.unpack_from("<H", data, 8)[0]
-    return list(struct.unpack_from(f"<{(len(data) - start) // 2}h", data, start))
 
 
 def places(layout):
@@ -90,7 +69,7 @@ class Everywhere:
 class Bench:
     def __init__(self, dut, r):
         self.dut, self.r, self.at = dut, r, registers()
-        self.meta, self.image = program()
+        self.meta, self.image = program(FOLDER)
         cocotb.start_soon(Clock(dut.aclk, 10, units="ns").start())
         low = {"reset": dut.aresetn, "reset_active_level": False}
         self.host = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axil"), dut.aclk, **low)

@@ -1,4 +1,5 @@
 //! Whole paths: the room that sees all others. What several tests share.
 
 pub mod engines;
+pub mod mutations;
 pub mod rtl;

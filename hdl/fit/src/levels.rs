@@ -5,8 +5,8 @@
 //! it costs about as much as one LUT with its wire; `cells` counts its twelve CARRY4 instead. Paths begin and end at ports,
 //! flip-flops, DSPs, block RAMs and writes of LUT memories. No delays: a comparison between versions, not a clock.
 
-use serde::Deserialize;
-use std::collections::{BTreeMap, HashMap};
+use crate::netlist::{Bit, Cell, Netlist};
+use std::collections::HashMap;
 
 /// The deepest path.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,50 +19,6 @@ pub struct Depth {
     pub from: String,
     /// The net of the register, memory or port that it ends in.
     pub to: String,
-}
-
-#[derive(Deserialize)]
-struct Design {
-    modules: BTreeMap<String, Netlist>,
-}
-
-#[derive(Deserialize)]
-struct Netlist {
-    #[serde(default)]
-    ports: BTreeMap<String, Port>,
-    cells: BTreeMap<String, Cell>,
-    netnames: BTreeMap<String, Name>,
-}
-
-#[derive(Deserialize)]
-struct Port {
-    direction: String,
-    bits: Vec<Bit>,
-}
-
-#[derive(Deserialize)]
-struct Name {
-    bits: Vec<Bit>,
-}
-
-#[derive(Deserialize)]
-struct Cell {
-    #[serde(rename = "type")]
-    kind: String,
-    #[serde(default)]
-    port_directions: BTreeMap<String, String>,
-    connections: BTreeMap<String, Vec<Bit>>,
-}
-
-/// A net's number, or a constant.
-#[derive(Clone, Copy, Deserialize)]
-#[serde(from = "serde_json::Value")]
-struct Bit(Option<u32>);
-
-impl From<serde_json::Value> for Bit {
-    fn from(v: serde_json::Value) -> Bit {
-        Bit(v.as_u64().and_then(|n| u32::try_from(n).ok()))
-    }
 }
 
 /// An output bit of a combinational cell.
@@ -80,14 +36,8 @@ struct Arrival {
     before: Option<u32>,
 }
 
-/// The deepest path of module `top` in a netlist that `write_json` wrote; what is missing or wrong as a text.
-pub fn depth(json: &[u8], top: &str) -> Result<Depth, String> {
-    let design: Design =
-        serde_json::from_slice(json).map_err(|e| format!("netlist in JSON ({e})"))?;
-    let netlist = design
-        .modules
-        .get(top)
-        .ok_or_else(|| format!("module {top} in the netlist"))?;
+/// The deepest path of a netlist; what is wrong with it as a text.
+pub fn depth(netlist: &Netlist) -> Result<Depth, String> {
     let outputs = outputs(netlist);
     let mut arrivals: HashMap<u32, Arrival> = HashMap::new();
     let mut best = Depth::default();
@@ -143,7 +93,7 @@ fn outputs(netlist: &Netlist) -> HashMap<u32, Output<'_>> {
                 continue;
             }
             for (index, bit) in bits.iter().enumerate() {
-                if let Bit(Some(net)) = *bit {
+                if let Bit::Net(net) = *bit {
                     all.insert(net, Output { cell, port, index });
                 }
             }
@@ -164,12 +114,12 @@ fn ends(netlist: &Netlist) -> Vec<(u32, End<'_>)> {
             .connections
             .iter()
             .filter(|(p, _)| output(p))
-            .find_map(|(_, bits)| bits.iter().find_map(|b| b.0))
+            .find_map(|(_, bits)| bits.iter().find_map(|b| b.net()))
             .unwrap_or(0);
         for (_, bits) in cell.connections.iter().filter(|(p, _)| !output(p)) {
             all.extend(
                 bits.iter()
-                    .filter_map(|b| b.0)
+                    .filter_map(|b| b.net())
                     .map(|n| (n, End::Net(owner))),
             );
         }
@@ -182,7 +132,7 @@ fn ends(netlist: &Netlist) -> Vec<(u32, End<'_>)> {
         all.extend(
             port.bits
                 .iter()
-                .filter_map(|b| b.0)
+                .filter_map(|b| b.net())
                 .map(|n| (n, End::Port(name))),
         );
     }
@@ -193,8 +143,8 @@ fn ends(netlist: &Netlist) -> Vec<(u32, End<'_>)> {
 fn names(netlist: &Netlist) -> HashMap<u32, String> {
     let mut all: HashMap<u32, String> = HashMap::new();
     let rank = |s: &str| (s.contains('$'), s.len());
-    for (name, net) in &netlist.netnames {
-        for bit in net.bits.iter().filter_map(|b| b.0) {
+    for (name, net) in &netlist.names {
+        for bit in net.bits.iter().filter_map(|b| b.net()) {
             if all.get(&bit).is_none_or(|old| rank(name) < rank(old)) {
                 all.insert(bit, name.clone());
             }
@@ -255,7 +205,7 @@ fn causes(output: &Output) -> Vec<(u32, usize)> {
     let bits = |name: &str| cell.connections.get(name).map_or(&[][..], Vec::as_slice);
     let mut all = vec![];
     let mut add =
-        |bits: &[Bit], weight| all.extend(bits.iter().filter_map(|b| b.0).map(|n| (n, weight)));
+        |bits: &[Bit], weight| all.extend(bits.iter().filter_map(|b| b.net()).map(|n| (n, weight)));
     if cell.kind.starts_with("CARRY") {
         // Bit i of the sum knows the generate bits below it, the carry out also its own.
         let generates = if *port == "O" { *index } else { index + 1 };
@@ -298,12 +248,13 @@ mod tests {
     use super::*;
 
     /// A flip-flop's output `q` through `cells` to its own input `d`.
-    fn netlist(d: u32, cells: &str) -> String {
-        format!(
+    fn netlist(d: u32, cells: &str) -> Netlist {
+        let json = format!(
             r#"{{"modules": {{"m": {{"ports": {{}}, "netnames": {{"start_q": {{"bits": [2]}}, "$1": {{"bits": [2, 9]}}}}, "cells": {{
             "ff": {{"type": "FDRE", "port_directions": {{"D": "input", "Q": "output"}}, "connections": {{"D": [{d}], "Q": [2]}}}},
             {cells}}}}}}}}}"#
-        )
+        );
+        Netlist::parse(json.as_bytes(), "m").unwrap()
     }
 
     const LUT: &str = r#""l": {"type": "LUT2", "port_directions": {"I0": "input", "I1": "input", "O": "output"},
@@ -319,13 +270,13 @@ mod tests {
 
     #[test]
     fn a_chain_is_one_level_and_each_of_its_cells_a_cell() {
-        let d = depth(netlist(17, &format!("{LUT}, {CHAIN}")).as_bytes(), "m").unwrap();
+        let d = depth(&netlist(17, &format!("{LUT}, {CHAIN}"))).unwrap();
         assert_eq!((d.levels, d.cells), (2, 3));
         assert_eq!((d.from.as_str(), d.to.as_str()), ("start_q", "start_q"));
         // The first sum bit of the second cell leaves the chain as late as its last.
-        let d = depth(netlist(14, &format!("{LUT}, {CHAIN}")).as_bytes(), "m").unwrap();
+        let d = depth(&netlist(14, &format!("{LUT}, {CHAIN}"))).unwrap();
         assert_eq!((d.levels, d.cells), (2, 3));
-        assert_eq!(depth(netlist(3, LUT).as_bytes(), "m").unwrap().levels, 1);
+        assert_eq!(depth(&netlist(3, LUT)).unwrap().levels, 1);
     }
 
     #[test]
@@ -337,9 +288,9 @@ mod tests {
             )
         };
         let read = netlist(30, &ram("3", "\"0\""));
-        assert_eq!(depth(read.as_bytes(), "m").unwrap().levels, 2);
+        assert_eq!(depth(&read).unwrap().levels, 2);
         let write = netlist(30, &ram("\"0\"", "3"));
-        assert_eq!(depth(write.as_bytes(), "m").unwrap().levels, 1);
+        assert_eq!(depth(&write).unwrap().levels, 1);
         for (name, port, yes) in [
             ("ADDRB", "DOB", true),
             ("ADDRD", "DOB", false),
@@ -353,18 +304,8 @@ mod tests {
     }
 
     #[test]
-    fn a_loop_and_a_missing_module_are_errors() {
+    fn a_loop_is_an_error() {
         let looped = LUT.replace("[2]", "[3]");
-        assert!(
-            depth(netlist(3, &looped).as_bytes(), "m")
-                .unwrap_err()
-                .contains("loop")
-        );
-        assert!(
-            depth(netlist(3, LUT).as_bytes(), "n")
-                .unwrap_err()
-                .contains("module n")
-        );
-        assert!(depth(b"{", "m").is_err());
+        assert!(depth(&netlist(3, &looped)).unwrap_err().contains("loop"));
     }
 }

@@ -3,6 +3,7 @@
 
 mod error;
 pub mod levels;
+pub mod netlist;
 pub mod packed;
 pub mod synth;
 

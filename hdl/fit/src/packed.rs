@@ -1,7 +1,6 @@
 //! What Yosys packed into the DSP slices of a netlist: a register or an adder that it left outside costs look-up tables.
 
-use serde::Deserialize;
-use std::collections::BTreeMap;
+use crate::netlist::{Bit, Netlist};
 
 /// DSP48E1 slices that hold each of these parts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,37 +15,11 @@ pub struct Packed {
     pub accumulator: usize,
 }
 
-#[derive(Deserialize)]
-struct Design {
-    modules: BTreeMap<String, Netlist>,
-}
-
-#[derive(Deserialize)]
-struct Netlist {
-    cells: BTreeMap<String, Cell>,
-}
-
-#[derive(Deserialize)]
-struct Cell {
-    #[serde(rename = "type")]
-    kind: String,
-    #[serde(default)]
-    parameters: BTreeMap<String, serde_json::Value>,
-    connections: BTreeMap<String, Vec<serde_json::Value>>,
-}
-
-/// Counts the slices of module `top` in a netlist that `write_json` wrote; what is missing or wrong as a text.
-pub fn packed(json: &[u8], top: &str) -> Result<Packed, String> {
-    let design: Design =
-        serde_json::from_slice(json).map_err(|e| format!("netlist in JSON ({e})"))?;
-    let netlist = design
-        .modules
-        .get(top)
-        .ok_or_else(|| format!("module {top} in the netlist"))?;
+/// Counts the slices of a netlist.
+pub fn packed(netlist: &Netlist) -> Packed {
     let mut all = Packed::default();
     for cell in netlist.cells.values().filter(|c| c.kind == "DSP48E1") {
         let text = |name: &str| cell.parameters.get(name).and_then(|v| v.as_str());
-        // Numbers are written as bits.
         let has = |name: &str| text(name).is_some_and(|bits| bits.contains('1'));
         let pre_adder = text("USE_DPORT") == Some("TRUE") && has("ADREG");
         all.pre_adder += usize::from(pre_adder);
@@ -57,8 +30,8 @@ pub fn packed(json: &[u8], top: &str) -> Result<Packed, String> {
         let adds = cell
             .connections
             .get("OPMODE")
-            .is_some_and(|bits| bits.len() == 7 && bits[5] == "1" && bits[4] != "1");
+            .is_some_and(|bits| bits.len() == 7 && bits[5] == Bit::One && bits[4] != Bit::One);
         all.accumulator += usize::from(has("PREG") && adds);
     }
-    Ok(all)
+    all
 }

@@ -10,6 +10,7 @@
 
 use crate::error::FitError;
 use crate::levels::{self, Depth};
+use crate::netlist::Netlist;
 use crate::packed::{self, Packed};
 use cnna_machine::config::Limits;
 use std::collections::BTreeMap;
@@ -249,11 +250,11 @@ impl Yosys {
         if cells.is_empty() {
             return Err(output("cell counts (is the top module empty?)"));
         }
-        let netlist = dir.read("netlist.json")?;
-        report.depth =
-            levels::depth(netlist.as_bytes(), job.top).map_err(|missing| output(&missing))?;
-        report.packed =
-            packed::packed(netlist.as_bytes(), job.top).map_err(|missing| output(&missing))?;
+        let json = dir.read("netlist.json")?;
+        let netlist =
+            Netlist::parse(json.as_bytes(), job.top).map_err(|missing| output(&missing))?;
+        report.depth = levels::depth(&netlist).map_err(|wrong| output(&wrong))?;
+        report.packed = packed::packed(&netlist);
         Ok(report)
     }
 }

@@ -9,7 +9,8 @@ use cnna_hdl::sources;
 use cnna_machine::config::Board;
 use std::time::Duration;
 
-/// Levels of logic ([`cnna_fit::levels`]) of the deepest path: decision 7. ultra96 has 9, pynq-z2 8; one more is allowed, for it comes and goes between versions.
+/// Levels of logic ([`cnna_fit::levels`]) of the deepest path: decision 7. ultra96 has 9, pynq-z2 8; one more is allowed, for it
+/// comes and goes between versions.
 const MAX_LEVELS: usize = 10;
 /// Look-up tables of `ultra96`, which leave room for the processing system's interconnect and for copies of registers.
 const ULTRA96_LUT: usize = 58_000;

@@ -6,11 +6,11 @@ use crate::ports::{self, Direction, Interface, InterfaceKind, Port, Role};
 use cnna_machine::config::Board;
 
 /// Identity bits of a memory port of the Zynq-7000 (UG585); the accelerator has one identity, 0.
-pub(crate) const ID_BITS: usize = 6;
+const ID_BITS: usize = 6;
 /// Address bits of these ports.
-pub(crate) const ADDRESS_BITS: usize = 32;
+const ADDRESS_BITS: usize = 32;
 /// Data bits that an adapter makes of twice as many.
-pub(crate) const DATA_BITS: usize = 64;
+const DATA_BITS: usize = 64;
 
 /// The board's cell has adapters from AXI4 of 128 bits to AXI3 of 64.
 pub fn is_narrowed(board: &Board) -> bool {
@@ -18,18 +18,59 @@ pub fn is_narrowed(board: &Board) -> bool {
     memory == (DATA_BITS, "AXI3") && 8 * board.accelerator.beat_bytes() == 2 * DATA_BITS
 }
 
-/// Data bits and protocol of the cell's masters.
-pub(crate) fn master(board: &Board) -> (usize, &'static str) {
+/// What the cell's masters are.
+pub(crate) struct Bus {
+    pub data_bits: usize,
+    pub address_bits: usize,
+    pub id_bits: usize,
+    pub protocol: &'static str,
+}
+
+/// The cell's masters.
+pub(crate) fn bus(board: &Board) -> Bus {
     match is_narrowed(board) {
-        true => (DATA_BITS, "AXI3"),
-        false => (8 * board.accelerator.beat_bytes(), "AXI4"),
+        true => Bus {
+            data_bits: DATA_BITS,
+            address_bits: ADDRESS_BITS,
+            id_bits: ID_BITS,
+            protocol: "AXI3",
+        },
+        false => Bus {
+            data_bits: 8 * board.accelerator.beat_bytes(),
+            address_bits: ports::ADDRESS_BITS,
+            id_bits: 0,
+            protocol: "AXI4",
+        },
     }
 }
 
 /// The masters, which each have an adapter in a narrowed cell.
-pub(crate) fn masters(board: &Board) -> impl Iterator<Item = Interface> {
-    let all = ports::interfaces(&board.accelerator).into_iter();
-    all.filter(|i| i.kind != InterfaceKind::Registers)
+fn masters(board: &Board) -> Vec<Interface> {
+    let mut all = ports::interfaces(&board.accelerator);
+    all.retain(|i| i.kind != InterfaceKind::Registers);
+    all
+}
+
+/// Interface and signal of a master's port.
+fn of_master<'p>(port: &'p Port, masters: &[Interface]) -> Option<(&'p str, &'static str)> {
+    match &port.role {
+        Role::Axi { interface, signal } if masters.iter().any(|m| m.name == *interface) => {
+            Some((interface, signal))
+        }
+        _ => None,
+    }
+}
+
+/// The identity that leads a channel, by the channel's first signal behind it.
+fn identity(signal: &str) -> Option<&'static str> {
+    match signal {
+        "araddr" => Some("arid"),
+        "awaddr" => Some("awid"),
+        "wdata" => Some("wid"),
+        "rdata" => Some("rid"),
+        "bresp" => Some("bid"),
+        _ => None,
+    }
 }
 
 /// Every port of the block-design cell, in the order of declaration.
@@ -38,38 +79,23 @@ pub fn ports(board: &Board) -> Vec<Port> {
     if !is_narrowed(board) {
         return top;
     }
-    let is_master = |p: &Port| matches!(&p.role, Role::Axi { interface, .. } if masters(board).any(|m| m.name == *interface));
+    let masters = masters(board);
     let mut all = Vec::new();
     for port in top {
-        if !is_master(&port) {
+        let Some((interface, signal)) = of_master(&port, &masters) else {
             all.push(port);
             continue;
-        }
-        let Role::Axi { interface, signal } = &port.role else {
-            continue;
         };
-        // An identity leads its channel.
-        let identity = match *signal {
-            "araddr" => Some("arid"),
-            "awaddr" => Some("awid"),
-            "wdata" => Some("wid"),
-            "rdata" => Some("rid"),
-            "bresp" => Some("bid"),
-            _ => None,
-        };
-        all.extend(identity.map(|signal| Port {
+        all.extend(identity(signal).map(|signal| Port {
             name: format!("{interface}_{signal}"),
-            direction: match signal {
-                "rid" | "bid" => Direction::Input,
-                _ => Direction::Output,
-            },
+            direction: port.direction,
             width: ID_BITS,
             role: Role::Axi {
-                interface: interface.clone(),
+                interface: interface.into(),
                 signal,
             },
         }));
-        let width = match *signal {
+        let width = match signal {
             "araddr" | "awaddr" => ADDRESS_BITS,
             "arlen" | "awlen" => 4,
             "rdata" | "wdata" => DATA_BITS,
@@ -81,90 +107,80 @@ pub fn ports(board: &Board) -> Vec<Port> {
     all
 }
 
-/// The adapters of a narrowed cell and the nets between them and `cnna_top`, as Verilog; and each net by the top's port.
-pub(crate) fn adapters(board: &Board) -> (String, Vec<(String, String)>) {
+/// The net between an adapter and a master's port of `cnna_top`.
+fn wide(port: &Port) -> String {
+    format!("wide_{}", port.name)
+}
+
+/// What a port of `cnna_top` is connected to: the cell's port of that name, or an adapter's net.
+pub(crate) fn net(board: &Board, port: &Port) -> String {
+    match of_master(port, &masters(board)) {
+        Some(_) if is_narrowed(board) => wide(port),
+        _ => port.name.clone(),
+    }
+}
+
+/// The adapters of a narrowed cell and the nets between them and `cnna_top`, as Verilog.
+pub(crate) fn adapters(board: &Board) -> String {
     let mut text = String::new();
-    let mut nets = Vec::new();
-    let all = ports::ports(&board.accelerator);
+    if !is_narrowed(board) {
+        return text;
+    }
+    let top = ports::ports(&board.accelerator);
     for m in masters(board) {
-        let of_it =
-            |p: &&Port| matches!(&p.role, Role::Axi { interface, .. } if *interface == m.name);
-        for p in all.iter().filter(of_it) {
-            let net = format!("wide_{}", p.name);
-            text += &format!("    wire {:8}{net};\n", p.range());
-            nets.push((p.name.clone(), net));
+        let only = std::slice::from_ref(&m);
+        let signals = top
+            .iter()
+            .filter_map(|p| of_master(p, only).map(|(_, signal)| (signal, p)));
+        let is_read = |signal: &str| signal.starts_with("ar") || signal.starts_with('r');
+        let (read, write): (Vec<_>, Vec<_>) = signals.partition(|(signal, _)| is_read(signal));
+        for (_, port) in write.iter().chain(&read) {
+            text += &format!("    wire {:8}{};\n", port.range(), wide(port));
         }
-        text += &adapter(board, &m, 'r');
-        if m.kind == InterfaceKind::ReadWrite {
-            text += &adapter(board, &m, 'w');
+        text += &adapter(board, &m.name, "axi3_read", &read);
+        if !write.is_empty() {
+            text += &adapter(board, &m.name, "axi3_write", &write);
         }
     }
-    (text, nets)
+    text
 }
 
 /// One direction of a master.
-fn adapter(board: &Board, master: &Interface, direction: char) -> String {
-    let name = &master.name;
-    let (module, channels): (_, &[(&str, bool)]) = match direction {
-        'r' => (
-            "axi3_read",
-            &[
-                ("arvalid", true),
-                ("arready", false),
-                ("araddr", true),
-                ("arlen", true),
-                ("arcache", true),
-                ("arprot", true),
-                ("rvalid", false),
-                ("rready", true),
-                ("rdata", false),
-                ("rresp", false),
-                ("rlast", false),
-            ],
-        ),
-        _ => (
-            "axi3_write",
-            &[
-                ("awvalid", true),
-                ("awready", false),
-                ("awaddr", true),
-                ("awlen", true),
-                ("awcache", true),
-                ("awprot", true),
-                ("wvalid", true),
-                ("wready", false),
-                ("wdata", true),
-                ("wstrb", true),
-                ("wlast", true),
-                ("bvalid", false),
-                ("bready", true),
-                ("bresp", false),
-            ],
-        ),
-    };
-    let mut lines = vec![".clk_i(aclk), .rst_i(~aresetn)".to_string()];
-    for (signal, from_master) in channels {
-        let (wide, narrow) = if *from_master { ("i", "o") } else { ("o", "i") };
-        let part = match *signal {
+fn adapter(board: &Board, master: &str, module: &str, signals: &[(&str, &Port)]) -> String {
+    let mut constants = String::new();
+    let mut pins = vec![".clk_i(aclk), .rst_i(~aresetn)".to_string()];
+    for &(signal, port) in signals {
+        let from_master = port.direction == Direction::Output;
+        let mut constant = |signal: &str, value: &str| {
+            constants += &format!("    assign {master}_{signal} = {value};\n");
+        };
+        if let Some(id) = identity(signal).filter(|_| from_master) {
+            constant(id, &format!("{ID_BITS}'d0"));
+        }
+        let part = match signal {
+            // Whole beats, addresses that rise: the adapter takes no other.
+            "arsize" | "awsize" => {
+                constant(signal, "3'd3");
+                continue;
+            }
+            "arburst" | "awburst" => {
+                constant(signal, "2'd1");
+                continue;
+            }
             "araddr" | "awaddr" => format!("[{}:0]", ADDRESS_BITS - 1),
             "arlen" | "awlen" => "[3:0]".into(),
             _ => String::new(),
         };
-        lines.push(format!(
-            ".s_{signal}_{wide}(wide_{name}_{signal}{part}), .m_{signal}_{narrow}({name}_{signal})"
+        let (s, m) = if from_master { ("i", "o") } else { ("o", "i") };
+        pins.push(format!(
+            ".s_{signal}_{s}({}{part}), .m_{signal}_{m}({})",
+            wide(port),
+            port.name
         ));
     }
-    let channel = format!("a{direction}");
-    let identities = match direction {
-        'r' => format!("    assign {name}_arid = {ID_BITS}'d0;\n"),
-        _ => format!(
-            "    assign {name}_awid = {ID_BITS}'d0;\n    assign {name}_wid = {ID_BITS}'d0;\n"
-        ),
-    };
     format!(
-        "{identities}    assign {name}_{channel}size = 3'd3;\n    assign {name}_{channel}burst = 2'd1;\n    \
-         {module} #(.AddrW({ADDRESS_BITS}), .Outstanding({})) {module}_{name} (\n        {}\n    );\n",
+        "{constants}    {module} #(.AddrW({ADDRESS_BITS}), .Outstanding({})) {module}_{master} (\n        {}\n    );\n",
         board.accelerator.outstanding,
-        lines.join(",\n        ")
+        pins.join(",\n        ")
     )
 }

@@ -13,10 +13,7 @@ pub(crate) fn component(board: &Board, rtl_files: &[String]) -> String {
     let interfaces: String = all.iter().map(|i| bus(board, i)).collect();
     let names: Vec<_> = all.iter().map(|i| i.name.as_str()).collect();
     let masters = || all.iter().filter(|i| i.kind != InterfaceKind::Registers);
-    let address_bits = match cell::is_narrowed(board) {
-        true => cell::ADDRESS_BITS,
-        false => ports::ADDRESS_BITS,
-    };
+    let master = cell::bus(board);
     let spaces: String = masters()
         .map(|i| {
             // The planes of addresses that a master reaches: two to the number of its address bits.
@@ -24,8 +21,8 @@ pub(crate) fn component(board: &Board, rtl_files: &[String]) -> String {
                 "addressSpace",
                 &[
                     text("name", &i.name),
-                    text("range", &format!("{:#x}", 1u64 << address_bits)),
-                    text("width", &cell::master(board).0.to_string()),
+                    text("range", &format!("{:#x}", 1u64 << master.address_bits)),
+                    text("width", &master.data_bits.to_string()),
                 ],
             )
         })

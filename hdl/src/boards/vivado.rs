@@ -17,6 +17,7 @@ pub(crate) fn script(board: &Board, ps: &'static Ps, rtl_files: &[String]) -> St
         }
     }
     let preset = if p.board_part.is_empty() { 0 } else { 1 };
+    let bus = cell::bus(board);
     let high = ps.opens_high(p.dma_base);
     let config = ps.config.iter().chain(slaves.iter().flat_map(|s| s.config));
     let config = config.chain(high.as_ref());
@@ -71,7 +72,7 @@ pub(crate) fn script(board: &Board, ps: &'static Ps, rtl_files: &[String]) -> St
                 .filter(|(_, p)| p.name == port.name)
                 .map(|(i, _)| i.name.as_str())
                 .collect();
-            let direct = masters.len() == 1 && ps.port == cell::master(board);
+            let direct = masters.len() == 1 && ps.port == (bus.data_bits, bus.protocol);
             // Linux may place other buffers low: both, where the window is high.
             let segments = match high {
                 Some(_) => format!(

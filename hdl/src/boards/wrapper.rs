@@ -25,20 +25,12 @@ pub(crate) fn verilog(board: &Board) -> String {
             )
         })
         .collect();
-    let narrowed = cell::is_narrowed(board);
-    let (adapters, nets) = match narrowed {
-        true => cell::adapters(board),
-        false => Default::default(),
-    };
+    let adapters = cell::adapters(board);
     let connections: Vec<String> = ports::ports(&board.accelerator)
         .iter()
-        .map(|p| {
-            let net = nets.iter().find(|(port, _)| *port == p.name);
-            let net = net.map_or(&p.name, |(_, net)| net);
-            format!("        .{}({net})", p.name)
-        })
+        .map(|p| format!("        .{}({})", p.name, cell::net(board, p)))
         .collect();
-    let (what, unused) = match narrowed {
+    let (what, unused) = match cell::is_narrowed(board) {
         // Identities that come back, sizes and high address bits.
         true => (
             "adapters from 128-bit AXI4 to 64-bit AXI3",
@@ -118,15 +110,15 @@ pub(crate) fn axi_parameters(interface: &str, board: &Board) -> String {
             );
         }
     };
-    let (bits, protocol) = cell::master(board);
-    let (address, identity) = match cell::is_narrowed(board) {
-        true => (cell::ADDRESS_BITS, cell::ID_BITS),
-        false => (ports::ADDRESS_BITS, 0),
-    };
+    let bus = cell::bus(board);
     format!(
-        "PROTOCOL {protocol}, DATA_WIDTH {bits}, ADDR_WIDTH {address}, ID_WIDTH {identity}, READ_WRITE_MODE {mode}, HAS_BURST 1, HAS_LOCK 0, HAS_QOS 0, \
+        "PROTOCOL {}, DATA_WIDTH {}, ADDR_WIDTH {}, ID_WIDTH {}, READ_WRITE_MODE {mode}, HAS_BURST 1, HAS_LOCK 0, HAS_QOS 0, \
          HAS_REGION 0, HAS_CACHE 1, HAS_PROT 1, HAS_WSTRB {writes}, HAS_BRESP {writes}, HAS_RRESP 1, SUPPORTS_NARROW_BURST 0, \
          MAX_BURST_LENGTH {BURST_BEATS}, NUM_READ_OUTSTANDING {}, NUM_WRITE_OUTSTANDING {}",
+        bus.protocol,
+        bus.data_bits,
+        bus.address_bits,
+        bus.id_bits,
         a.outstanding,
         if writes == "1" { a.outstanding } else { 0 },
     )

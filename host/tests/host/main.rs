@@ -6,5 +6,6 @@ mod driver;
 mod failures;
 mod fake;
 mod files;
+mod machine;
 mod tensors;
 mod uio;
