@@ -106,9 +106,9 @@ fn a_multiply_accumulator_is_one_dsp_and_nothing_else() {
 
 #[test]
 fn an_array_keeps_every_multiply_accumulator_in_its_dsp() {
-    // One tile, two lanes: with wrong wiring around the cells (a shared register, a multiplexer before them) they come apart.
-    let files = emitted(&[("tiles", "1"), ("lanes", "2"), ("weight_ports", "1")]);
-    let parameters = [("T", "1"), ("Lanes", "2"), ("Ports", "1")];
+    // One tile, eight lanes: with wrong wiring around the cells (a shared register, a multiplexer before them) they come apart.
+    let files = emitted(&[("tiles", "1"), ("lanes", "8"), ("weight_ports", "1")]);
+    let parameters = [("T", "1"), ("Lanes", "8"), ("Ports", "1")];
     let count = |files: &[(String, String)]| {
         let needed: Vec<_> = files
             .iter()
@@ -122,9 +122,10 @@ fn an_array_keeps_every_multiply_accumulator_in_its_dsp() {
         run_files(&needed, "array", &parameters, Target::Xc7).unwrap()
     };
     let r = count(&files);
-    assert_eq!(r.dsp, 16 * 2, "{:?}", r.cells);
-    // Measured 83 LUT and 64 FF a DSP: the lanes' transforms and the result bus. An accumulator outside costs 48 LUT more.
-    assert!(r.lut < 95 * r.dsp && r.ff < 75 * r.dsp, "{:?}", r.cells);
+    assert_eq!(r.dsp, 16 * 8, "{:?}", r.cells);
+    // Measured 77 LUT and 84 FF a DSP: the lanes' transforms and the registered result bus. An accumulator outside costs 48 LUT
+    // and its own register more.
+    assert!(r.lut < 95 * r.dsp && r.ff < 95 * r.dsp, "{:?}", r.cells);
     let apart: Vec<_> = files
         .iter()
         .map(|(name, text)| (name.clone(), text.replace(CLEAR, OTHER_CLEAR)))

@@ -2,7 +2,7 @@
 
 use crate::{cases, emit, load, run, tcl, text};
 use cnna_hdl::{boards, ports};
-use cnna_machine::config::{Board, Family};
+use cnna_machine::config::Family;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,6 +1,6 @@
 //! Inputs: npy files, read as images are asked for.
 
-use super::{Images, NOT_FINITE, batch_of, beyond_words, index_of, port_files, tensor_error};
+use super::{Images, NOT_FINITE, batch_of, beyond_words, index_of, tensor_error};
 use crate::error::HostError;
 use cnna_machine::num::{Word, quantise_all};
 use cnna_machine::program::{PortInfo, ProgramMeta};

@@ -1,6 +1,5 @@
 //! Results: npy files, written as images are done.
 
-use super::port_files;
 use crate::error::HostError;
 use crate::files::{Output, failed};
 use cnna_machine::num::dequantise;
