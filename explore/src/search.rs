@@ -39,8 +39,11 @@ pub struct Machine {
     point: Point,
 }
 
-/// What is drawn against cycles: less is better.
-pub const AGAINST: [(&str, fn(&Machine) -> u64); 4] = [
+/// What a machine costs of one kind, less is better.
+pub type Price = fn(&Machine) -> u64;
+
+/// What is drawn against cycles.
+pub const AGAINST: [(&str, Price); 4] = [
     ("DSP", |m| m.board.accelerator.all_dsps() as u64),
     ("BRAM36", |m| m.board.accelerator.bram36() as u64),
     ("LUT", |m| m.board.accelerator.luts() as u64),

@@ -59,7 +59,9 @@ pub const MUTATIONS: &[Mutation] = mutations! {
     "nothing is added behind the shift to the right":
         "requantise.sv", " + $signed({{(Kept-1){1'b0}}, kept_q[0]})" => "";
     "ReLU is always on":
-        "post.sv", "lo = side_q[14].relu ? '0 : ~Max;" => "lo = '0;";
+        "post.sv", "return relu ? '0 : ~Max;" => "return '0;";
+    "a late residual's saturations count outside the result":
+        "post.sv", "(late_over | late_under) & side_q[16].valid" => "late_over | late_under";
     "saturation counts outside the result":
         "post.sv", "side_q[8].valid[l] & clipped[l]" => "clipped[l]";
     "POOL compares unsigned":
