@@ -15,7 +15,7 @@ BOARD ?= ultra96
 ONLY  ?=
 
 .PHONY: demo demo-build demo-network test fit lint setup build arm emulate bench bench-fit bench-stops bench-kills axi-model \
-  bench-vgg16 networks node-tests mutations python-tests notebooks real-networks qdq-limits
+  bench-training bench-vgg16 networks node-tests mutations python-tests notebooks real-networks qdq-limits
 
 setup:
 	@./scripts/setup
@@ -23,10 +23,10 @@ setup:
 build: setup
 	$(CARGO) build --release -p cnna
 
-# Less to install than `setup`, and the trainer only where it is asked for: the first result comes sooner.
+# Less to install than `setup`: the first result comes sooner.
 demo-build:
 	@./scripts/setup demo
-	$(CARGO) build --release -p cnna $(if $(filter 1,$(TRAIN)),--features train)
+	$(CARGO) build --release -p cnna
 
 demo: demo-build
 ifeq ($(TRAIN),1)
@@ -43,7 +43,7 @@ demo-network: demo-build
 	scripts/demo-network $(OUT) $(BOARD)
 
 test: setup
-	$(CARGO) test --release --workspace --features cnna/train
+	$(CARGO) test --release --workspace
 	$(MAKE) --no-print-directory fit
 
 # ENGINES=cycle,rtl drives the verilated RTL by PYNQ's stand-in too.
@@ -106,6 +106,10 @@ node-tests: build
 	[ -d build/onnx-tests/onnx ] || python3 -m pip install -q --disable-pip-version-check --root-user-action=ignore --no-deps \
 	  --target build/onnx-tests onnx==1.17.0
 	python3 tests/python/node_tests.py target/release/cnna build/onnx-tests/onnx/backend/test/data/node
+
+# A training step beside PyTorch's; apt-get install python3-torch, or PYTHON=an interpreter that has torch.
+bench-training:
+	CNNA_PYTHON=$(or $(PYTHON),/usr/bin/python3) $(CARGO) bench -p cnna-quant --bench training
 
 # Every bar of speed of the README's table: measured, printed, failed when missed; minutes. ONLY=growth runs a part.
 bench: build

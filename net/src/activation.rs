@@ -106,6 +106,37 @@ impl Function {
         }
     }
 
+    /// Its derivative at a real; at a corner that of the side where the function moves.
+    pub fn derivative(self, x: f64) -> f64 {
+        let sigmoid = Function::Sigmoid.of(x);
+        match self {
+            Function::Sigmoid => sigmoid * (1.0 - sigmoid),
+            Function::Tanh => 1.0 - x.tanh().powi(2),
+            Function::HardSigmoid { alpha, beta } => {
+                let (alpha, beta) = (f64::from(alpha), f64::from(beta));
+                if (0.0..=1.0).contains(&(alpha * x + beta)) {
+                    alpha
+                } else {
+                    0.0
+                }
+            }
+            Function::HardSwish => match x {
+                x if x < -3.0 => 0.0,
+                x if x > 3.0 => 1.0,
+                x => x / 3.0 + 0.5,
+            },
+            Function::Silu => sigmoid * (1.0 + x * (1.0 - sigmoid)),
+            Function::Gelu => {
+                let density = (-x * x / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt();
+                0.5 * (1.0 + erf(x * std::f64::consts::FRAC_1_SQRT_2)) + x * density
+            }
+            Function::Mish => {
+                let inner = (x.max(0.0) + (-x.abs()).exp().ln_1p()).tanh();
+                inner + x * (1.0 - inner * inner) * sigmoid
+            }
+        }
+    }
+
     /// Fraction bits for the function's input when the model gives none: wide enough that what saturates changes nothing.
     pub fn input_frac(self, output_frac: i32, word: Word) -> i32 {
         let bits = word.bits() as i32 - 1;
@@ -283,6 +314,22 @@ mod tests {
                     let off = worst(f, i, o, Word::W16);
                     assert!(off <= 1, "{f:?} from {i} to {o}: {off}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn derivatives_are_those_of_differences() {
+        use Function::*;
+        for f in [Sigmoid, Tanh, HARD, HardSwish, Silu, Gelu, Mish] {
+            for x in [-7.3, -2.9, -1.1, -0.2, 0.3, 1.7, 2.6, 6.4] {
+                let differences = (f.of(x + 1e-5) - f.of(x - 1e-5)) / 2e-5;
+                let off = (f.derivative(x) - differences).abs();
+                assert!(
+                    off < 1e-8,
+                    "{f:?} at {x}: {} is not {differences}",
+                    f.derivative(x)
+                );
             }
         }
     }

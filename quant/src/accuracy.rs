@@ -11,6 +11,9 @@ use serde::Serialize;
 /// Training images that tell the ranges of a network that is rounded after training.
 const CALIBRATION: usize = 1000;
 
+/// Parts of a set of images that cores take from one another.
+const SHARES: usize = 32;
+
 /// Right answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
 pub struct Accuracy {
@@ -233,7 +236,11 @@ pub fn float_logits(float: &Graph, split: &Split) -> Result<Vec<Vec<f32>>, Accur
         let image = split.image(i).iter().map(|&b| pixel(b)).collect();
         Ok(std::mem::take(&mut model.run(&[image])?[output]))
     };
-    (0..split.len()).into_par_iter().map(run).collect()
+    // The engine waits for its own tasks, and a core that waits takes the next image on top of its stack: a few shares of many
+    // images keep that shallow.
+    let share = split.len().div_ceil(SHARES);
+    let images = (0..split.len()).into_par_iter().with_min_len(share);
+    images.map(run).collect()
 }
 
 fn sqnr_db(real: &[Vec<f32>], words: &[Vec<i16>], frac: i32) -> f64 {

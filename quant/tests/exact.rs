@@ -3,20 +3,32 @@
 mod common;
 
 use cnna_machine::num::Word;
+use cnna_net::activation::Function;
+use cnna_net::graph::TensorId;
+use cnna_net::op::{
+    Activate, Add, AveragePool, Concat, Conv, ConvTranspose, MaxPool, Mul, Pad, Resize, Slice,
+};
+use cnna_net::{Activation, Graph, Op, Padding, Shape, Values, Window};
 use cnna_quant::{
     Arch, FloatNet, Formats, accuracy_report, calibrate, evaluate, evaluate_fake, fake_logits,
     quantise_images, to_graph,
 };
 use common::{fashion, odd};
+use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 
 /// Compares all logits of `images`; the number of saturated results.
 fn compare(net: &FloatNet, formats: &Formats, images: &cnna_quant::Split) -> u64 {
     let integers = to_graph(net, formats).expect("finite weights");
     let fake = fake_logits(net, formats, images).expect("images fit");
-    let frac = *formats.output_fracs.last().expect("layers");
+    let frac = integers.tensors[integers.outputs[0].tensor]
+        .frac
+        .expect("it is quantised");
+    let input_frac = integers.tensors[integers.inputs[0].tensor]
+        .frac
+        .expect("it is quantised");
     let mut saturated = 0;
     for (i, row) in fake.iter().enumerate() {
-        let words = quantise_images(images.image(i), formats.input_frac, formats.word);
+        let words = quantise_images(images.image(i), input_frac, formats.word);
         let run = cnna_net::run::run(&integers, &[&words]).expect("every tensor has a format");
         saturated += run.tensors.iter().map(|t| t.saturated).sum::<u64>();
         let want: Vec<f64> = run.tensors[integers.outputs[0].tensor]
@@ -34,6 +46,136 @@ fn compare(net: &FloatNet, formats: &Formats, images: &cnna_quant::Split) -> u64
     saturated
 }
 
+/// Residuals, concatenation, depthwise and grouped convolutions, averages, a gate, slopes, functions by table, a
+/// border, a
+/// part, rows and columns repeated, a transposed convolution.
+fn branches() -> FloatNet {
+    let mut r = StdRng::seed_from_u64(11);
+    let mut reals =
+        |n: usize| Values::Reals((0..n).map(|_| r.random_range(-0.4f32..0.4)).collect());
+    let mut g = Graph::new("branches", Word::W16);
+    let x = g.input("x", Shape { c: 1, h: 28, w: 28 }, None);
+    let same = |k: usize, stride: usize, dilation: usize| Window {
+        stride: [stride; 2],
+        dilation: [dilation; 2],
+        // One more behind than before where the kernel is even, as TensorFlow does.
+        pad: Padding {
+            top: (k - 1) * dilation / 2,
+            left: (k - 1) * dilation / 2,
+            bottom: ((k - 1) * dilation).div_ceil(2),
+            right: ((k - 1) * dilation).div_ceil(2),
+        },
+        ..Window::plain(k, k)
+    };
+    let mut conv =
+        |ic: usize, oc: usize, groups: usize, window: Window, activation: Activation| -> Op {
+            let [kh, kw] = window.kernel;
+            let weights = reals(oc * ic / groups * kh * kw);
+            Conv {
+                oc,
+                groups,
+                window,
+                weights,
+                finer: Vec::new(),
+                bias: reals(oc),
+                activation,
+            }
+            .into()
+        };
+    let table = |f: Function| Activate {
+        function: Activation::Table(f),
+    };
+    let slopes = Activation::PRelu(Values::Reals(vec![
+        0.25, -0.1, 0.3, 0.0, 1.2, 0.7, 0.01, -0.9,
+    ]));
+    let c1 = conv(1, 8, 1, same(4, 2, 1), slopes);
+    let depthwise = conv(
+        8,
+        8,
+        8,
+        same(3, 1, 2),
+        Activation::Clip { lo: 0.0, hi: 6.0 },
+    );
+    let grouped = conv(8, 8, 2, same(3, 1, 1), Activation::Leaky(0.1));
+    let point = conv(8, 8, 1, same(1, 1, 1), Activation::None);
+    let gate = conv(16, 16, 1, Window::plain(1, 1), Activation::None);
+    let head = conv(16, 10, 1, Window::plain(1, 1), Activation::None);
+    let up = ConvTranspose {
+        oc: 16,
+        groups: 4,
+        window: same(3, 2, 1),
+        extra: [1, 0],
+        weights: Values::Reals(
+            (0..16 * 4 * 9)
+                .map(|k| (k as f32 * 0.7).sin() * 0.3)
+                .collect(),
+        ),
+        bias: Values::Reals(vec![0.02; 16]),
+        activation: Activation::Relu,
+    };
+    let mut push =
+        |name: &str, op: Op, inputs: &[TensorId]| g.push(name, op, inputs, None).expect("it fits");
+    let c1 = push("c1", c1, &[x]);
+    let d = push("d", depthwise, &[c1]);
+    let gr = push("gr", grouped, &[d]);
+    let p = push("p", point, &[gr]);
+    let difference = Add {
+        negative: vec![false, true],
+        activation: Activation::Relu,
+    };
+    let sum = push("sum", difference.into(), &[c1, p]);
+    let silu = push("silu", table(Function::Silu).into(), &[sum]);
+    let both = push("both", Concat { axis: 0 }.into(), &[silu, c1]);
+    let pooled = AveragePool {
+        window: same(3, 2, 1),
+        counted: Padding::default(),
+    };
+    let average = push("average", pooled.into(), &[both]);
+    let whole = AveragePool {
+        window: Window::plain(7, 7),
+        counted: Padding::default(),
+    };
+    let mean = push("mean", whole.into(), &[average]);
+    let gate = push("gate", gate, &[mean]);
+    let sigmoid = push("sigmoid", table(Function::Sigmoid).into(), &[gate]);
+    let gated = push("gated", Mul {}.into(), &[average, sigmoid]);
+    let up = push("up", up.into(), &[gated]);
+    let border = Pad {
+        before: [0, 1, 0],
+        after: [0, 0, 2],
+        value: 0.3,
+    };
+    let border = push("border", border.into(), &[up]);
+    let part = Slice {
+        start: [0, 1, 2],
+        count: [16, 6, 6],
+        step: [1, 2, 2],
+    };
+    let part = push("part", part.into(), &[border]);
+    let twice = Resize {
+        rows: vec![0, 0, 1, 2, 4, 5],
+        columns: vec![5, 3, 3, 0],
+    };
+    let twice = push("twice", twice.into(), &[part]);
+    let max = push(
+        "max",
+        MaxPool {
+            window: same(3, 2, 1),
+        }
+        .into(),
+        &[twice],
+    );
+    let shape = g.tensors[max].shape;
+    let all = AveragePool {
+        window: Window::plain(shape.h, shape.w),
+        counted: Padding::default(),
+    };
+    let all = g.push("all", all, &[max], None).expect("it fits");
+    let head = g.push("head", head, &[all], None).expect("it fits");
+    g.output(head);
+    FloatNet::new(g).unwrap_or_else(|e| panic!("{}: {}", e.node, e.reason))
+}
+
 #[test]
 fn exported_integers_equal_the_fake_quantised_network() {
     let data = fashion();
@@ -41,9 +183,12 @@ fn exported_integers_equal_the_fake_quantised_network() {
     let vgg = Arch::load("vgg-small")
         .and_then(|a| a.init(data.test.shape, 10, 3))
         .expect("built in");
-    for mut net in [odd(&data, 1), odd(&data, 2), vgg] {
+    for mut net in [odd(&data, 1), odd(&data, 2), vgg, branches()] {
         // Biases are zero at birth: give them values, one of them beyond 32 bits at the accumulator's scale.
-        for [_, bias] in net.parameters_mut() {
+        for (_, constants) in net.parameters_mut() {
+            let [_, bias, ..] = &mut constants.into_iter().collect::<Vec<_>>()[..] else {
+                continue;
+            };
             for (i, b) in bias.iter_mut().enumerate() {
                 *b = if i == 0 { 1.7 } else { 0.01 * i as f32 - 0.03 };
             }
@@ -63,14 +208,14 @@ fn they_agree_where_results_saturate_and_sums_are_long() {
     let data = fashion();
     let images = data.test.first(24);
     let mut net = odd(&data, 5);
-    for [weights, _] in net.parameters_mut() {
-        weights.iter_mut().for_each(|w| *w *= 7.0);
+    for (_, mut constants) in net.parameters_mut() {
+        constants[0].iter_mut().for_each(|w| *w *= 7.0);
     }
     let mut saturated = 0;
     for word in [Word::W16, Word::W8] {
         let mut formats = calibrate(&net, &data.train, word, true).expect("finite weights");
         // Two bits fewer than the values need.
-        for f in &mut formats.output_fracs {
+        for f in formats.fracs.iter_mut().skip(1) {
             *f += 2;
         }
         saturated += compare(&net, &formats, &images);
@@ -100,7 +245,7 @@ fn weights_that_are_not_numbers_are_refused_by_layer_and_index() {
     let data = fashion();
     let mut net = odd(&data, 1);
     let formats = calibrate(&net, &data.train, Word::W16, true).expect("finite weights");
-    net.parameters_mut().nth(1).expect("c2")[0][4] = f32::NAN;
+    net.parameters_mut().nth(1).expect("c2").1[0][4] = f32::NAN;
     for e in [
         to_graph(&net, &formats).map(drop),
         calibrate(&net, &data.train, Word::W16, true).map(drop),
@@ -130,7 +275,7 @@ fn the_table_holds_float_and_rounded_rows_and_eight_bits_lose_what_sixteen_do_no
     let net = odd(&data, 9);
     let formats = calibrate(&net, &data.train, Word::W8, false).expect("finite weights");
     let trained = to_graph(&net, &formats).expect("finite weights");
-    let rows = accuracy_report(net.graph(), &[trained], &data).expect("images fit");
+    let rows = accuracy_report(&net.graph(), &[trained], &data).expect("images fit");
     let heads: Vec<_> = rows
         .iter()
         .map(|r| (r.method, r.word, r.auto_scale))

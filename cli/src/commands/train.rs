@@ -1,11 +1,10 @@
 //! `cnna train`: images become a quantised ONNX model.
 
-#[cfg(feature = "train")]
-use anyhow::Context as _;
-use anyhow::Result;
-#[cfg(feature = "train")]
-use std::path::Path;
-use std::path::PathBuf;
+use anyhow::{Context as _, Result, ensure};
+use cnna_host::files;
+use cnna_machine::num::Word;
+use cnna_quant::{Optimiser, TrainOptions};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Arguments of `cnna train`.
@@ -14,10 +13,11 @@ use std::process::ExitCode;
   cnna train --dataset fashion-mnist --arch vgg-small --seed 1 -o model.onnx
   cnna train --dataset DIR --arch net.toml --word 8 -o model.onnx
   cnna train --init float.onnx --dataset DIR --epochs 0 --qat-epochs 2 -o model.onnx
+  cnna train --mirror --shift 2 --smoothing 0.1 --epochs 12 --json run.json -o model.onnx
 
+--init takes any model that is read whose operators have gradients: branches, residuals, groups, all activations.
 Training changes weights; `cnna quantize` keeps them. The network sees pixel / 255.
 An interrupted run continues from its checkpoint when started again with the same options.")]
-#[cfg_attr(not(feature = "train"), allow(dead_code))]
 pub struct Train {
     /// A data set's name, or a folder with its files.
     #[arg(long, default_value = "fashion-mnist")]
@@ -54,15 +54,24 @@ pub struct Train {
     /// Images a step.
     #[arg(long, default_value_t = 64)]
     batch: usize,
-    /// Largest learning rate of the float phase.
+    /// How weights follow their gradients.
+    #[arg(long, value_enum, default_value = "sgd")]
+    optimiser: Descent,
+    /// Largest learning rate of the float phase [default: 0.04, adam 0.002].
     #[arg(long)]
     learning_rate: Option<f64>,
-    /// Largest learning rate of the quantised phase.
+    /// Largest learning rate of the quantised phase [default: 0.002, adam 0.0002].
     #[arg(long)]
     qat_learning_rate: Option<f64>,
     /// Mirror half of the images left to right: helps long runs, and is wrong for digits and letters.
     #[arg(long)]
     mirror: bool,
+    /// Move each image by up to so many pixels along both axes.
+    #[arg(long, value_name = "PIXELS", default_value_t = 0)]
+    shift: usize,
+    /// Share of each label that all classes get alike.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    smoothing: f64,
     /// Use only so many training images.
     #[arg(long, value_name = "IMAGES")]
     limit: Option<usize>,
@@ -76,14 +85,25 @@ pub struct Train {
     json: super::JsonArguments,
 }
 
+/// The optimisers by their names.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Descent {
+    /// Gradient descent with momentum.
+    Sgd,
+    /// Adam, with the decay of weights apart.
+    Adam,
+}
+
 impl Train {
     /// Trains and writes the model.
-    #[cfg(feature = "train")]
     pub fn run(self) -> Result<ExitCode> {
-        use cnna_machine::num::Word;
-        use cnna_quant::TrainOptions;
         let defaults = TrainOptions::new(&self.output);
         self.check_places(&defaults.checkpoint())?;
+        let optimiser = match self.optimiser {
+            Descent::Sgd => Optimiser::Sgd,
+            Descent::Adam => Optimiser::Adam,
+        };
+        let [rate, qat_rate] = optimiser.rates();
         let options = TrainOptions {
             dataset: self.dataset,
             arch: self.arch,
@@ -95,9 +115,12 @@ impl Train {
             auto_scale: !self.no_auto_scale,
             float_only: self.float_only,
             batch: self.batch,
-            learning_rate: self.learning_rate.unwrap_or(defaults.learning_rate),
-            qat_learning_rate: self.qat_learning_rate.unwrap_or(defaults.qat_learning_rate),
+            optimiser,
+            learning_rate: self.learning_rate.unwrap_or(rate),
+            qat_learning_rate: self.qat_learning_rate.unwrap_or(qat_rate),
             mirror: self.mirror,
+            shift: self.shift,
+            smoothing: self.smoothing,
             limit: self.limit,
             out: self.output,
             float_out: self.float_output,
@@ -114,10 +137,7 @@ impl Train {
     }
 
     /// Training takes minutes: what its end needs is looked at before.
-    #[cfg(feature = "train")]
     fn check_places(&self, checkpoint: &Path) -> Result<()> {
-        use anyhow::ensure;
-        use cnna_host::files;
         let inputs: Vec<&Path> = [&self.arch, &self.dataset]
             .map(Path::new)
             .into_iter()
@@ -145,13 +165,5 @@ impl Train {
             files::note(&format!("continues from {}", checkpoint.display()));
         }
         Ok(())
-    }
-
-    /// Says how to get the trainer.
-    #[cfg(not(feature = "train"))]
-    pub fn run(self) -> Result<ExitCode> {
-        anyhow::bail!(
-            "this `cnna` was built without the trainer: build it with `cargo build --release -p cnna --features train` (five minutes more on two cores)"
-        )
     }
 }

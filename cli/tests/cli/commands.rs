@@ -181,9 +181,3 @@ fn rtl_writes_the_same_sources_each_time_and_tells_the_cost() {
         assert!(files.iter().any(|x| x == f), "{f}");
     }
 }
-
-#[cfg(not(feature = "train"))]
-#[test]
-fn without_the_trainer_train_says_how_to_get_it() {
-    Workplace::new().fails("train -o m.onnx", &["cargo build --release -p cnna"]);
-}

@@ -19,6 +19,5 @@ mod signals;
 mod small;
 mod stream;
 mod trace;
-#[cfg(feature = "train")]
 mod train;
 mod workplace;

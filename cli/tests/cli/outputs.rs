@@ -127,7 +127,6 @@ fn an_output_that_is_an_input_or_another_output_is_refused_before_anything_is_re
     }
 }
 
-#[cfg(feature = "train")]
 #[test]
 fn training_refuses_a_place_that_would_lose_the_model() {
     let w = Workplace::with_program(1);

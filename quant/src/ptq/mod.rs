@@ -15,9 +15,9 @@ mod correct;
 mod error;
 mod file;
 mod float;
-mod formats;
+pub(crate) mod formats;
 mod front;
-mod range;
+pub(crate) mod range;
 mod table;
 mod weights;
 

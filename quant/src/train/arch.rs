@@ -3,23 +3,45 @@
 use super::net::square;
 use crate::{FloatNet, QuantError};
 use cnna_machine::num::Word;
-use cnna_net::op::{Conv, MaxPool};
-use cnna_net::{Activation, ArrayLayout, Graph, Op, Shape, Values, Window};
+use cnna_net::op::{Add, AveragePool, Conv, MaxPool};
+use cnna_net::{Activation, ArrayLayout, Graph, Op, Padding, Shape, TensorId, Values, Window};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 
 /// The built-in descriptions: name and TOML.
-pub const BUILT_IN: [(&str, &str); 1] = [("vgg-small", include_str!("../../arch/vgg-small.toml"))];
+pub const BUILT_IN: [(&str, &str); 5] = [
+    ("vgg-small", include_str!("../../arch/vgg-small.toml")),
+    ("resnet20", include_str!("../../arch/resnet20.toml")),
+    (
+        "mobilenet-v2-small",
+        include_str!("../../arch/mobilenet-v2-small.toml"),
+    ),
+    ("all-cnn", include_str!("../../arch/all-cnn.toml")),
+    ("nin", include_str!("../../arch/nin.toml")),
+];
 
-/// A chain of layers.
+/// Layers, each behind the one before it unless it says otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Arch {
     /// Becomes the network's name.
     pub name: String,
-    /// In order of execution; every layer but the last ends in ReLU.
+    /// In order of execution.
     #[serde(rename = "layer")]
     pub layers: Vec<ArchLayer>,
+}
+
+/// What follows a layer's sums.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ArchActivation {
+    /// Nothing.
+    None,
+    /// `max(0, y)`.
+    Relu,
+    /// `min(6, max(0, y))`.
+    Relu6,
 }
 
 /// One layer; sizes in pixels.
@@ -30,6 +52,8 @@ pub enum ArchLayer {
     Conv {
         /// The layer's name.
         name: String,
+        /// The layer that it reads; without one that before it.
+        from: Option<String>,
         /// Output channels.
         channels: usize,
         /// Rows and columns of the kernel.
@@ -38,6 +62,13 @@ pub enum ArchLayer {
         stride: usize,
         /// Zero border on every side.
         pad: usize,
+        /// Groups; without them 1. As many as channels is depthwise.
+        groups: Option<usize>,
+        /// Batch normalisation of its sums, folded into it after training.
+        #[serde(default)]
+        norm: bool,
+        /// Without one ReLU, and none for the last layer.
+        activation: Option<ArchActivation>,
     },
     /// Square max pooling.
     MaxPool {
@@ -47,6 +78,20 @@ pub enum ArchLayer {
         kernel: usize,
         /// Step in rows and columns.
         stride: usize,
+    },
+    /// Mean of each whole channel.
+    GlobalAverage {
+        /// The layer's name.
+        name: String,
+    },
+    /// Sum with an earlier layer of the same shape.
+    Add {
+        /// The layer's name.
+        name: String,
+        /// The earlier layer.
+        with: String,
+        /// Without one ReLU.
+        activation: Option<ArchActivation>,
     },
     /// Fully connected.
     Fc {
@@ -63,8 +108,20 @@ impl ArchLayer {
         match self {
             ArchLayer::Conv { name, .. }
             | ArchLayer::MaxPool { name, .. }
+            | ArchLayer::GlobalAverage { name }
+            | ArchLayer::Add { name, .. }
             | ArchLayer::Fc { name, .. } => name,
         }
+    }
+}
+
+fn activation(wanted: Option<ArchActivation>, is_last: bool) -> Activation {
+    match wanted {
+        Some(ArchActivation::Relu6) => Activation::Clip { lo: 0.0, hi: 6.0 },
+        Some(ArchActivation::Relu) => Activation::Relu,
+        Some(ArchActivation::None) => Activation::None,
+        None if is_last => Activation::None,
+        None => Activation::Relu,
     }
 }
 
@@ -93,8 +150,9 @@ impl Arch {
 
     /// The network with He-uniform weights from `seed` and zero biases, for images of shape `input`.
     ///
-    /// Errors: a window that does not fit, a zero size, a name used twice, a last layer that is not `classes` wide.
-    /// Source: He et al. 2015, arXiv:1502.01852 (bound sqrt(6 / fan-in)).
+    /// Errors: a window that does not fit, a zero size, a name used twice or not at all, shapes that do not meet, a
+    /// last layer
+    /// that is not `classes` wide. Source: He et al. 2015, arXiv:1502.01852 (bound sqrt(6 / fan-in)).
     pub fn init(&self, input: Shape, classes: usize, seed: u64) -> Result<FloatNet, QuantError> {
         let bad = |reason| QuantError::Arch {
             name: self.name.clone(),
@@ -104,76 +162,127 @@ impl Arch {
         // Until it is quantised, the width decides nothing.
         let mut graph = Graph::new(&self.name, Word::W16);
         let mut last = graph.input(super::export::INPUT, input, None);
-        let mut shape = input;
+        let mut places: HashMap<&str, TensorId> = HashMap::new();
+        let mut normalised = Vec::new();
         for (i, l) in self.layers.iter().enumerate() {
             let (name, is_last) = (l.name(), i + 1 == self.layers.len());
-            if self.layers[..i].iter().any(|o| o.name() == name) {
-                return Err(bad(format!("two layers are named `{name}`")));
+            let earlier = |other: &String| {
+                let known = places.get(&other[..]).copied();
+                known.ok_or_else(|| {
+                    bad(format!(
+                        "layer `{name}`: no layer before it is named `{other}`"
+                    ))
+                })
+            };
+            let mut inputs = vec![last];
+            if let ArchLayer::Conv {
+                from: Some(from), ..
+            } = l
+            {
+                inputs = vec![earlier(from)?];
             }
-            let (window, oc) = match *l {
+            let shape = graph.tensors[inputs[0]].shape;
+            let mut conv = |oc: usize,
+                            groups: usize,
+                            window: Window,
+                            activation: Activation|
+             -> Result<Op, QuantError> {
+                if groups == 0 || shape.c % groups != 0 || oc % groups != 0 || oc == 0 {
+                    return Err(bad(format!(
+                        "layer `{name}`: channels must be at least 1, and its groups divide its {} input and {oc} output channels",
+                        shape.c
+                    )));
+                }
+                let fan_in = shape.c / groups * window.kernel[0] * window.kernel[1];
+                let bound = (6.0 / fan_in as f32).sqrt();
+                let weights = (0..oc * fan_in).map(|_| rng.random_range(-bound..bound));
+                Ok(Conv {
+                    oc,
+                    groups,
+                    window,
+                    weights: Values::Reals(weights.collect()),
+                    finer: Vec::new(),
+                    bias: Values::Reals(vec![0.0; oc]),
+                    activation,
+                }
+                .into())
+            };
+            let fits = |window: Window| match window.kernel.contains(&0)
+                || window.stride.contains(&0)
+            {
+                false if window.output(shape.h, shape.w).is_some() => Ok(window),
+                _ => Err(bad(format!(
+                    "layer `{name}`: kernel, stride and channels must be at least 1 and the kernel fit its {shape} input"
+                ))),
+            };
+            let whole = Window::plain(shape.h, shape.w);
+            let op: Op = match l {
                 ArchLayer::Conv {
                     channels,
                     kernel,
                     stride,
                     pad,
+                    groups,
+                    activation: wanted,
                     ..
-                } => (square(kernel, stride, pad), Some(channels)),
-                ArchLayer::MaxPool { kernel, stride, .. } => (square(kernel, stride, 0), None),
-                ArchLayer::Fc { features, .. } => (Window::plain(shape.h, shape.w), Some(features)),
-            };
-            let sizes = [window.kernel[0], window.stride[0], oc.unwrap_or(1)];
-            let fits = if sizes.contains(&0) {
-                None
-            } else {
-                window.output(shape.h, shape.w)
-            };
-            let [h, w] = fits.ok_or_else(|| {
-                bad(format!(
-                    "layer `{name}`: kernel, stride and channels must be at least 1 and the kernel fit its {shape} input"
-                ))
-            })?;
-            let op: Op = match oc {
-                None => MaxPool { window }.into(),
-                Some(oc) => {
-                    let fan_in = shape.c * window.kernel[0] * window.kernel[1];
-                    let bound = (6.0 / fan_in as f32).sqrt();
-                    let weights = (0..oc * fan_in)
-                        .map(|_| rng.random_range(-bound..bound))
-                        .collect();
-                    Conv {
-                        oc,
-                        groups: 1,
+                } => {
+                    let window = fits(square(*kernel, *stride, *pad))?;
+                    conv(
+                        *channels,
+                        groups.unwrap_or(1),
                         window,
-                        weights: Values::Reals(weights),
-                        finer: Vec::new(),
-                        bias: Values::Reals(vec![0.0; oc]),
-                        activation: match is_last {
-                            true => Activation::None,
-                            false => Activation::Relu,
-                        },
+                        activation(*wanted, is_last),
+                    )?
+                }
+                ArchLayer::Fc { features, .. } => {
+                    conv(*features, 1, whole, activation(None, is_last))?
+                }
+                ArchLayer::MaxPool { kernel, stride, .. } => {
+                    let window = fits(square(*kernel, *stride, 0))?;
+                    MaxPool { window }.into()
+                }
+                ArchLayer::GlobalAverage { .. } => AveragePool {
+                    window: whole,
+                    counted: Padding::default(),
+                }
+                .into(),
+                ArchLayer::Add {
+                    with,
+                    activation: wanted,
+                    ..
+                } => {
+                    inputs.push(earlier(with)?);
+                    Add {
+                        negative: vec![false; 2],
+                        activation: activation(*wanted, is_last),
                     }
                     .into()
                 }
             };
+            if let ArchLayer::Conv {
+                norm: true,
+                channels,
+                ..
+            } = l
+            {
+                normalised.push((graph.nodes.len(), *channels));
+            }
             last = graph
-                .push(name, op, &[last], None)
+                .push(name, op, &inputs, None)
                 .map_err(|e| bad(e.to_string()))?;
-            shape = Shape {
-                c: oc.unwrap_or(shape.c),
-                h,
-                w,
-            };
+            if places.insert(name, last).is_some() {
+                return Err(bad(format!("two layers are named `{name}`")));
+            }
         }
-        if self.layers.is_empty()
-            || (shape
-                != Shape {
-                    c: classes,
-                    h: 1,
-                    w: 1,
-                })
-        {
+        let shape = graph.tensors[last].shape;
+        let wanted = Shape {
+            c: classes,
+            h: 1,
+            w: 1,
+        };
+        if self.layers.is_empty() || shape != wanted {
             return Err(bad(format!(
-                "its last layer gives {shape}, the data set needs {classes}x1x1: end with an fc layer of {classes} features"
+                "its last layer gives {shape}, the data set needs {wanted}: end with an fc layer of {classes} features"
             )));
         }
         graph.output(last);
@@ -182,6 +291,11 @@ impl Arch {
             dims: vec![classes],
             ..ArrayLayout::plain(shape)
         };
-        FloatNet::new(graph).map_err(|e| bad(format!("layer `{}`: {}", e.node, e.reason)))
+        let mut net =
+            FloatNet::new(graph).map_err(|e| bad(format!("layer `{}`: {}", e.node, e.reason)))?;
+        normalised
+            .into_iter()
+            .for_each(|(node, channels)| net.normalise(node, channels));
+        Ok(net)
     }
 }

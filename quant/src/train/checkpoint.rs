@@ -1,12 +1,13 @@
-//! A training run's state after an epoch, in one file: magic, header length, JSON header, floats, CRC-32. Little endian.
+//! A training run's state after an epoch, in one file: magic, header length, JSON header, floats, CRC-32. Little
+//! endian.
 
-use super::optimise::Sgd;
+use super::optimise::Descent;
 use super::session::EpochRow;
 use crate::{Accuracy, FloatNet, Formats, QuantError};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-const MAGIC: &[u8; 8] = b"cnnackp1";
+const MAGIC: &[u8; 8] = b"cnnackp2";
 
 /// What is not floats.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,13 +21,20 @@ pub(crate) struct State {
     pub float: Option<Accuracy>,
     /// Formats of the last quantised epoch.
     pub formats: Option<Formats>,
+    /// Steps of the phase's optimiser.
+    pub steps: u32,
+    /// Whether the normalisations are part of their convolutions by now.
+    pub folded: bool,
 }
 
-fn values_mut<'a>(net: &'a mut FloatNet, sgd: &'a mut Sgd) -> impl Iterator<Item = &'a mut f32> {
-    let weights = net
-        .parameters_mut()
-        .flat_map(|[w, b]| w.iter_mut().chain(b));
-    weights.chain(sgd.velocity.iter_mut().flatten().flatten())
+/// Every float of a run's state, in one order.
+fn for_each(net: &mut FloatNet, optimiser: &mut Descent, mut f: impl FnMut(&mut f32)) {
+    net.parameters_mut()
+        .for_each(|(_, all)| all.into_iter().flatten().for_each(&mut f));
+    for n in net.norms_mut().iter_mut().flatten() {
+        n.mean.iter_mut().chain(&mut n.variance).for_each(&mut f);
+    }
+    optimiser.values_mut().for_each(f);
 }
 
 /// Writes through a temporary file, so that an interruption leaves the old checkpoint or the new one.
@@ -34,16 +42,15 @@ pub(crate) fn write(
     path: &Path,
     state: &State,
     net: &FloatNet,
-    sgd: &Sgd,
+    optimiser: &Descent,
 ) -> Result<(), QuantError> {
     let header = serde_json::to_vec(state).expect("plain data with text keys");
     let mut bytes = MAGIC.to_vec();
     bytes.extend((header.len() as u32).to_le_bytes());
     bytes.extend(header);
-    let (mut net, mut sgd) = (net.clone(), sgd.clone());
-    for v in values_mut(&mut net, &mut sgd) {
-        bytes.extend(v.to_le_bytes());
-    }
+    for_each(&mut net.clone(), &mut optimiser.clone(), |v| {
+        bytes.extend(v.to_le_bytes())
+    });
     bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
     let temporary = path.with_extension("checkpoint.tmp");
     let done = std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, path));
@@ -63,7 +70,7 @@ pub(crate) fn read(
     path: &Path,
     run: &str,
     net: &mut FloatNet,
-    sgd: &mut Sgd,
+    optimiser: &mut Descent,
 ) -> Result<Option<State>, QuantError> {
     let bytes = match std::fs::read(path) {
         Ok(b) => b,
@@ -100,11 +107,21 @@ pub(crate) fn read(
             state.run
         )));
     }
-    if floats.len() != 4 * values_mut(net, sgd).count() {
+    if state.folded {
+        net.fold();
+        *optimiser = Descent::new(optimiser.method, net);
+    }
+    let mut count = 0;
+    for_each(net, optimiser, |_| count += 1);
+    if floats.len() != 4 * count {
         return Err(bad("it is of another architecture"));
     }
-    for (v, b) in values_mut(net, sgd).zip(floats.chunks_exact(4)) {
-        *v = f32::from_le_bytes(b.try_into().expect("chunks of 4"));
-    }
+    let mut floats = floats
+        .chunks_exact(4)
+        .map(|b| f32::from_le_bytes(b.try_into().expect("chunks of 4")));
+    for_each(net, optimiser, |v| {
+        *v = floats.next().expect("counted above")
+    });
+    optimiser.steps = state.steps;
     Ok(Some(state))
 }

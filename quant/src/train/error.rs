@@ -1,4 +1,5 @@
-//! What can be wrong with data, descriptions, models and options: each error names the thing, what was expected, and how
+//! What can be wrong with data, descriptions, models and options: each error names the thing, what was expected, and
+//! how
 //! to mend it.
 
 use std::path::PathBuf;
@@ -40,7 +41,7 @@ pub enum QuantError {
     /// A graph that ONNX cannot hold.
     #[error(transparent)]
     Write(#[from] cnna_onnx::WriteError),
-    /// A readable ONNX file that is no float chain.
+    /// A readable ONNX file that cannot be trained.
     #[error("{}: node `{node}`: {reason}", path.display())]
     Model {
         /// The file.
@@ -63,16 +64,6 @@ pub enum QuantError {
         index: usize,
         /// NaN or an infinity.
         value: f32,
-    },
-    /// A layer whose scales lie outside what the machine can shift.
-    #[error(
-        "layer `{layer}`: requantisation needs a shift of {shift} bits, outside -16..=47: the ranges of its weights and activations differ too much"
-    )]
-    Shift {
-        /// The layer's name.
-        layer: String,
-        /// Bits.
-        shift: i32,
     },
     /// A checkpoint that is damaged or belongs to other options.
     #[error("checkpoint {}: {reason}: delete it to begin anew", path.display())]

@@ -1,50 +1,88 @@
 //! Accuracy of the float network and of the fake-quantised one, which is exact: that of its integers.
 
-use super::forward::{Place, forward};
+use super::autodiff::{Network, Real};
 use crate::accuracy::{Accuracy, check, right_answers};
-use crate::{FloatNet, Formats, QuantError, Split};
-use burn::tensor::Tensor;
+use crate::{FloatNet, Formats, QuantError, Split, pixel, to_graph};
+use cnna_machine::num::{dequantise, quantise};
+use cnna_net::Graph;
+use rayon::prelude::*;
 
 /// Images of one forward pass: enough to fill the cores, small enough for the caches.
-const BATCH: usize = 100;
+pub(crate) const BATCH: usize = 64;
 
-/// Calls `each` with the logits of every image, in order.
-fn logits(
-    net: &FloatNet,
-    formats: Option<&Formats>,
-    split: &Split,
-    mut each: impl FnMut(&[f64]),
-) -> Result<(), QuantError> {
-    check(net.input(), net.classes(), split)?;
-    let place = if formats.is_some() {
-        Place::exact()
-    } else {
-        Place::float()
-    };
-    let tensors = place.layers(net, formats)?;
-    let indices: Vec<usize> = (0..split.len()).collect();
-    for chunk in indices.chunks(BATCH) {
-        let x = place.batch(split, chunk, &[], formats);
-        let y: Tensor<2> = forward(net, &tensors, formats, x, &mut |_, _| ());
-        let y: Vec<f64> = y.try_into_vec_as().expect("a float tensor converts to f64");
-        y.chunks_exact(net.classes()).for_each(&mut each);
-    }
-    Ok(())
+/// How a training image is changed on its way into the network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Change {
+    /// Left to right.
+    pub mirrored: bool,
+    /// Rows and columns that it moves down and to the right; what is left is black.
+    pub moved: [isize; 2],
 }
 
-fn all_logits(
-    net: &FloatNet,
-    formats: Option<&Formats>,
+/// Puts the images at `indices` into the network's input, [row][column][channel]; `change` is asked by place in the
+/// batch.
+/// With `formats` pixels are the words of the input's format.
+pub(crate) fn fill<T: Real>(
+    network: &mut Network<T>,
     split: &Split,
-) -> Result<Vec<Vec<f64>>, QuantError> {
+    indices: &[usize],
+    change: impl Fn(usize) -> Change + Sync,
+    input: Option<(i32, cnna_machine::num::Word)>,
+) {
+    let table: Vec<T> = (0..=255u8)
+        .map(|b| {
+            let real = f64::from(pixel(b));
+            T::of(input.map_or(real, |(frac, word)| {
+                dequantise(
+                    quantise(real, frac, word).expect("a pixel is a number"),
+                    frac,
+                )
+            }))
+        })
+        .collect();
+    let s = split.shape;
+    let places = network
+        .input(indices.len())
+        .par_chunks_mut(s.len())
+        .zip(indices);
+    places.enumerate().for_each(|(n, (place, &i))| {
+        let (image, change) = (split.image(i), change(n));
+        for (at, pixel) in place.chunks_exact_mut(s.c).enumerate() {
+            let (y, x) = (at / s.w, at % s.w);
+            let row = y.checked_add_signed(-change.moved[0]).filter(|&y| y < s.h);
+            let column = x.checked_add_signed(-change.moved[1]).filter(|&x| x < s.w);
+            let column = column.map(|x| if change.mirrored { s.w - 1 - x } else { x });
+            for (c, v) in pixel.iter_mut().enumerate() {
+                let byte = row
+                    .zip(column)
+                    .map_or(0, |(y, x)| image[(c * s.h + y) * s.w + x]);
+                *v = table[usize::from(byte)];
+            }
+        }
+    });
+}
+
+/// The logits of every image, in order.
+fn logits<T: Real>(graph: &Graph, split: &Split) -> Result<Vec<Vec<f64>>, QuantError> {
+    let (input, output) = (graph.inputs[0].tensor, graph.outputs[0].tensor);
+    let classes = graph.tensors[output].shape.len();
+    check(graph.tensors[input].shape, classes, split)?;
+    let mut network = Network::<T>::new(graph, &[]).expect("a FloatNet has gradients");
+    let format = graph.tensors[input].frac.map(|f| (f, graph.word));
+    let indices: Vec<usize> = (0..split.len()).collect();
     let mut all = Vec::with_capacity(split.len());
-    logits(net, formats, split, |row| all.push(row.to_vec()))?;
+    for chunk in indices.chunks(BATCH) {
+        fill(&mut network, split, chunk, |_| Change::default(), format);
+        network.forward_filled(chunk.len());
+        let rows = network.value(output).chunks_exact(classes);
+        all.extend(rows.map(|r| r.iter().map(|v| v.double()).collect::<Vec<f64>>()));
+    }
     Ok(all)
 }
 
 /// Accuracy in f32. Errors: shapes or classes that do not fit.
 pub fn evaluate_float(net: &FloatNet, split: &Split) -> Result<Accuracy, QuantError> {
-    Ok(right_answers(&all_logits(net, None, split)?, split))
+    Ok(right_answers(&logits::<f32>(&net.graph(), split)?, split))
 }
 
 /// Accuracy of the fake-quantised network, exact: that of its integers. Errors: as [`evaluate_float`]; bad weights.
@@ -53,10 +91,7 @@ pub fn evaluate_fake(
     formats: &Formats,
     split: &Split,
 ) -> Result<Accuracy, QuantError> {
-    Ok(right_answers(
-        &all_logits(net, Some(formats), split)?,
-        split,
-    ))
+    Ok(right_answers(&fake_logits(net, formats, split)?, split))
 }
 
 /// The fake-quantised network's logits, [image][class], exact. Errors: as [`evaluate_fake`].
@@ -65,5 +100,5 @@ pub fn fake_logits(
     formats: &Formats,
     split: &Split,
 ) -> Result<Vec<Vec<f64>>, QuantError> {
-    all_logits(net, Some(formats), split)
+    logits::<f64>(&to_graph(net, formats)?, split)
 }

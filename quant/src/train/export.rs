@@ -11,12 +11,13 @@ pub const OUTPUT: &str = "logits";
 
 /// Writes the float network, through a temporary file. Errors: the file system's.
 pub fn write_float(net: &FloatNet, path: &Path) -> Result<(), QuantError> {
-    write_quantised(net.graph(), path)
+    write_quantised(&net.graph(), path)
 }
 
 /// Writes the quantised network, through a temporary file. Errors: the file system's; a scale that no float holds.
 ///
-/// ONNX rounds half to even where the machine rounds half up, so other runtimes agree within a few steps of the last place.
+/// ONNX rounds half to even where the machine rounds half up, so other runtimes agree within a few steps of the last
+/// place.
 pub fn write_quantised(graph: &Graph, path: &Path) -> Result<(), QuantError> {
     Ok(cnna_onnx::write(path, &cnna_onnx::export(graph)?)?)
 }

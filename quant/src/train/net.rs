@@ -1,36 +1,46 @@
-//! The float network that training learns: a chain of convolutions and poolings, held as the graph that every other room
-//! speaks, with real constants.
+//! The float network that training learns: the graph that every other room speaks, with real constants, and the batch
+//! normalisation of its convolutions while they have one.
 
+use super::autodiff::{EPSILON, Network};
 use crate::QuantError;
-use cnna_net::op::{Conv, MaxPool};
-use cnna_net::{Activation, Graph, Node, Op, Padding, Shape, Values, Window};
+use cnna_net::op::Conv;
+use cnna_net::{Graph, Op, Padding, Shape, Values, Window};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
-/// One step of the chain.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct FloatLayer<'a> {
-    /// Its name in every file and table.
-    pub name: &'a str,
-    /// What it computes.
-    pub op: FloatOp<'a>,
-    /// Shape of its input.
-    pub input: Shape,
-    /// Shape of its output.
-    pub output: Shape,
+/// A convolution's sums are normalised over the batch before its bias and activation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Norm {
+    /// Of each output channel, learned.
+    pub scale: Vec<f32>,
+    /// Of the sums, over past batches.
+    pub mean: Vec<f32>,
+    /// The same.
+    pub variance: Vec<f32>,
 }
 
-/// What a step does.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum FloatOp<'a> {
-    /// Convolution or fully connected; its constants are reals.
-    Conv(&'a Conv),
-    /// Maximum over the window's valid positions.
-    MaxPool(&'a Window),
-}
+/// Share of a new batch in the mean and variance.
+const NEW: f32 = 0.1;
 
-impl FloatLayer<'_> {
-    /// A fully connected layer sees its whole input at once.
-    pub fn is_fc(&self) -> bool {
-        matches!(self.op, FloatOp::Conv(c) if c.is_fc(self.input))
+impl Norm {
+    /// Changes nothing but the batch's own mean and variance.
+    pub fn new(channels: usize) -> Self {
+        Norm {
+            scale: vec![1.0; channels],
+            mean: vec![0.0; channels],
+            variance: vec![1.0; channels],
+        }
+    }
+
+    /// Takes a batch's moments in.
+    pub(crate) fn learn(&mut self, mean: &[f64], variance: &[f64]) {
+        let mix = |own: &mut [f32], new: &[f64]| {
+            own.iter_mut()
+                .zip(new)
+                .for_each(|(o, &n)| *o += NEW * (n as f32 - *o));
+        };
+        mix(&mut self.mean, mean);
+        mix(&mut self.variance, variance);
     }
 }
 
@@ -38,6 +48,8 @@ impl FloatLayer<'_> {
 #[derive(Clone, Debug, PartialEq)]
 pub struct FloatNet {
     graph: Graph,
+    /// By node.
+    norms: Vec<Option<Norm>>,
 }
 
 /// Why a graph cannot be trained: the node, and what is wrong with it.
@@ -49,18 +61,16 @@ pub struct NotTrainable {
     pub reason: String,
 }
 
-const SUPPORTED: &str = "training takes chains of Conv, Gemm, Relu, Clip, MaxPool and Flatten: `cnna quantize` takes any readable model";
-
-/// The reals of a float network's constant.
-pub(crate) fn reals(v: &Values) -> &[f32] {
-    v.reals().expect("FloatNet::new admits reals only")
-}
+const OTHER_WAY: &str = "`cnna quantize` takes any readable model without training";
 
 impl FloatNet {
-    /// A chain from a graph whose activations are part of their convolutions. A Softmax at the end is left out: the loss has
-    /// its own, and the order of the classes is the same.
+    /// A network from a graph whose activations are part of the nodes before them. A Softmax at the end is left out:
+    /// the loss
+    /// has its own, and the order of the classes is the same.
     ///
-    /// Errors: a branch, another operator or activation, constants that are quantised already.
+    /// Errors: several inputs or outputs, an output that is not one value a class, an operator without a gradient,
+    /// constants
+    /// that are quantised already.
     pub fn new(mut graph: Graph) -> Result<Self, NotTrainable> {
         if graph
             .nodes
@@ -76,38 +86,26 @@ impl FloatNet {
         }
         let bad = |node: &str, reason: &str| NotTrainable {
             node: node.into(),
-            reason: format!("{reason}; {SUPPORTED}"),
+            reason: format!("{reason}; {OTHER_WAY}"),
         };
         let ([input], [output]) = (&graph.inputs[..], &graph.outputs[..]) else {
             return Err(bad("(graph)", "it has not one input and one output"));
         };
-        let mut last = input.tensor;
-        for n in &graph.nodes {
-            if n.inputs[..] != [last] {
-                return Err(bad(&n.name, "it does not read the node before it"));
-            }
-            match &n.op {
-                Op::MaxPool(_) => {}
-                Op::Conv(c) => {
-                    if !matches!(
-                        c.activation,
-                        Activation::None | Activation::Relu | Activation::Clip { .. }
-                    ) {
-                        return Err(bad(&n.name, "its activation is neither Relu nor Clip"));
-                    }
-                    if c.weights.reals().is_none() || c.bias.reals().is_none() {
-                        return Err(bad(&n.name, "it is quantised already"));
-                    }
-                }
-                other => return Err(bad(&n.name, &format!("operator {}", other.name()))),
-            }
-            last = n.output;
+        let (input, output) = (input.tensor, output.tensor);
+        let shape = graph.tensors[output].shape;
+        if graph.nodes.is_empty() || input == output || (shape.c > 1 && shape.h * shape.w > 1) {
+            let reason = format!("its output {shape} is not one value a class behind a node");
+            return Err(bad("(graph)", &reason));
         }
-        if output.tensor != last || graph.nodes.is_empty() {
-            return Err(bad("(graph)", "its output is not its last node's"));
+        for n in &graph.nodes {
+            if n.op.constants().iter().any(|v| v.reals().is_none()) {
+                return Err(bad(&n.name, "it is quantised already"));
+            }
+        }
+        if let Err(e) = Network::<f32>::new(&graph, &[]) {
+            return Err(bad(&e.node, &e.reason));
         }
         // One way of naming, wherever the graph comes from: the same network gives the same file.
-        let input = graph.inputs[0].tensor;
         graph.inputs[0].name = super::export::INPUT.into();
         graph.outputs[0].name = super::export::OUTPUT.into();
         graph.tensors[input].name = super::export::INPUT.into();
@@ -118,12 +116,55 @@ impl FloatNet {
         {
             graph.tensors[n.output].name.clone_from(&n.name);
         }
-        Ok(FloatNet { graph })
+        let norms = vec![None; graph.nodes.len()];
+        Ok(FloatNet { graph, norms })
     }
 
-    /// As the other rooms see it.
-    pub fn graph(&self) -> &Graph {
-        &self.graph
+    /// Normalises the sums of convolution number `node` over the batch while it is trained.
+    pub(crate) fn normalise(&mut self, node: usize, channels: usize) {
+        self.norms[node] = Some(Norm::new(channels));
+    }
+
+    /// As the other rooms see it: normalisations folded into their convolutions.
+    pub fn graph(&self) -> Cow<'_, Graph> {
+        if self.norms.iter().all(Option::is_none) {
+            return Cow::Borrowed(&self.graph);
+        }
+        let mut folded = self.clone();
+        folded.fold();
+        Cow::Owned(folded.graph)
+    }
+
+    /// The graph without its normalisations, and these.
+    pub(crate) fn parts(&self) -> (&Graph, &[Option<Norm>]) {
+        (&self.graph, &self.norms)
+    }
+
+    /// The normalisations, by node.
+    pub(crate) fn norms_mut(&mut self) -> &mut [Option<Norm>] {
+        &mut self.norms
+    }
+
+    /// Makes the normalisations part of their convolutions for good.
+    pub fn fold(&mut self) {
+        for (n, norm) in self.graph.nodes.iter_mut().zip(&mut self.norms) {
+            let Some(norm) = norm.take() else { continue };
+            let Op::Conv(Conv {
+                weights: Values::Reals(weights),
+                bias: Values::Reals(bias),
+                ..
+            }) = &mut n.op
+            else {
+                unreachable!("only convolutions of reals are normalised")
+            };
+            let taps = weights.len() / bias.len();
+            for (c, (weights, bias)) in weights.chunks_exact_mut(taps).zip(bias).enumerate() {
+                let deviation = (f64::from(norm.variance[c]) + EPSILON).sqrt();
+                let factor = (f64::from(norm.scale[c]) / deviation) as f32;
+                weights.iter_mut().for_each(|w| *w *= factor);
+                *bias -= norm.mean[c] * factor;
+            }
+        }
     }
 
     /// From the architecture or the file.
@@ -136,64 +177,47 @@ impl FloatNet {
         self.graph.tensors[self.graph.inputs[0].tensor].shape
     }
 
-    /// In order of execution.
-    pub fn layers(&self) -> impl ExactSizeIterator<Item = FloatLayer<'_>> {
-        self.graph.nodes.iter().map(|n: &Node| FloatLayer {
-            name: &n.name,
-            op: match &n.op {
-                Op::Conv(c) => FloatOp::Conv(c),
-                Op::MaxPool(MaxPool { window }) => FloatOp::MaxPool(window),
-                _ => unreachable!("FloatNet::new admits no other"),
-            },
-            input: self.graph.tensors[n.inputs[0]].shape,
-            output: self.graph.tensors[n.output].shape,
-        })
-    }
-
-    /// True when layer `i + 1` pools the output of layer `i`.
-    pub fn is_pooled(&self, i: usize) -> bool {
-        matches!(
-            self.graph.nodes.get(i + 1).map(|n| &n.op),
-            Some(Op::MaxPool(_))
-        )
-    }
-
-    /// The layers with weights.
-    pub fn convs(&self) -> impl Iterator<Item = &Conv> {
-        self.graph.nodes.iter().filter_map(|n| match &n.op {
-            Op::Conv(c) => Some(c),
-            _ => None,
-        })
-    }
-
-    /// Weights and biases of the layers that have them, to change.
-    pub fn parameters_mut(&mut self) -> impl Iterator<Item = [&mut Vec<f32>; 2]> {
-        self.graph.nodes.iter_mut().filter_map(|n| match &mut n.op {
-            Op::Conv(Conv {
-                weights: Values::Reals(w),
-                bias: Values::Reals(b),
-                ..
-            }) => Some([w, b]),
-            _ => None,
+    /// For each node that learns its constants in their order (weights, biases, slopes), then the scale of its
+    /// normalisation,
+    /// to change.
+    pub fn parameters_mut(&mut self) -> impl Iterator<Item = (usize, Vec<&mut Vec<f32>>)> {
+        let nodes = self.graph.nodes.iter_mut().zip(&mut self.norms).enumerate();
+        nodes.filter_map(|(i, (n, norm))| {
+            if matches!(n.op, Op::Constant(_)) {
+                return None;
+            }
+            let mut all: Vec<&mut Vec<f32>> = Vec::new();
+            for v in n.op.constants_mut() {
+                match v {
+                    Values::Reals(v) => all.push(v),
+                    _ => unreachable!("FloatNet::new admits reals only"),
+                }
+            }
+            all.extend(norm.as_mut().map(|n| &mut n.scale));
+            (!all.is_empty()).then_some((i, all))
         })
     }
 
     /// Number of outputs.
     pub fn classes(&self) -> usize {
-        self.layers().last().map_or(0, |l| l.output.len())
+        self.graph.tensors[self.graph.outputs[0].tensor].shape.len()
     }
 
     /// Refuses NaN and infinity, by layer and index.
     pub fn check_finite(&self) -> Result<(), QuantError> {
-        for l in self.layers() {
-            let FloatOp::Conv(c) = l.op else { continue };
-            for (what, values) in [("weight", &c.weights), ("bias", &c.bias)] {
-                if let Some(index) = values.not_finite() {
+        for n in &self.graph.nodes {
+            let names = ["weight", "bias", "slope"];
+            for (k, v) in n.op.constants().into_iter().enumerate() {
+                if let Some(index) = v.not_finite() {
                     return Err(QuantError::NotFinite {
-                        layer: l.name.into(),
-                        what,
+                        layer: n.name.clone(),
+                        what: if matches!(n.op, Op::Conv(_) | Op::ConvTranspose(_)) {
+                            names[k]
+                        } else {
+                            "constant"
+                        },
                         index,
-                        value: reals(values)[index],
+                        value: v.reals().map_or(f32::NAN, |r| r[index]),
                     });
                 }
             }

@@ -1,6 +1,6 @@
 //! What a training run is told.
 
-use crate::QuantError;
+use crate::{Optimiser, QuantError};
 use cnna_machine::num::Word;
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ pub struct TrainOptions {
     pub dataset: String,
     /// Name or TOML file; not used when `init` is given.
     pub arch: String,
-    /// A float ONNX file of this room to begin from, instead of random weights.
+    /// A float ONNX file to begin from, instead of random weights.
     pub init: Option<PathBuf>,
     /// Passes over the data in float.
     pub epochs: usize,
@@ -27,12 +27,18 @@ pub struct TrainOptions {
     pub float_only: bool,
     /// Images a step.
     pub batch: usize,
+    /// How weights follow their gradients.
+    pub optimiser: Optimiser,
     /// Largest learning rate of the float phase.
     pub learning_rate: f64,
     /// Largest learning rate of the quantised phase.
     pub qat_learning_rate: f64,
     /// Mirror half of the training images left to right: helps long runs, and is wrong for digits and letters.
     pub mirror: bool,
+    /// Move training images by up to so many pixels along each axis.
+    pub shift: usize,
+    /// Share of each label that all classes get alike.
+    pub smoothing: f64,
     /// Use only the first so many training images, and as many test images.
     pub limit: Option<usize>,
     /// The model's file.
@@ -57,9 +63,12 @@ impl TrainOptions {
             auto_scale: true,
             float_only: false,
             batch: 64,
-            learning_rate: 0.04,
-            qat_learning_rate: 0.002,
+            optimiser: Optimiser::Sgd,
+            learning_rate: Optimiser::Sgd.rates()[0],
+            qat_learning_rate: Optimiser::Sgd.rates()[1],
             mirror: false,
+            shift: 0,
+            smoothing: 0.0,
             limit: None,
             out: out.into(),
             float_out: None,
@@ -75,7 +84,7 @@ impl TrainOptions {
     /// Everything that decides the result.
     pub(crate) fn run(&self) -> String {
         format!(
-            "dataset={} arch={} init={:?} epochs={}+{} seed={} word={} auto_scale={} float_only={} batch={} rate={}/{} mirror={} limit={:?}",
+            "dataset={} arch={} init={:?} epochs={}+{} seed={} word={} auto_scale={} float_only={} batch={} optimiser={:?} rate={}/{} mirror={} shift={} smoothing={} limit={:?}",
             self.dataset,
             self.arch,
             self.init,
@@ -86,9 +95,12 @@ impl TrainOptions {
             self.auto_scale,
             self.float_only,
             self.batch,
+            self.optimiser,
             self.learning_rate,
             self.qat_learning_rate,
             self.mirror,
+            self.shift,
+            self.smoothing,
             self.limit
         )
     }
@@ -107,6 +119,9 @@ impl TrainOptions {
         }
         if self.limit == Some(0) {
             return bad("limit", "is 0: use at least 1 image");
+        }
+        if !(0.0..1.0).contains(&self.smoothing) {
+            return bad("smoothing", "must be at least 0 and below 1");
         }
         if !rates.iter().all(|r| r.is_finite() && *r > 0.0) {
             return bad("learning rate", "must be above 0");

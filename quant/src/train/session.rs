@@ -1,21 +1,25 @@
 //! Training: first in float, then with fake-quantised weights, biases and activations (quantisation-aware).
 //!
-//! Weights live on the host in f32. Each step uploads them (quantised in the second phase), takes gradients by burn, and
-//! updates the f32 originals: the straight-through estimator, with no gradient where a weight is clipped.
+//! Weights are f32. Each step runs them, or the words that they round to, forwards and backwards, and updates the f32
+//! originals: the straight-through estimator, with no gradient where a weight is clipped. Batch normalisations learn
+//! in the
+//! float phase and are folded into their convolutions before the quantised one.
 
+use super::autodiff::{Gradients, Network, cross_entropy};
 use super::checkpoint::{self, State};
-use super::forward::{LayerTensors, Place, forward};
-use super::optimise::{Sgd, rate};
+use super::evaluate::{Change, fill};
+use super::optimise::{Descent, rate};
 use super::options::TrainOptions;
 use crate::accuracy::first_largest;
 use crate::{
     Accuracy, Arch, Dataset, FloatNet, Formats, QuantError, Split, calibrate, evaluate,
     evaluate_fake, evaluate_float, read_float, to_graph, write_float, write_quantised,
 };
-use burn::tensor::{Tensor, activation};
+use cnna_net::{Graph, Node, Op};
 use indicatif::{ProgressBar, ProgressStyle};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -113,36 +117,70 @@ fn writable(out: &Path) -> Result<(), QuantError> {
     })
 }
 
-struct Trainer<'a> {
+pub(crate) struct Trainer<'a> {
     options: &'a TrainOptions,
     data: &'a Dataset,
     net: FloatNet,
-    sgd: Sgd,
+    descent: Descent,
     state: State,
+    /// Of the phase that is trained, built in its first step.
+    network: Option<Network<f32>>,
 }
 
 impl<'a> Trainer<'a> {
+    /// A run from its beginning.
+    pub fn new(
+        options: &'a TrainOptions,
+        data: &'a Dataset,
+        net: FloatNet,
+        descent: Descent,
+    ) -> Self {
+        let state = State {
+            run: options.run(),
+            rows: Vec::new(),
+            float: None,
+            formats: None,
+            steps: 0,
+            folded: false,
+        };
+        Trainer {
+            options,
+            data,
+            net,
+            descent,
+            state,
+            network: None,
+        }
+    }
+
+    /// A run from its checkpoint, if there is one.
     fn begin(
         options: &'a TrainOptions,
         data: &'a Dataset,
         mut net: FloatNet,
     ) -> Result<Self, QuantError> {
-        let mut sgd = Sgd::new(&net);
-        let run = options.run();
-        let state =
-            checkpoint::read(&options.checkpoint(), &run, &mut net, &mut sgd)?.unwrap_or(State {
-                run,
-                rows: Vec::new(),
-                float: None,
-                formats: None,
-            });
-        Ok(Trainer {
-            options,
-            data,
-            net,
-            sgd,
-            state,
-        })
+        let mut descent = Descent::new(options.optimiser, &mut net);
+        let found = checkpoint::read(
+            &options.checkpoint(),
+            &options.run(),
+            &mut net,
+            &mut descent,
+        )?;
+        let mut trainer = Trainer::new(options, data, net, descent);
+        if let Some(state) = found {
+            trainer.state = state;
+        }
+        Ok(trainer)
+    }
+
+    pub fn net(&self) -> &FloatNet {
+        &self.net
+    }
+
+    /// The formats of the steps that follow.
+    pub fn use_formats(&mut self, formats: Formats) {
+        self.state.formats = Some(formats);
+        self.network = None;
     }
 
     fn finish(mut self) -> Result<TrainReport, QuantError> {
@@ -214,7 +252,9 @@ impl<'a> Trainer<'a> {
         };
         if phase == Phase::Quantised {
             if done == before {
-                self.sgd = Sgd::new(&self.net);
+                self.net.fold();
+                self.state.folded = true;
+                self.descent = Descent::new(o.optimiser, &mut self.net);
             }
             // Ranges move while weights learn: look again before every epoch, then hold still.
             self.state.formats = Some(calibrate(
@@ -224,8 +264,11 @@ impl<'a> Trainer<'a> {
                 o.auto_scale,
             )?);
         }
+        // Formats decide where the network rescales.
+        self.network = None;
         let train = &self.data.train;
-        // Each epoch of a phase has its own stream, so a resumed run repeats the uninterrupted one, and a quantised phase
+        // Each epoch of a phase has its own stream, so a resumed run repeats the uninterrupted one, and a quantised
+        // phase
         // that begins from a float file repeats the one that follows its float phase.
         let stream = (done - before) as u64 + 1;
         let mut rng = StdRng::seed_from_u64(o.seed.wrapping_mul(1_000_003).wrapping_add(stream));
@@ -242,10 +285,23 @@ impl<'a> Trainer<'a> {
         let began = Instant::now();
         let (mut loss, mut correct, mut seen) = (0.0, 0, 0);
         for (s, indices) in order.chunks(o.batch).enumerate() {
-            let flip: Vec<bool> = indices.iter().map(|_| o.mirror && rng.random()).collect();
+            let far = o.shift as i32;
+            let changes: Vec<Change> = indices
+                .iter()
+                .map(|_| Change {
+                    mirrored: o.mirror && rng.random(),
+                    moved: [0, 1].map(|_| {
+                        if far > 0 {
+                            rng.random_range(-far..=far) as isize
+                        } else {
+                            0
+                        }
+                    }),
+                })
+                .collect();
             let progress = ((done - before) * steps + s) as f64 / (all * steps) as f64;
             let (batch_loss, right) =
-                self.step(phase, train, indices, &flip, rate(peak, progress) as f32)?;
+                self.step(phase, train, indices, &changes, rate(peak, progress) as f32)?;
             if !batch_loss.is_finite() {
                 bar.finish_and_clear();
                 return Err(QuantError::Diverged {
@@ -296,76 +352,98 @@ impl<'a> Trainer<'a> {
             }
             self.state.float = Some(test);
         }
-        checkpoint::write(&o.checkpoint(), &self.state, &self.net, &self.sgd)
+        self.state.steps = self.descent.steps;
+        checkpoint::write(&o.checkpoint(), &self.state, &self.net, &self.descent)
     }
 
     /// One minibatch: mean loss and number of right answers.
-    fn step(
+    pub fn step(
         &mut self,
         phase: Phase,
         split: &Split,
         indices: &[usize],
-        flip: &[bool],
+        changes: &[Change],
         rate: f32,
     ) -> Result<(f64, usize), QuantError> {
-        let place = Place::training();
         let formats = self
             .state
             .formats
             .as_ref()
             .filter(|_| phase == Phase::Quantised);
-        let leaf = |t: LayerTensors| LayerTensors {
-            weight: t.weight.require_grad(),
-            bias: t.bias.require_grad(),
-        };
-        let tensors: Vec<_> = place
-            .layers(&self.net, formats)?
-            .into_iter()
-            .map(leaf)
-            .collect();
-        let x = place.batch(split, indices, flip, formats);
-        let logits = forward(&self.net, &tensors, formats, x, &mut |_, _| ());
-        let (n, classes) = (indices.len(), self.net.classes());
-        let mut wanted = vec![0.0; n * classes];
-        for (row, &i) in indices.iter().enumerate() {
-            wanted[row * classes + usize::from(split.labels[i])] = -1.0 / n as f64;
-        }
-        let wanted: Tensor<2> = place.tensor(wanted, [n, classes]);
-        let loss = (activation::log_softmax(logits.clone(), 1) * wanted).sum();
-        let gradients = loss.backward();
-        let values: Vec<f32> = logits.try_into_vec_as().expect("training is in f32");
-        let right =
-            |(row, &i): (&[f32], &usize)| first_largest(row) == usize::from(split.labels[i]);
-        let correct = values
-            .chunks_exact(classes)
-            .zip(indices)
-            .filter(|&p| right(p))
-            .count();
-
-        let formats = formats.cloned();
-        for (layer, (t, parameters)) in tensors.iter().zip(self.net.parameters_mut()).enumerate() {
-            let [weights, bias] = parameters;
-            let missing = "every weight takes part in the loss";
-            let mut dw: Vec<f32> = t
-                .weight
-                .grad(&gradients)
-                .expect(missing)
-                .try_into_vec_as()
-                .expect("f32");
-            let db: Vec<f32> = t
-                .bias
-                .grad(&gradients)
-                .expect(missing)
-                .try_into_vec_as()
-                .expect("f32");
-            if formats.as_ref().is_some_and(|f| !f.auto_scale) {
-                mask_clipped(&mut dw, weights);
+        let words = formats.map(|f| to_graph(&self.net, f)).transpose()?;
+        let (float, norms) = self.net.parts();
+        let graph = words.as_ref().unwrap_or(float);
+        let network = match &mut self.network {
+            Some(network) => {
+                network.load(graph, norms);
+                network
             }
-            self.sgd.step(layer, 0, weights, &dw, rate);
-            self.sgd.step(layer, 1, bias, &db, rate);
+            none => none.insert(Network::new(graph, norms).expect("a FloatNet has gradients")),
+        };
+        let (input, output) = (graph.inputs[0].tensor, graph.outputs[0].tensor);
+        let format = graph.tensors[input].frac.map(|f| (f, graph.word));
+        fill(network, split, indices, |n| changes[n], format);
+        network.forward_filled(indices.len());
+        let labels: Vec<u8> = indices.iter().map(|&i| split.labels[i]).collect();
+        let logits = network.value(output);
+        let loss = cross_entropy(logits, &labels, self.options.smoothing);
+        let rows = logits.chunks_exact(self.net.classes()).zip(&labels);
+        let correct = rows
+            .filter(|(row, label)| first_largest(row) == usize::from(**label))
+            .count();
+        let gradients = network.backward(&[(output, &loss.gradient)], false);
+        let moments: Vec<_> = (0..norms.len())
+            .map(|n| norms[n].as_ref().and(network.moments(n)).cloned())
+            .collect();
+        let mut gradients = by_node(float, words.as_ref(), gradients);
+        let decays: Vec<bool> = float
+            .nodes
+            .iter()
+            .map(|n| !matches!(n.op, Op::Add(_) | Op::Activate(_)))
+            .collect();
+        let clips = formats.is_some_and(|f| !f.auto_scale);
+        for (norm, moments) in self.net.norms_mut().iter_mut().zip(moments) {
+            if let (Some(norm), Some(m)) = (norm, moments) {
+                norm.learn(&m.mean, &m.variance);
+            }
         }
-        Ok((loss.into_scalar::<f64>(), correct))
+        self.descent.begin();
+        for (at, (node, constants)) in self.net.parameters_mut().enumerate() {
+            for (which, (values, gradient)) in
+                constants.into_iter().zip(&mut gradients[node]).enumerate()
+            {
+                let weights = which == 0 && decays[node];
+                if clips && weights {
+                    mask_clipped(gradient, values);
+                }
+                self.descent
+                    .step([at, which], values, gradient, rate, weights);
+            }
+        }
+        Ok((loss.mean, correct))
     }
+}
+
+/// Gradients by the nodes of the float graph; the quantised one has more where it rescales.
+fn by_node(float: &Graph, words: Option<&Graph>, mut gradients: Gradients<f32>) -> Gradients<f32> {
+    let Some(words) = words else { return gradients };
+    let places = words
+        .nodes
+        .iter()
+        .enumerate()
+        .map(|(i, n)| (&n.name[..], i));
+    let places: HashMap<&str, usize> = places.collect();
+    let own = |n: &Node| {
+        places
+            .get(&n.name[..])
+            .map(|&i| std::mem::take(&mut gradients[i]))
+    };
+    float
+        .nodes
+        .iter()
+        .map(own)
+        .map(Option::unwrap_or_default)
+        .collect()
 }
 
 /// No gradient for weights outside [-2, 2), the plain format's range. An auto-scaled layer has none outside its range.
