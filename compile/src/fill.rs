@@ -174,6 +174,12 @@ impl Fill {
         ((rows.end - 1) / p - rows.start / p + 1).div_ceil(4)
     }
 
+    /// The end of the rows for which the ring has room while row `from` and those behind it are in use.
+    pub fn room(&self, from: usize) -> usize {
+        let p = self.planes[0];
+        (from / p / 4 + self.slots) * 4 * p
+    }
+
     /// As many slots as the buffer has room for, at most `most`.
     pub fn open(&mut self, most: usize, a: &Accelerator) {
         let lines = self.set_lines.unwrap_or(a.act_depth);

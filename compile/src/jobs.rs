@@ -196,6 +196,18 @@ impl Jobs {
         self.jobs.push(Job::alone(store_kind::MARK, self.tag, mark));
     }
 
+    /// Appends a fence, and returns which job it is.
+    pub fn fence(&mut self) -> usize {
+        let fence = Job::alone(store_kind::FENCE, self.tag, Store::default());
+        self.jobs.push(fence);
+        self.jobs.len() - 1
+    }
+
+    /// Lets all that follows wait for this mark or fence instead of the one returned.
+    pub fn wait_for(&mut self, job: Option<usize>) -> Option<usize> {
+        std::mem::replace(&mut self.mark, job)
+    }
+
     /// Appends the end.
     pub fn end(&mut self) {
         let end = Job::alone(store_kind::END, self.tag, Store::default());

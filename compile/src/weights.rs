@@ -275,6 +275,18 @@ impl Weights {
         }
     }
 
+    /// Rows of weights and of biases when all come once and stay, see [`Weights::stay`]; `None` when the weights are too many.
+    pub fn staying(&self) -> Option<[usize; 2]> {
+        // One more a group, where a beat of 8-bit weights brings two.
+        let rows = self.resident? + self.groups.len() * usize::from(self.narrow);
+        Some([rows, self.bias.groups * self.bias.rows])
+    }
+
+    /// Brings the biases of all groups at once.
+    pub fn stay(&mut self) {
+        self.bias.bundle = self.bias.groups;
+    }
+
     /// The item that brings the layer's activation set, and which it is; `None` for those that need none.
     pub fn set(&mut self, jobs: &mut Jobs) -> Option<(usize, usize)> {
         let set = self.set.as_mut()?;

@@ -41,10 +41,18 @@ impl<'b, 'a> Build<'b, 'a> {
             let life = lives[self.buffers[b].root.0].get_or_insert(at..at + 1);
             *life = life.start.min(at)..life.end.max(at + 1);
         };
+        let mut begin = 0;
         for (i, p) in self.planned.iter().enumerate() {
-            let inputs = p.inputs.iter().chain(&p.residual);
-            inputs.for_each(|&b| touch(b, 2 * i + 2));
-            touch(p.output, 2 * i + 2);
+            // Steps that take turns run from the first's begin to the last's end.
+            let turns = self.planned[i..].iter().take_while(|p| p.step.turns);
+            for at in [2 * begin + 2, 2 * (i + turns.count()) + 2] {
+                let inputs = p.inputs.iter().chain(&p.residual);
+                inputs.for_each(|&b| touch(b, at));
+                touch(p.output, at);
+            }
+            if !p.step.turns {
+                begin = i + 1;
+            }
         }
         for h in &self.host {
             let n = &self.graph.nodes[h.node];

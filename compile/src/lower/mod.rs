@@ -4,11 +4,13 @@
 //! ```text
 //! mod.rs       nodes in turn, and the tensors that they read and write
 //! stages.rs    stages of an operator, each in its cheapest form
+//! turns.rs     neighbours that take turns, and then the places of all weights
 //! allocate.rs  addresses, and what the program says of itself
 //! ```
 
 mod allocate;
 mod stages;
+mod turns;
 
 pub use allocate::Lowered;
 
@@ -151,6 +153,8 @@ impl<'b, 'a> Build<'b, 'a> {
                 Err(e) => return Err(e),
             }
         }
+        b.take_turns()?;
+        b.place_weights()?;
         Ok(b)
     }
 

@@ -37,6 +37,7 @@ impl<'b, 'a> Build<'b, 'a> {
                 form,
                 layer: self.layers.len() - 1,
                 record,
+                turns: false,
             },
             inputs,
             residual,
@@ -319,13 +320,8 @@ impl<'b, 'a> Build<'b, 'a> {
         Ok(())
     }
 
-    /// The cheapest of all forms and tilings by the cost of the stage alone, but for the first loads, which come while the stage
-    /// before still runs; `None` when none fits.
-    fn best_tiling(
-        &self,
-        s: &Stage<'a>,
-        l: &Arc<Linear<'a>>,
-    ) -> Result<Option<conv::Tiling>, CompileError> {
+    /// All forms and tilings of a stage that fit.
+    pub fn tilings(&self, s: &Stage<'a>, l: &Arc<Linear<'a>>) -> Vec<conv::Tiling> {
         let a = self.accelerator;
         let t = &s.taps;
         let winograd = self.options.winograd
@@ -349,6 +345,18 @@ impl<'b, 'a> Build<'b, 'a> {
                 all.extend(conv::tilings(s, l, weights::Form::Kernel, a));
             }
         }
+        all
+    }
+
+    /// The cheapest of all forms and tilings by the cost of the stage alone, but for the first loads, which come while the stage
+    /// before still runs; `None` when none fits.
+    fn best_tiling(
+        &self,
+        s: &Stage<'a>,
+        l: &Arc<Linear<'a>>,
+    ) -> Result<Option<conv::Tiling>, CompileError> {
+        let a = self.accelerator;
+        let mut all = self.tilings(s, l);
         if all.len() < 2 {
             return Ok(all.pop());
         }
