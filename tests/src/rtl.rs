@@ -357,6 +357,7 @@ pub fn case(
     let options = Options {
         winograd: r.random_ratio(2, 3),
         paired: pick(&mut r, &[Use::Never, Use::Cheaper, Use::Always]),
+        turns: pick(&mut r, &[Use::Never, Use::Always]),
         fuse: r.random_ratio(7, 8),
         batch: pick(&mut r, &[2, 3, 4]),
         host: false,

@@ -6,7 +6,7 @@ use crate::error::CompileError;
 use crate::memory::{Images, Placer, by_lifetime};
 use crate::step::{self, Step};
 use crate::stream::Entry;
-use cnna_machine::program::{HostStep, LayerInfo, Mode, PortInfo, TensorInfo};
+use cnna_machine::program::{HostStep, InnerResult, LayerInfo, Mode, PortInfo, TensorInfo};
 use cnna_net::TensorId;
 
 /// All steps with addresses, and what the program says of them.
@@ -138,9 +138,20 @@ impl<'b, 'a> Build<'b, 'a> {
             .map(|l| {
                 let first = &self.graph.nodes[l.nodes[0]];
                 let shape = |t: &TensorId| self.graph.tensors[*t].shape;
-                let output = self.graph.nodes[*l.nodes.last().expect("a layer has a node")].output;
+                let output = l.output;
+                let last = *l.nodes.last().expect("a layer has a node");
+                let inner = l.inner.iter().map(|&(node, output)| InnerResult {
+                    node,
+                    output: info(output),
+                    lasting: keep || lasts(output),
+                });
+                let last = &self.graph.nodes[last];
                 LayerInfo {
-                    name: first.name.clone(),
+                    name: match l.inner.is_empty() {
+                        true => first.name.clone(),
+                        false => format!("{}..{}", first.name, last.name),
+                    },
+                    inner: inner.collect(),
                     nodes: l.nodes.clone(),
                     mode: Mode::Pool,
                     macs: l

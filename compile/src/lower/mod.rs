@@ -19,7 +19,7 @@ use crate::error::CompileError;
 use crate::memory::{Arena, Placer};
 use crate::mode::vector;
 use crate::op;
-use crate::options::Options;
+use crate::options::{Options, Use};
 use crate::place::{self, Part};
 use crate::stage::Source;
 use crate::step::Step;
@@ -64,6 +64,8 @@ struct OnHost {
 #[derive(Debug)]
 struct Layer {
     nodes: Vec<usize>,
+    /// Results on the way, of which nodes: where nodes take turns.
+    inner: Vec<(usize, BufferId)>,
     output: BufferId,
 }
 
@@ -133,6 +135,7 @@ impl<'b, 'a> Build<'b, 'a> {
             }
             b.layers.push(Layer {
                 nodes: vec![i],
+                inner: vec![],
                 output: n.output,
             });
             let before = b.planned.len();
@@ -153,7 +156,9 @@ impl<'b, 'a> Build<'b, 'a> {
                 Err(e) => return Err(e),
             }
         }
-        b.take_turns()?;
+        if options.turns != Use::Never {
+            b.take_turns()?;
+        }
         b.place_weights()?;
         Ok(b)
     }

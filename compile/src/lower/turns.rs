@@ -6,6 +6,7 @@ use crate::jobs::Jobs;
 use crate::linear::Linear;
 use crate::memory::{Images, Placer};
 use crate::mode::{conv, rows, vector};
+use crate::options::Use;
 use crate::stage::{Kind, Stage};
 use crate::step::{self, Form, Step};
 use crate::{cost, stream};
@@ -21,7 +22,8 @@ const MARGIN: u64 = 32;
 const LARGE: usize = 4096;
 
 impl<'b, 'a> Build<'b, 'a> {
-    /// Lets neighbours take turns where that is faster by the cost of the steps alone. Each chain becomes one layer.
+    /// Lets neighbours take turns where that is faster by the cost of the steps alone, or wherever they can. Each chain becomes one
+    /// layer.
     pub fn take_turns(&mut self) -> Result<(), CompileError> {
         let count = self.planned.len();
         // The cycles gained by the best chains of the steps from each on, and the first of these chains.
@@ -38,8 +40,12 @@ impl<'b, 'a> Build<'b, 'a> {
                 let Some((cycles, turns)) = self.in_turns(&steps)? else {
                     continue;
                 };
-                let gain = apart.saturating_sub(cycles);
-                if gain > apart / MARGIN && gain + gains[i + n] > gains[i] {
+                let gain = match self.options.turns {
+                    Use::Always => n as u64 - 1,
+                    _ if apart < cycles + apart / MARGIN => 0,
+                    _ => apart - cycles,
+                };
+                if gain > 0 && gain + gains[i + n] > gains[i] {
                     gains[i] = gain + gains[i + n];
                     chains[i] = Some(turns);
                 }
@@ -85,7 +91,7 @@ impl<'b, 'a> Build<'b, 'a> {
         rows && residual
             && convolutions
             && next.step.stage.sources.len() == 1
-            && beats >= LARGE
+            && (beats >= LARGE || self.options.turns == Use::Always)
             && self.host.iter().all(|h| h.after != i + 1)
             && [p, next].iter().all(|p| of_layer(p.step.layer) == 1)
     }
@@ -196,6 +202,8 @@ impl<'b, 'a> Build<'b, 'a> {
         let others: Vec<_> = self.layers.drain(layer + 1..layer + n).collect();
         let joined = &mut self.layers[layer];
         for other in others {
+            let last = *joined.nodes.last().expect("a layer has a node");
+            joined.inner.push((last, joined.output));
             joined.nodes.extend(other.nodes);
             joined.output = other.output;
         }
