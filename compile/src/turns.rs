@@ -1,33 +1,91 @@
-//! Convolutions of one layer in turns, a stripe of rows each: one reads what the one before it has stored, while that one goes on.
-//! So what the one has to read and the other to write goes to memory and back at the same time.
+//! Steps of one layer in turns, a stripe of rows each: one reads what the one before it has stored, while that one goes on. So what
+//! the one has to read and the other to write goes to memory and back at the same time.
 
 use crate::jobs::Jobs;
+use crate::linear::Linear;
 use crate::memory::{Fills, Images};
-use crate::mode::conv;
-use crate::step::{self, Step};
-use crate::weights::Form;
+use crate::mode::{conv, pool};
+use crate::stage::Stage;
+use crate::step::{Form, Step};
+use crate::weights::{self, Weights};
 use cnna_machine::Accelerator;
+
+/// A stage whose rows are made from the top, some a turn.
+pub trait Turn {
+    /// True after the last turn.
+    fn is_done(&self) -> bool;
+    /// The end of the map's rows that the next turn reads, of which there must be one.
+    fn reads(&self) -> usize;
+    /// Lists the loads of rows up to `end` as far as the buffer has room for them beside those of the next turn.
+    fn load(&mut self, end: usize, jobs: &mut Jobs);
+    /// Rows of the output that are made.
+    fn made(&self) -> usize;
+    /// Appends the jobs of the next turn.
+    fn turn(&mut self, jobs: &mut Jobs);
+}
+
+/// A step's form, with weights that stay.
+enum Member<'s> {
+    Conv(&'s Linear<'s>, &'s conv::Tiling, Weights),
+    Pool,
+}
+
+impl<'s> Member<'s> {
+    fn new(form: &'s Form) -> Self {
+        match form {
+            Form::Conv(l, t, weights) => {
+                let mut weights = weights.clone();
+                weights.stay();
+                Member::Conv(l, t, weights)
+            }
+            Form::Pool => Member::Pool,
+            _ => unreachable!("no other form takes turns"),
+        }
+    }
+
+    fn lines(&self, s: &Stage, spare: usize, a: &Accelerator) -> usize {
+        match self {
+            Member::Conv(l, t, _) => conv::turn_lines(s, l, t, spare, a),
+            Member::Pool => pool::turn_lines(s, spare, a),
+        }
+    }
+
+    fn is_paired(&self) -> bool {
+        matches!(self, Member::Conv(_, t, _) if t.form == weights::Form::Pairs)
+    }
+
+    fn turns<'t>(
+        &'t mut self,
+        s: &'t Stage<'t>,
+        spare: usize,
+        a: &'t Accelerator,
+        jobs: &mut Jobs,
+    ) -> Box<dyn Turn + 't> {
+        match self {
+            Member::Conv(l, t, weights) => {
+                Box::new(conv::Turns::new(s, l, t, weights, spare, a, jobs))
+            }
+            Member::Pool => Box::new(pool::Turns::new(s, spare, a, jobs)),
+        }
+    }
+}
+
+/// Rows of weights and of biases that stay in the buffers for these steps.
+pub fn staying(steps: &[Step]) -> [usize; 2] {
+    let each = steps.iter().filter_map(|s| match &s.form {
+        Form::Conv(_, _, weights) => weights.staying(),
+        _ => None,
+    });
+    each.fold([0, 0], |a, b| [a[0] + b[0], a[1] + b[1]])
+}
 
 /// Appends the jobs of steps of which each reads the output of the one before it, and no other has it as its only input.
 ///
-/// All are convolutions that [`conv::takes_turns`].
+/// All of them [`conv::takes_turns`] or [`pool::takes_turns`].
 pub fn schedule(steps: &[Step], images: Images, a: &Accelerator, jobs: &mut Jobs) {
-    let mut forms: Vec<_> = steps
-        .iter()
-        .map(|s| match &s.form {
-            step::Form::Conv(l, t, weights) => {
-                let mut weights = weights.clone();
-                weights.stay();
-                (l, t, weights)
-            }
-            _ => unreachable!("only convolutions take turns"),
-        })
-        .collect();
+    let mut members: Vec<_> = steps.iter().map(|s| Member::new(&s.form)).collect();
     // What stays must not lie round the buffer's end, where another's would overwrite it.
-    let [weights, biases] = forms
-        .iter()
-        .filter_map(|f| f.2.staying())
-        .fold([0, 0], |a, b| [a[0] + b[0], a[1] + b[1]]);
+    let [weights, biases] = staying(steps);
     jobs.weight_ring.reserve(weights);
     jobs.bias_ring.reserve(biases);
     for n in 0..images.count {
@@ -37,11 +95,8 @@ pub fn schedule(steps: &[Step], images: Images, a: &Accelerator, jobs: &mut Jobs
             .collect();
         // All fills are in use at once, so they lie beside each other. Rows of the turn after the next where there is room.
         jobs.fills = Fills::new(a.act_depth);
-        let lines = |i: usize, spare| {
-            let (l, t, _) = &forms[i];
-            conv::turn_lines(&stages[i], l, t, spare, a)
-        };
-        let paired = forms.iter().any(|f| f.1.form == Form::Pairs);
+        let lines = |i: usize, spare| members[i].lines(&stages[i], spare, a);
+        let paired = members.iter().any(Member::is_paired);
         let mut room = a.act_depth / (1 + usize::from(paired));
         let mut spare = vec![0; steps.len()];
         room = room.saturating_sub((0..steps.len()).map(|i| lines(i, 0)).sum());
@@ -53,9 +108,9 @@ pub fn schedule(steps: &[Step], images: Images, a: &Accelerator, jobs: &mut Jobs
         }
         let mut turns: Vec<_> = stages
             .iter()
-            .zip(&mut forms)
+            .zip(&mut members)
             .zip(spare)
-            .map(|((s, (l, t, weights)), spare)| conv::Turns::new(s, l, t, weights, spare, a, jobs))
+            .map(|((s, member), spare)| member.turns(s, spare, a, jobs))
             .collect();
         // Of each step: rows made, and the fence behind their stores.
         let mut made: Vec<Vec<(usize, usize)>> = vec![Vec::new(); steps.len()];

@@ -5,11 +5,11 @@ use crate::error::CompileError;
 use crate::jobs::Jobs;
 use crate::linear::Linear;
 use crate::memory::{Images, Placer};
-use crate::mode::{conv, rows, vector};
+use crate::mode::{conv, pool, rows, vector};
 use crate::options::Use;
 use crate::stage::{Kind, Stage};
 use crate::step::{self, Form, Step};
-use crate::{cost, stream};
+use crate::{cost, stream, turns};
 use cnna_machine::config::BEAT_WORDS;
 use std::ops::Range;
 use std::sync::Arc;
@@ -85,11 +85,12 @@ impl<'b, 'a> Build<'b, 'a> {
         // A residual that a step before made is then made as far.
         let residual = next.residual.is_none_or(|b| self.shape(b).h == m.shape.h);
         let beats = m.bytes() / (BEAT_WORDS * m.word_bytes);
-        let convolutions = [p, next]
+        let forms = [p, next].map(|p| &p.step.form);
+        let have_turns = forms
             .iter()
-            .all(|p| matches!(p.step.form, Form::Conv(..)));
+            .all(|f| matches!(f, Form::Conv(..) | Form::Pool));
         rows && residual
-            && convolutions
+            && have_turns
             && next.step.stage.sources.len() == 1
             && (beats >= LARGE || self.options.turns == Use::Always)
             && self.host.iter().all(|h| h.after != i + 1)
@@ -131,10 +132,11 @@ impl<'b, 'a> Build<'b, 'a> {
         for rows in [2, 4, 8, 16] {
             let mut all = Vec::new();
             for (i, s) in steps.iter().enumerate() {
-                let Kind::Linear(l) = &s.stage.kind else {
-                    return Ok(None);
+                let form = match &s.stage.kind {
+                    Kind::Linear(l) => self.rows_in_turn(&s.stage, l, rows)?,
+                    Kind::Pool => pool::takes_turns(&s.stage, a).then_some(Form::Pool),
                 };
-                let Some(form) = self.rows_in_turn(&s.stage, l, rows)? else {
+                let Some(form) = form else {
                     break;
                 };
                 all.push(Step {
@@ -143,11 +145,7 @@ impl<'b, 'a> Build<'b, 'a> {
                     ..s.clone()
                 });
             }
-            let stays = all.iter().filter_map(|s| match &s.form {
-                Form::Conv(_, _, weights) => weights.staying(),
-                _ => None,
-            });
-            let [weights, biases] = stays.fold([0, 0], |a, b| [a[0] + b[0], a[1] + b[1]]);
+            let [weights, biases] = turns::staying(&all);
             if all.len() < steps.len() || weights > a.weight_depth || biases > a.bias_depth {
                 continue;
             }

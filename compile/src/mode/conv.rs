@@ -18,6 +18,7 @@ use crate::jobs::{Jobs, RESIDUALS, field};
 use crate::linear::Linear;
 use crate::memory::Placer;
 use crate::stage::Stage;
+use crate::turns::Turn;
 use crate::weights::{Chunk, Form, Group, KERNEL_SIDE, Weights, parts, spans};
 use cnna_machine::Accelerator;
 use cnna_machine::isa::{Compute, Store, mode};
@@ -527,20 +528,24 @@ impl<'s> Turns<'s> {
         }
     }
 
-    /// True after the last turn.
-    pub fn is_done(&self) -> bool {
+    fn rows(&self, stripe: &Range<usize>) -> Range<usize> {
+        let (rows, _) = pass_rows(self.work.s, self.work.t.form);
+        stripe.start * rows..(stripe.end * rows).min(self.work.s.oh)
+    }
+}
+
+impl Turn for Turns<'_> {
+    fn is_done(&self) -> bool {
         self.next == self.stripes.len()
     }
 
-    /// The end of the map's rows that the next turn reads, of which there must be one.
-    pub fn reads(&self) -> usize {
+    fn reads(&self) -> usize {
         let s = self.work.s;
         let rows = self.rows(&self.stripes[self.next]);
         s.input_rows(rows.start, rows.len()).end
     }
 
-    /// Lists the loads of rows up to `end` as far as the buffer has room for them beside those of the next turn.
-    pub fn load(&mut self, end: usize, jobs: &mut Jobs) {
+    fn load(&mut self, end: usize, jobs: &mut Jobs) {
         if self.is_done() {
             return;
         }
@@ -553,8 +558,7 @@ impl<'s> Turns<'s> {
         }
     }
 
-    /// Rows of the output that are made.
-    pub fn made(&self) -> usize {
+    fn made(&self) -> usize {
         let end = self
             .next
             .checked_sub(1)
@@ -562,13 +566,7 @@ impl<'s> Turns<'s> {
         if self.work.s.pooled { end / 2 } else { end }
     }
 
-    fn rows(&self, stripe: &Range<usize>) -> Range<usize> {
-        let (rows, _) = pass_rows(self.work.s, self.work.t.form);
-        stripe.start * rows..(stripe.end * rows).min(self.work.s.oh)
-    }
-
-    /// Appends the jobs of the next turn.
-    pub fn turn(&mut self, jobs: &mut Jobs) {
+    fn turn(&mut self, jobs: &mut Jobs) {
         let (rows, _) = pass_rows(self.work.s, self.work.t.form);
         for group in self.set.clone() {
             for tile_row in self.stripes[self.next].clone() {
