@@ -37,6 +37,8 @@ pub struct Item {
     pub kind: i32,
     /// Its layer.
     pub tag: u16,
+    /// The fill that it is part of.
+    pub fill: usize,
     /// Rows that it overwrites.
     pub rows: (Space, Vec<Range<usize>>),
     /// The mark after which memory holds what it reads.
@@ -52,7 +54,7 @@ pub struct Job {
     pub kind: i32,
     /// Its layer.
     pub tag: u16,
-    /// Load items that it reads, of each list of [`Jobs::loads`].
+    /// Load items that it reads, of each list of [`Jobs::loads`]: those of the same fill as the first.
     pub loads: [Range<usize>; 2],
     /// Weight items that it reads: weights, biases, its activation set.
     pub weights: [Option<usize>; 3],
@@ -103,6 +105,8 @@ pub struct Jobs {
     residual_depth: usize,
     /// Layer of what is added.
     pub tag: u16,
+    /// Fills so far.
+    pub fill: usize,
     /// The last mark.
     mark: Option<usize>,
 }
@@ -121,16 +125,18 @@ impl Jobs {
             set_ring: Ring::new(SETS),
             residual_depth: a.residual_depth(),
             tag: 0,
+            fill: 0,
             mark: None,
         }
     }
 
-    /// Appends a load that writes these lines.
-    pub fn load(&mut self, load: Load, lines: Vec<Range<usize>>) {
+    /// Appends a load of a fill that writes these lines.
+    pub fn load(&mut self, fill: usize, load: Load, lines: Vec<Range<usize>>) {
         self.loads[ACTIVATIONS].push(Item {
             body: Body::Load(load),
             kind: 0,
             tag: self.tag,
+            fill,
             rows: (Space::Act(load.row_bank as usize), lines),
             after: self.mark,
         });
@@ -145,6 +151,7 @@ impl Jobs {
             body: Body::Load(load),
             kind: 0,
             tag: self.tag,
+            fill: 0,
             rows: (
                 Space::Residual(load.row_bank as usize),
                 vec![from..end, 0..from + count - end],
@@ -159,6 +166,7 @@ impl Jobs {
             body: Body::Weight(weight),
             kind,
             tag: self.tag,
+            fill: 0,
             rows: (space, vec![rows]),
             after: None,
         });

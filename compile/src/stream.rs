@@ -215,8 +215,12 @@ pub fn build(work: &Jobs, a: &Accelerator) -> Result<Vec<Entry>, CompileError> {
         .map(|l| vec![Readers::default(); l.len()]);
     let mut weight_readers = vec![Readers::default(); work.weights.len()];
     for (j, job) in work.jobs.iter().enumerate() {
-        for (readers, loads) in load_readers.iter_mut().zip(&job.loads) {
-            readers[loads.clone()].iter_mut().for_each(|r| r.add(j));
+        for ((readers, items), loads) in load_readers.iter_mut().zip(&work.loads).zip(&job.loads) {
+            let of_fill = |i: &usize| items[*i].fill == items[loads.start].fill;
+            loads
+                .clone()
+                .filter(of_fill)
+                .for_each(|i| readers[i].add(j));
         }
         for &w in job.weights.iter().flatten() {
             weight_readers[w].add(j);

@@ -9,6 +9,7 @@ use crate::stage::Stage;
 use crate::step::{Form, Step};
 use crate::weights::{self, Weights};
 use cnna_machine::Accelerator;
+use cnna_machine::isa::SETS;
 
 /// A stage whose rows are made from the top, some a turn.
 pub trait Turn {
@@ -26,7 +27,7 @@ pub trait Turn {
 
 /// A step's form, with weights that stay.
 enum Member<'s> {
-    Conv(&'s Linear<'s>, &'s conv::Tiling, Weights),
+    Conv(&'s Linear<'s>, &'s conv::Tiling, Box<Weights>),
     Pool,
 }
 
@@ -34,7 +35,7 @@ impl<'s> Member<'s> {
     fn new(form: &'s Form) -> Self {
         match form {
             Form::Conv(l, t, weights) => {
-                let mut weights = weights.clone();
+                let mut weights = Box::new(weights.clone());
                 weights.stay();
                 Member::Conv(l, t, weights)
             }
@@ -70,22 +71,37 @@ impl<'s> Member<'s> {
     }
 }
 
-/// Rows of weights and of biases that stay in the buffers for these steps.
-pub fn staying(steps: &[Step]) -> [usize; 2] {
+/// Lines of the activation buffer for the fills of all members together: where one has two sets, those of one set.
+fn room(members: &[Member], a: &Accelerator) -> usize {
+    a.act_depth / (1 + usize::from(members.iter().any(Member::is_paired)))
+}
+
+/// True when the buffers have room for what these steps need at once.
+pub fn fits(steps: &[Step], a: &Accelerator) -> bool {
+    let members: Vec<_> = steps.iter().map(|s| Member::new(&s.form)).collect();
+    let lines = members.iter().zip(steps);
+    let lines: usize = lines.map(|(m, s)| m.lines(&s.stage, 0, a)).sum();
+    let room = [a.weight_depth, a.bias_depth, SETS];
+    let stays = staying(steps).iter().zip(room).all(|(n, room)| *n <= room);
+    stays && lines <= self::room(&members, a)
+}
+
+/// Rows of weights and of biases, and activation sets, that stay in the buffers for these steps.
+fn staying(steps: &[Step]) -> [usize; 3] {
     let each = steps.iter().filter_map(|s| match &s.form {
         Form::Conv(_, _, weights) => weights.staying(),
         _ => None,
     });
-    each.fold([0, 0], |a, b| [a[0] + b[0], a[1] + b[1]])
+    each.fold([0; 3], |a, b| std::array::from_fn(|i| a[i] + b[i]))
 }
 
 /// Appends the jobs of steps of which each reads the output of the one before it, and no other has it as its only input.
 ///
-/// All of them [`conv::takes_turns`] or [`pool::takes_turns`].
+/// All of them [`conv::takes_turns`] or [`pool::takes_turns`], and the buffers hold what they need: [`fits`].
 pub fn schedule(steps: &[Step], images: Images, a: &Accelerator, jobs: &mut Jobs) {
     let mut members: Vec<_> = steps.iter().map(|s| Member::new(&s.form)).collect();
     // What stays must not lie round the buffer's end, where another's would overwrite it.
-    let [weights, biases] = staying(steps);
+    let [weights, biases, _] = staying(steps);
     jobs.weight_ring.reserve(weights);
     jobs.bias_ring.reserve(biases);
     for n in 0..images.count {
@@ -96,10 +112,8 @@ pub fn schedule(steps: &[Step], images: Images, a: &Accelerator, jobs: &mut Jobs
         // All fills are in use at once, so they lie beside each other. Rows of the turn after the next where there is room.
         jobs.fills = Fills::new(a.act_depth);
         let lines = |i: usize, spare| members[i].lines(&stages[i], spare, a);
-        let paired = members.iter().any(Member::is_paired);
-        let mut room = a.act_depth / (1 + usize::from(paired));
         let mut spare = vec![0; steps.len()];
-        room = room.saturating_sub((0..steps.len()).map(|i| lines(i, 0)).sum());
+        let mut room = room(&members, a) - (0..steps.len()).map(|i| lines(i, 0)).sum::<usize>();
         for i in (0..steps.len()).rev() {
             let more = lines(i, 1) - lines(i, 0);
             if more <= room {

@@ -275,11 +275,13 @@ impl Weights {
         }
     }
 
-    /// Rows of weights and of biases when all come once and stay, see [`Weights::stay`]; `None` when the weights are too many.
-    pub fn staying(&self) -> Option<[usize; 2]> {
+    /// Rows of weights and of biases, and activation sets, when all come once and stay, see [`Weights::stay`]; `None` when the
+    /// weights are too many.
+    pub fn staying(&self) -> Option<[usize; 3]> {
         // One more a group, where a beat of 8-bit weights brings two.
         let rows = self.resident? + self.groups.len() * usize::from(self.narrow);
-        Some([rows, self.bias.groups * self.bias.rows])
+        let sets = usize::from(self.set.is_some());
+        Some([rows, self.bias.groups * self.bias.rows, sets])
     }
 
     /// Brings the biases of all groups at once.

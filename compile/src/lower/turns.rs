@@ -101,7 +101,7 @@ impl<'b, 'a> Build<'b, 'a> {
     fn steps(&self, range: Range<usize>) -> Vec<Step<'a>> {
         let place = |b: usize| {
             let (root, distance) = self.buffers[b].root;
-            (root % 200 << 24) + distance
+            ((root % 200) << 24) + distance
         };
         let step = |p: &super::Planned<'a>| {
             let mut step = p.step.clone();
@@ -145,17 +145,12 @@ impl<'b, 'a> Build<'b, 'a> {
                     ..s.clone()
                 });
             }
-            let [weights, biases] = turns::staying(&all);
-            if all.len() < steps.len() || weights > a.weight_depth || biases > a.bias_depth {
+            if all.len() < steps.len() || !turns::fits(&all, a) {
                 continue;
             }
-            match self.cycles(&all) {
-                Ok(cycles) if best.as_ref().is_none_or(|b| cycles < b.0) => {
-                    best = Some((cycles, all))
-                }
-                // Their fills lie on each other.
-                Ok(_) | Err(CompileError::Internal { .. }) => {}
-                Err(e) => return Err(e),
+            let cycles = self.cycles(&all)?;
+            if best.as_ref().is_none_or(|b| cycles < b.0) {
+                best = Some((cycles, all));
             }
         }
         Ok(best)
