@@ -3,10 +3,12 @@
 //! Items and jobs are listed in the order in which they are first needed. Each says which rows of which buffer it
 //! touches; [`crate::stream`] derives from that when an item may be issued, and every token.
 
+use crate::act::Words;
 use crate::memory::{Fills, Ring};
 use cnna_machine::Accelerator;
 use cnna_machine::isa::{Body, Compute, Load, SETS, Store, Weight, store_kind};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// The lists of loads.
 pub const ACTIVATIONS: usize = 0;
@@ -99,8 +101,10 @@ pub struct Jobs {
     pub bias_ring: Ring,
     /// Output buffer.
     pub out_ring: Ring,
-    /// Activation sets.
-    pub set_ring: Ring,
+    /// What each activation set holds, and the item that brought it.
+    pub sets: [Option<(Arc<Words>, usize)>; SETS],
+    /// The set used last.
+    last_set: usize,
     /// Lines of a bank of the residual buffer.
     residual_depth: usize,
     /// Layer of what is added.
@@ -122,7 +126,8 @@ impl Jobs {
             weight_ring: Ring::new(a.weight_depth),
             bias_ring: Ring::new(a.bias_depth),
             out_ring: Ring::new(a.out_depth),
-            set_ring: Ring::new(SETS),
+            sets: Default::default(),
+            last_set: 0,
             residual_depth: a.residual_depth(),
             tag: 0,
             fill: 0,
@@ -202,6 +207,21 @@ impl Jobs {
             ..Store::default()
         };
         self.jobs.push(Job::alone(store_kind::MARK, self.tag, mark));
+    }
+
+    /// The item that brought a set with these words, and which set it is, where it is still there.
+    pub fn set(&mut self, words: &Words) -> Option<(usize, usize)> {
+        let holds =
+            |set: &Option<(Arc<Words>, usize)>| set.as_ref().is_some_and(|s| *s.0 == *words);
+        let at = self.sets.iter().position(holds)?;
+        self.last_set = at;
+        Some((self.sets[at].as_ref()?.1, at))
+    }
+
+    /// The set to bring next: not the one used last.
+    pub fn next_set(&mut self) -> usize {
+        self.last_set = (self.last_set + 1) % SETS;
+        self.last_set
     }
 
     /// Appends a fence, and returns which job it is.

@@ -81,18 +81,21 @@ pub fn fits(steps: &[Step], a: &Accelerator) -> bool {
     let members: Vec<_> = steps.iter().map(|s| Member::new(&s.form)).collect();
     let lines = members.iter().zip(steps);
     let lines: usize = lines.map(|(m, s)| m.lines(&s.stage, 0, a)).sum();
-    let room = [a.weight_depth, a.bias_depth, SETS];
-    let stays = staying(steps).iter().zip(room).all(|(n, room)| *n <= room);
-    stays && lines <= self::room(&members, a)
+    let [weights, biases] = staying(steps);
+    let mut sets: Vec<_> = steps
+        .iter()
+        .filter_map(|s| s.form.weights()?.set_words())
+        .collect();
+    sets.sort_unstable();
+    sets.dedup();
+    let stays = weights <= a.weight_depth && biases <= a.bias_depth && sets.len() <= SETS;
+    stays && lines <= room(&members, a)
 }
 
-/// Rows of weights and of biases, and activation sets, that stay in the buffers for these steps.
-fn staying(steps: &[Step]) -> [usize; 3] {
-    let each = steps.iter().filter_map(|s| match &s.form {
-        Form::Conv(_, _, weights) => weights.staying(),
-        _ => None,
-    });
-    each.fold([0; 3], |a, b| std::array::from_fn(|i| a[i] + b[i]))
+/// Rows of weights and of biases that stay in the buffers for these steps.
+fn staying(steps: &[Step]) -> [usize; 2] {
+    let each = steps.iter().filter_map(|s| s.form.weights()?.staying());
+    each.fold([0; 2], |a, b| [a[0] + b[0], a[1] + b[1]])
 }
 
 /// Appends the jobs of steps of which each reads the output of the one before it, and no other has it as its only input.
@@ -101,7 +104,7 @@ fn staying(steps: &[Step]) -> [usize; 3] {
 pub fn schedule(steps: &[Step], images: Images, a: &Accelerator, jobs: &mut Jobs) {
     let mut members: Vec<_> = steps.iter().map(|s| Member::new(&s.form)).collect();
     // What stays must not lie round the buffer's end, where another's would overwrite it.
-    let [weights, biases, _] = staying(steps);
+    let [weights, biases] = staying(steps);
     jobs.weight_ring.reserve(weights);
     jobs.bias_ring.reserve(biases);
     for n in 0..images.count {
