@@ -2,8 +2,9 @@
 
 use crate::error::CompileError;
 use crate::jobs::{Item, Job, Jobs, Space};
-use cnna_machine::isa::{Body, Command, Queue, SETS, TOKEN_PATHS, store_kind};
+use cnna_machine::isa::{Body, Command, Queue, TOKEN_PATHS, store_kind};
 use cnna_machine::{Accelerator, timing};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// Weight transfers issued ahead of the current need.
@@ -18,25 +19,47 @@ pub struct Entry {
     pub after: [Option<usize>; 4],
 }
 
-/// Which item or job last touched each row of a buffer.
-struct Rows(Vec<Option<usize>>);
+/// Which item or job last touched each row of a buffer: stretches of rows that do not overlap, each by its first row, with
+/// its end and who touched it.
+#[derive(Default)]
+struct Rows(BTreeMap<usize, (usize, usize)>);
 
 impl Rows {
-    fn latest(&self, rows: &Range<usize>) -> impl Iterator<Item = usize> {
-        self.0[rows.clone()].iter().flatten().copied()
+    /// Stretches that share rows with `rows`, the last first.
+    fn within(&self, rows: &Range<usize>) -> impl Iterator<Item = (usize, (usize, usize))> {
+        let (from, until) = (rows.start, rows.end.max(rows.start));
+        let before = self.0.range(..until).rev();
+        // Of stretches that do not overlap, the earlier also ends earlier.
+        let sharing = before.take_while(move |(_, (end, _))| *end > from && from < until);
+        sharing.map(|(&first, &stretch)| (first, stretch))
     }
+
+    fn latest(&self, rows: &Range<usize>) -> impl Iterator<Item = usize> {
+        self.within(rows).map(|(_, (_, by))| by)
+    }
+
     fn set(&mut self, rows: &Range<usize>, by: usize) {
-        self.0[rows.clone()].fill(Some(by));
+        if rows.is_empty() {
+            return;
+        }
+        let touched: Vec<_> = self.within(rows).collect();
+        for (first, (end, earlier)) in touched {
+            self.0.remove(&first);
+            if first < rows.start {
+                self.0.insert(first, (rows.start, earlier));
+            }
+            if end > rows.end {
+                self.0.insert(rows.end, (end, earlier));
+            }
+        }
+        self.0.insert(rows.start, (rows.end, by));
     }
 }
 
 /// For each item, the last job that reads what it overwrites.
-fn freed_by(items: &[Item], last_reader: &[Option<usize>], a: &Accelerator) -> Vec<Option<usize>> {
-    let depth = |n: usize| Rows(vec![None; n]);
-    let mut act: [Rows; 4] = std::array::from_fn(|_| depth(a.act_depth));
-    let (mut weights, mut bias) = (depth(a.weight_depth), depth(a.bias_depth));
-    let mut residual: [Rows; 2] = std::array::from_fn(|_| depth(a.residual_depth()));
-    let mut sets = depth(SETS);
+fn freed_by(items: &[Item], last_reader: &[Option<usize>]) -> Vec<Option<usize>> {
+    let (mut act, mut residual): ([Rows; 4], [Rows; 2]) = Default::default();
+    let (mut weights, mut bias, mut sets) = (Rows::default(), Rows::default(), Rows::default());
     items
         .iter()
         .enumerate()
@@ -162,19 +185,19 @@ pub fn build(work: &Jobs, a: &Accelerator) -> Result<Vec<Entry>, CompileError> {
         }
     }
     let mut loads = Feed {
-        freed_by: freed_by(&work.loads, &load_reader, a),
+        freed_by: freed_by(&work.loads, &load_reader),
         items: &work.loads,
         issued: Vec::new(),
     };
     let mut weights = Feed {
-        freed_by: freed_by(&work.weights, &weight_reader, a),
+        freed_by: freed_by(&work.weights, &weight_reader),
         items: &work.weights,
         issued: Vec::new(),
     };
     let mut stream = Vec::new();
     let mut job_at = Vec::with_capacity(work.jobs.len());
     // Last store that reads each output line.
-    let mut stored = Rows(vec![None; a.out_depth]);
+    let mut stored = Rows::default();
     let mut weights_used = 0;
     let mut pace = Pace {
         lanes: a.lanes,
