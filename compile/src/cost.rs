@@ -77,7 +77,8 @@ pub fn at_least(work: &Jobs, board: &Board) -> u64 {
         queues[queue as usize] += t.bytes.div_ceil(t.rate);
         bytes += t.bytes;
     };
-    for (queue, items) in [(Queue::Load, &work.loads), (Queue::Weight, &work.weights)] {
+    let loads = work.loads.iter().map(|l| (Queue::Load, l));
+    for (queue, items) in loads.chain([(Queue::Weight, &work.weights)]) {
         items.iter().for_each(|i| moves(queue, i.kind, &i.body));
     }
     for job in &work.jobs {
