@@ -360,18 +360,32 @@ impl<'b, 'a> Build<'b, 'a> {
         if all.len() < 2 {
             return Ok(all.pop());
         }
-        let mut best = None;
-        for t in all {
+        let draft = |(at, t): (usize, conv::Tiling)| {
             let mut alone = Placer::new(a);
             let mut weights = conv::place(l, &t, &mut alone);
             let mut jobs = Jobs::new(a);
             conv::schedule(s, l, &t, &mut weights, a, &mut jobs);
+            let beats = fence::first_beats(&jobs);
+            let least = cost::at_least(&jobs, self.board).saturating_sub(beats);
+            (least, at, t, jobs)
+        };
+        let mut drafts: Vec<_> = all.into_iter().enumerate().map(draft).collect();
+        drafts.sort_by_key(|(least, at, ..)| (*least, *at));
+        let mut best: Option<(u64, usize, conv::Tiling)> = None;
+        for (least, at, t, jobs) in drafts {
+            // Neither this one nor those behind it can be better, and most are told so without a stream.
+            if best.as_ref().is_some_and(|(cycles, ..)| least > *cycles) {
+                break;
+            }
             let cycles = cost::cycles(&stream::build(&jobs, a)?, self.board)
                 .saturating_sub(fence::first_beats(&jobs));
-            if best.as_ref().is_none_or(|(c, _)| cycles < *c) {
-                best = Some((cycles, t));
+            if best
+                .as_ref()
+                .is_none_or(|(c, i, _)| (cycles, at) < (*c, *i))
+            {
+                best = Some((cycles, at, t));
             }
         }
-        Ok(best.map(|(_, t)| t))
+        Ok(best.map(|(.., t)| t))
     }
 }
