@@ -2,7 +2,7 @@
 
 use cnna_data::{Preprocess, Samples};
 use cnna_machine::num::Word;
-use cnna_net::op::{Add, Concat, Conv, MaxPool};
+use cnna_net::op::{Add, Concat, Constant, Conv, MaxPool};
 use cnna_net::{Activation, Graph, Op, Shape, TensorId, Values, Window};
 use cnna_quant::ptq::{
     Calibration, FloatModel, Measured, Method, NARROW_DB, Narrow, Options, PtqError,
@@ -441,6 +441,28 @@ fn words_of_eight_bits_in_a_file_are_the_same_among_words_of_sixteen() {
     assert!(
         done.tensors.iter().any(|t| t.saturated > 0),
         "nothing saturates"
+    );
+}
+
+#[test]
+fn a_tensor_that_the_model_holds_is_run_in_float_too() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let mut g = network();
+    let shape = g.tensors[g.outputs[0].tensor].shape;
+    let constant = Constant {
+        shape,
+        values: Values::Reals(noise(shape.len(), 9)),
+    };
+    let c = g.push("c0", constant, &[], None).expect("it fits");
+    let sum = g.push("sum", Add::of(2), &[g.outputs[0].tensor, c], None);
+    g.outputs.clear();
+    g.output(sum.expect("it fits"));
+    let s = samples(&g, &images(dir.path(), 3, 1.0));
+    let q = quantise(g, &s, &Options::default(), |_, _| ()).expect("finite");
+    assert!(
+        q.quality.table.output_db.is_some_and(|d| d > 60.0),
+        "{:?}",
+        q.quality.table.output_db
     );
 }
 

@@ -4,7 +4,7 @@
 use crate::read::view::merged;
 use crate::{AttributeValue, ElementType, GraphBuilder, Model, NodeProto, Scalar};
 use cnna_machine::num::Word;
-use cnna_net::{Activation, ArrayLayout, Graph, Node, Port, Shape, Tensor, TensorId, Values};
+use cnna_net::{Activation, ArrayLayout, Graph, Node, Op, Port, Shape, Tensor, TensorId, Values};
 use std::collections::{HashMap, HashSet};
 
 /// How a graph is written.
@@ -329,7 +329,9 @@ impl<'g> Writer<'g> {
     ) -> String {
         let stem = format!("{}/{name}", n.name);
         let constants = n.op.constants();
-        let own = |v: &&Values| std::ptr::eq(*v, values) && v.reals().is_some();
+        // Readers of a constant tensor name its values themselves: those stay in the model.
+        let tensor = matches!(n.op, Op::Constant(_));
+        let own = |v: &&Values| std::ptr::eq(*v, values) && v.reals().is_some() && !tensor;
         if let (Some(place), true) = (constants.iter().position(own), self.open.is_some()) {
             let name = self.unique(&stem);
             self.builder.fixed_input(&name, ElementType::F32, dims);
