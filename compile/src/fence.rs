@@ -1,6 +1,6 @@
 //! Loads before the layer in front of them has ended: those that read what it has stored by then wait for a fence instead of its mark.
 
-use crate::jobs::{Job, Jobs};
+use crate::jobs::{ACTIVATIONS, Item, Job, Jobs};
 use cnna_machine::isa::{Body, Store, store_kind};
 use cnna_machine::{Accelerator, timing};
 use std::ops::Range;
@@ -30,6 +30,9 @@ fn duration(job: &Job, a: &Accelerator) -> u64 {
     }
 }
 
+/// A load: its list, and its index there.
+type At = (usize, usize);
+
 /// Puts a fence into each layer where the next one's first loads can run before its mark, and lets them wait for it.
 pub fn early_loads(work: &mut Jobs, a: &Accelerator) {
     let is_mark = |j: &Job| matches!(j.body, Body::Store(_)) && j.kind == store_kind::MARK;
@@ -37,33 +40,81 @@ pub fn early_loads(work: &mut Jobs, a: &Accelerator) {
         .filter(|&j| is_mark(&work.jobs[j]))
         .collect();
     // Jobs behind which a fence comes, ascending, and the loads that wait for each.
-    let mut fences: Vec<(usize, Vec<usize>)> = Vec::new();
-    let mut next_load = 0;
+    let mut fences: Vec<(usize, Vec<At>)> = Vec::new();
+    let mut next = [0; 2];
     for (n, &mark) in marks.iter().enumerate() {
         let first_job = n.checked_sub(1).map_or(0, |n| marks[n] + 1);
-        let from = next_load + work.loads[next_load..].partition_point(|l| l.after < Some(mark));
-        let to = from + work.loads[from..].partition_point(|l| l.after == Some(mark));
-        next_load = to;
-        // What the next layer's first job that loads anything needs, its residuals too.
-        let last = |j: &Job| j.loads.iter().map(|l| l.end).max().unwrap_or(0);
-        let Some(end) = work.jobs[mark..].iter().map(last).find(|&end| end > from) else {
+        let loads = [0, 1].map(|k| {
+            let list = &work.loads[k];
+            let from = next[k] + list[next[k]..].partition_point(|l| l.after < Some(mark));
+            from..from + list[from..].partition_point(|l| l.after == Some(mark))
+        });
+        next = [0, 1].map(|k| loads[k].end);
+        let end = marks.get(n + 1).map_or(work.jobs.len(), |&next| next);
+        let Some((first, cycles)) = needs(work, mark..end, &loads, a) else {
             continue;
         };
-        if let Some(fence) = fence(work, first_job..mark, from..end.min(to), from..to, a) {
-            fences.push(fence);
-        }
+        let fence = fence(work, first_job..mark, first, cycles, &loads, a);
+        fences.extend(fence);
     }
     insert(work, &fences);
+}
+
+/// What a layer's first job that loads anything needs, its residuals too, and the cycles before the layer in which loads should
+/// begin, so that none of its jobs waits. `None` when it loads nothing.
+fn needs(
+    work: &Jobs,
+    layer: Range<usize>,
+    loads: &[Range<usize>; 2],
+    a: &Accelerator,
+) -> Option<([Range<usize>; 2], u64)> {
+    let mut read = loads.each_ref().map(|l| l.start..l.start);
+    let (mut due, mut array, mut most) = (0, 0, 0);
+    let mut first = None;
+    for job in &work.jobs[layer] {
+        let before = due;
+        for k in 0..2 {
+            let end = job.loads[k].end.clamp(read[k].end, loads[k].end);
+            due += work.loads[k][read[k].end..end]
+                .iter()
+                .map(beats)
+                .sum::<u64>();
+            read[k].end = end;
+        }
+        if due > before {
+            first.get_or_insert_with(|| read.clone());
+            // Results and weights take their share of the memory.
+            most = most.max((due * 3 / 2).saturating_sub(array));
+        }
+        array += duration(job, a);
+    }
+    Some((first?, most))
+}
+
+/// Beats that come before a layer's first job that reads activations.
+pub fn first_beats(work: &Jobs) -> u64 {
+    let first = work.jobs.iter().find(|j| !j.loads[ACTIVATIONS].is_empty());
+    let end = first.map_or(0, |j| j.loads[ACTIVATIONS].end);
+    work.loads[ACTIVATIONS][..end].iter().map(beats).sum()
+}
+
+/// Beats of a load.
+fn beats(item: &Item) -> u64 {
+    match &item.body {
+        Body::Load(l) => l.seg_beats as u64 * l.seg_count as u64,
+        _ => 0,
+    }
 }
 
 /// The job behind which the fence comes, and the loads among `loads` that may wait for it; `None` when it would gain nothing.
 fn fence(
     work: &Jobs,
     jobs: Range<usize>,
-    needed: Range<usize>,
-    loads: Range<usize>,
+    first: [Range<usize>; 2],
+    cycles: u64,
+    loads: &[Range<usize>; 2],
     a: &Accelerator,
-) -> Option<(usize, Vec<usize>)> {
+) -> Option<(usize, Vec<At>)> {
     let mut writes: Vec<(Range<u64>, usize)> = jobs
         .clone()
         .flat_map(|j| work.jobs[j].stores.iter().map(move |s| (s, j)))
@@ -71,11 +122,13 @@ fn fence(
         .collect();
     writes.sort_unstable_by_key(|(bytes, _)| bytes.start);
     let longest = writes.iter().map(|(b, _)| b.end - b.start).max()?;
+    let load = |(list, l): At| match &work.loads[list][l].body {
+        Body::Load(l) => Some(l),
+        _ => None,
+    };
     // The last job that stores a byte of what a load reads.
-    let written = |load: usize| -> Option<usize> {
-        let Body::Load(l) = &work.loads[load].body else {
-            return None;
-        };
+    let written = |at: &At| -> Option<usize> {
+        let l = load(*at)?;
         let bytes = hull(l.ddr, l.seg_beats, l.seg_count, l.seg_stride, a);
         let first = writes.partition_point(|(w, _)| w.start + longest <= bytes.start);
         let near = writes[first..]
@@ -85,13 +138,10 @@ fn fence(
             .map(|(_, j)| *j)
             .max()
     };
-    let cycles: u64 = needed
-        .clone()
-        .map(|l| match &work.loads[l].body {
-            Body::Load(l) => l.seg_beats as u64 * l.seg_count as u64,
-            _ => 0,
-        })
-        .sum();
+    let each = |lists: &[Range<usize>; 2]| {
+        let lists = lists.clone().into_iter().enumerate();
+        lists.flat_map(|(list, loads)| loads.map(move |l| (list, l)))
+    };
     // As late as the loads' own time permits: more rows are there by then.
     let mut left = 0;
     let late = jobs.clone().rev().find(|&j| {
@@ -99,26 +149,29 @@ fn fence(
         left += duration(&work.jobs[j], a);
         enough
     });
-    let behind = needed.filter_map(&written).max().max(late)?;
+    let needed = each(&first).filter_map(|at| written(&at)).max();
+    let behind = needed.max(late)?;
     let last = jobs.rev().find(|&j| !work.jobs[j].stores.is_empty())?;
     (behind < last).then(|| {
-        let early = loads.filter(|&l| written(l) <= Some(behind)).collect();
+        let early = each(loads)
+            .filter(|at| written(at) <= Some(behind))
+            .collect();
         (behind, early)
     })
 }
 
 /// Inserts the fences; jobs behind them move on.
-fn insert(work: &mut Jobs, fences: &[(usize, Vec<usize>)]) {
+fn insert(work: &mut Jobs, fences: &[(usize, Vec<At>)]) {
     let moved = |j: usize| j + fences.partition_point(|(behind, _)| *behind < j);
-    for item in &mut work.loads {
+    for item in work.loads.iter_mut().flatten() {
         item.after = item.after.map(moved);
     }
     for job in &mut work.jobs {
         job.after = job.after.map(moved);
     }
     for (n, (behind, loads)) in fences.iter().enumerate() {
-        for &l in loads {
-            work.loads[l].after = Some(behind + n + 1);
+        for &(list, l) in loads {
+            work.loads[list][l].after = Some(behind + n + 1);
         }
         let tag = work.jobs[behind + n].tag;
         let fence = Job::alone(store_kind::FENCE, tag, Store::default());

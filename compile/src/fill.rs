@@ -1,6 +1,6 @@
 //! A fill: some channels and columns of one or more maps on their way through the activation buffer's ring of rows.
 
-use crate::jobs::{Jobs, address, field};
+use crate::jobs::{ACTIVATIONS, Jobs, address, field};
 use crate::memory::Images;
 use crate::stage::{Source, Stage};
 use cnna_machine::Accelerator;
@@ -48,8 +48,9 @@ pub struct Fill {
     set_lines: Option<usize>,
     /// Slots of the ring; set by [`Fill::open`].
     pub slots: usize,
-    /// First line of the ring in each row bank; set by [`Fill::place`].
+    /// First line of the ring in each row bank, and the slot of row 0; set by [`Fill::place`].
     base: usize,
+    first_slot: usize,
     /// Rows that come several times, each time from another part on. Whole maps without planes only.
     pub fold: Option<Fold>,
     /// Vector mode: each row of the map has a slot of its own, which these images share as virtual rows.
@@ -136,6 +137,7 @@ impl Fill {
             set_lines,
             slots: 1,
             base: 0,
+            first_slot: 0,
             fold: None,
             images: None,
             listed: Vec::new(),
@@ -180,11 +182,8 @@ impl Fill {
 
     /// Lays the ring behind the fill before it, whose rows may still be in use when this one's first rows come.
     pub fn place(&mut self, jobs: &mut Jobs) {
-        let ring = match self.set_lines {
-            Some(_) => &mut jobs.pair_ring,
-            None => &mut jobs.act_ring,
-        };
-        self.base = ring.take(self.slots * self.row_pitch).start;
+        let sets = 1 + usize::from(self.set_lines.is_some());
+        (self.base, self.first_slot) = jobs.fills.take(self.slots, self.row_pitch, sets);
     }
 
     /// Lists loads up to the rows' end and returns the items that hold the rows. Rows must come in ascending order.
@@ -192,7 +191,7 @@ impl Fill {
         let first = self.listed.last().map_or(rows.start, |(y, _)| y + 1);
         for y in first.max(rows.start)..rows.end {
             if self.row_is_used(y, s) {
-                self.listed.push((y, jobs.loads.len()));
+                self.listed.push((y, jobs.loads[ACTIVATIONS].len()));
                 let images = self.images.map_or(1, |i| i.count);
                 (0..images).for_each(|n| self.list(y, n, 0, jobs));
                 if let Some(fold) = self.fold.filter(|f| y >= f.from) {
@@ -204,7 +203,7 @@ impl Fill {
             let i = self.listed.partition_point(|(r, _)| *r < y);
             self.listed
                 .get(i)
-                .map_or(jobs.loads.len(), |(_, item)| *item)
+                .map_or(jobs.loads[ACTIVATIONS].len(), |(_, item)| *item)
         };
         let range = at(rows.start)..at(rows.end);
         if range.is_empty() { 0..0 } else { range }
@@ -230,7 +229,7 @@ impl Fill {
             Some(images) => (4 * row + image, images.pitch),
             None => (row, 0),
         };
-        let slot_line = self.base + row / 4 % self.slots * self.row_pitch;
+        let slot_line = self.base + (row / 4 + self.first_slot) % self.slots * self.row_pitch;
         let row_line = slot_line + py * self.plane_y_pitch;
         for (at, piece) in &self.pieces {
             let layout = &piece.info.layout;
@@ -338,7 +337,11 @@ impl Fill {
             ring_lines: field(self.slots * self.row_pitch),
             // The ring is seen from the first channel used, so all of it moves up by that channel's lines.
             ring_end: field(self.base + self.slots * self.row_pitch + channel_line),
-            row_line: field(self.base + slot_line(plane_y.div_euclid(4)) + channel_line),
+            row_line: field(
+                self.base
+                    + slot_line(plane_y.div_euclid(4) + self.first_slot as i64)
+                    + channel_line,
+            ),
             row_pitch: field(self.row_pitch),
             c_pitch: field(self.c_pitch),
             row_step: field(slot_line(dy as i64 / 4)),

@@ -3,10 +3,15 @@
 //! Items and jobs are listed in the order in which they are first needed. Each says which rows of which buffer it
 //! touches; [`crate::stream`] derives from that when an item may be issued, and every token.
 
-use crate::memory::Ring;
+use crate::memory::{Fills, Ring};
 use cnna_machine::Accelerator;
 use cnna_machine::isa::{Body, Compute, Load, SETS, Store, Weight, store_kind};
 use std::ops::Range;
+
+/// The lists of loads.
+pub const ACTIVATIONS: usize = 0;
+/// See [`ACTIVATIONS`].
+pub const RESIDUALS: usize = 1;
 
 /// A buffer that items fill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +52,7 @@ pub struct Job {
     pub kind: i32,
     /// Its layer.
     pub tag: u16,
-    /// Load items that it reads: of activations, of residuals.
+    /// Load items that it reads, of each list of [`Jobs::loads`].
     pub loads: [Range<usize>; 2],
     /// Weight items that it reads: weights, biases, its activation set.
     pub weights: [Option<usize>; 3],
@@ -78,16 +83,14 @@ impl Job {
 /// The lists, and the state of the buffers' allocation.
 #[derive(Clone, Debug)]
 pub struct Jobs {
-    /// Loads in order of need.
-    pub loads: Vec<Item>,
+    /// Loads in order of need: of activations, and of residuals, which do not wait for one another.
+    pub loads: [Vec<Item>; 2],
     /// Weight and bias transfers in order of need.
     pub weights: Vec<Item>,
     /// In order of execution.
     pub jobs: Vec<Job>,
     /// Activation buffer, in lines of each row bank.
-    pub act_ring: Ring,
-    /// The same lines of both its sets, for pairs of channels.
-    pub pair_ring: Ring,
+    pub fills: Fills,
     /// Weight buffer.
     pub weight_ring: Ring,
     /// Bias buffer.
@@ -108,11 +111,10 @@ impl Jobs {
     /// Empty lists for a machine.
     pub fn new(a: &Accelerator) -> Self {
         Jobs {
-            loads: Vec::new(),
+            loads: Default::default(),
             weights: Vec::new(),
             jobs: Vec::new(),
-            act_ring: Ring::new(a.act_depth),
-            pair_ring: Ring::new(a.act_depth / 2),
+            fills: Fills::new(a.act_depth),
             weight_ring: Ring::new(a.weight_depth),
             bias_ring: Ring::new(a.bias_depth),
             out_ring: Ring::new(a.out_depth),
@@ -125,7 +127,7 @@ impl Jobs {
 
     /// Appends a load that writes these lines.
     pub fn load(&mut self, load: Load, lines: Vec<Range<usize>>) {
-        self.loads.push(Item {
+        self.loads[ACTIVATIONS].push(Item {
             body: Body::Load(load),
             kind: 0,
             tag: self.tag,
@@ -139,7 +141,7 @@ impl Jobs {
         let depth = self.residual_depth;
         let (from, count) = (lines.start % depth, lines.len());
         let end = (from + count).min(depth);
-        self.loads.push(Item {
+        self.loads[RESIDUALS].push(Item {
             body: Body::Load(load),
             kind: 0,
             tag: self.tag,

@@ -113,6 +113,48 @@ impl Ring {
     }
 }
 
+/// Where fills of the activation buffer lie: each behind the one before it, whose rows may still be in use when its first ones come.
+#[derive(Clone, Debug)]
+pub struct Fills {
+    depth: usize,
+    /// Lines of the latest fill, the first of its sets where it has two.
+    latest: Range<usize>,
+}
+
+impl Fills {
+    /// An empty buffer of `depth` lines.
+    pub fn new(depth: usize) -> Self {
+        Fills {
+            depth,
+            latest: 0..0,
+        }
+    }
+
+    /// The first line of a ring of slots of `pitch` lines, in a buffer of so many sets, and the slot of its first row: one that
+    /// does not hold the fill before, where some do not.
+    pub fn take(&mut self, slots: usize, pitch: usize, sets: usize) -> (usize, usize) {
+        let depth = self.depth / sets;
+        let lines = slots * pitch;
+        let end = match self.latest.end % depth {
+            0 => depth,
+            end => end,
+        };
+        let start = end - self.latest.len().min(end);
+        let last = depth - lines;
+        let (base, first) = match () {
+            _ if end <= last => (end, 0),
+            _ if lines <= start => (0, 0),
+            _ => (last, (end - last).div_ceil(pitch) % slots),
+        };
+        // Its last rows lie before the slot of the first.
+        self.latest = match first {
+            0 => base..base + lines,
+            _ => base..base + first * pitch,
+        };
+        (base, first)
+    }
+}
+
 /// Memory for blocks of which each is needed from one step to another; `lives` are (bytes, first step, last step). Returns
 /// each block's offset and the bytes of all.
 ///

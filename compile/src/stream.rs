@@ -1,7 +1,7 @@
 //! From jobs to a stream: prefetching as early as the buffers permit, then the fewest tokens that keep every order.
 
 use crate::error::CompileError;
-use crate::jobs::{Item, Job, Jobs, Space};
+use crate::jobs::{ACTIVATIONS, Item, Job, Jobs, RESIDUALS, Space};
 use cnna_machine::isa::{Body, Command, Queue, SETS, TOKEN_PATHS, store_kind};
 use cnna_machine::{Accelerator, timing};
 use std::ops::Range;
@@ -30,8 +30,19 @@ impl Rows {
     }
 }
 
+/// The first and the last job that reads an item.
+#[derive(Clone, Copy, Default)]
+struct Readers(Option<[usize; 2]>);
+
+impl Readers {
+    /// Jobs are added in ascending order.
+    fn add(&mut self, job: usize) {
+        self.0 = Some([self.0.map_or(job, |r| r[0]), job]);
+    }
+}
+
 /// For each item, the last job that reads what it overwrites.
-fn freed_by(items: &[Item], last_reader: &[Option<usize>], a: &Accelerator) -> Vec<Option<usize>> {
+fn freed_by(items: &[Item], readers: &[Readers], a: &Accelerator) -> Vec<Option<usize>> {
     let depth = |n: usize| Rows(vec![None; n]);
     let mut act: [Rows; 4] = std::array::from_fn(|_| depth(a.act_depth));
     let (mut weights, mut bias) = (depth(a.weight_depth), depth(a.bias_depth));
@@ -50,7 +61,7 @@ fn freed_by(items: &[Item], last_reader: &[Option<usize>], a: &Accelerator) -> V
                 Space::Sets => &mut sets,
             };
             let before = rows.iter().flat_map(|r| buffer.latest(r));
-            let free = before.filter_map(|i| last_reader[i]).max();
+            let free = before.filter_map(|i| readers[i].0.map(|r| r[1])).max();
             rows.iter().for_each(|r| buffer.set(r, i));
             free
         })
@@ -60,12 +71,40 @@ fn freed_by(items: &[Item], last_reader: &[Option<usize>], a: &Accelerator) -> V
 /// One in-order list of items on its way into the stream.
 struct Feed<'a> {
     items: &'a [Item],
+    readers: Vec<Readers>,
     freed_by: Vec<Option<usize>>,
     /// Stream index of each item issued.
     issued: Vec<usize>,
 }
 
-impl Feed<'_> {
+impl<'a> Feed<'a> {
+    fn new(items: &'a [Item], readers: Vec<Readers>, a: &Accelerator) -> Self {
+        Feed {
+            freed_by: freed_by(items, &readers, a),
+            items,
+            readers,
+            issued: Vec::new(),
+        }
+    }
+
+    /// The next item, of which there must be one.
+    fn next(&self) -> &'a Item {
+        &self.items[self.issued.len()]
+    }
+
+    /// The job that needs the next item first.
+    fn first_reader(&self) -> Option<usize> {
+        Some(self.readers.get(self.issued.len())?.0?[0])
+    }
+
+    /// Errors: the next item, which `job` needs, may not be issued.
+    fn check(&self, job: &Job, done: Option<usize>) -> Result<(), CompileError> {
+        let message = "a transfer would overwrite what a later job reads";
+        self.may_issue(done)
+            .then_some(())
+            .ok_or_else(|| broken(job, message))
+    }
+
     /// True when the next item may be issued once job `done` (and all before it) has been.
     fn may_issue(&self, done: Option<usize>) -> bool {
         let next = self.issued.len();
@@ -91,34 +130,58 @@ struct Pace {
     /// Cycle in which the array has done all jobs so far, and in which a pass may end.
     array: u64,
     drain: u64,
-    /// Cycle in which each load issued has its data.
-    loaded: Vec<u64>,
+    /// Cycle in which each load issued has its data, of each list.
+    loaded: [Vec<u64>; 2],
+    /// The same of all in the order of issue.
+    ends: Vec<u64>,
     /// Loads that have theirs before `array`.
     finished: usize,
 }
 
 impl Pace {
-    fn loads(&mut self, item: &Item) {
-        let Body::Load(l) = &item.body else { return };
+    /// Cycles of a load.
+    fn of_load(&self, item: &Item) -> u64 {
+        let Body::Load(l) = &item.body else { return 0 };
         let phases = timing::load_phases(l.stride, self.tiles);
         let beats = l.seg_beats as u64 * l.seg_count as u64;
-        // Results and weights take their share of the memory.
-        let cycles = (beats * 3 / 2).max(beats * phases);
-        let from = self.loaded.last().map_or(0, |&end| end.max(self.array));
-        self.loaded.push(from + cycles);
+        // Results and weights take their share of the memory, whose ports are wider than half of it.
+        beats * phases.max(2)
+    }
+
+    /// Cycle in which a load issued now begins.
+    fn next_load(&self) -> u64 {
+        self.ends.last().map_or(0, |&end| end.max(self.array))
+    }
+
+    fn loads(&mut self, list: usize, item: &Item) {
+        let end = self.next_load() + self.of_load(item);
+        self.loaded[list].push(end);
+        self.ends.push(end);
+    }
+
+    /// True when a load issued now ends before the array has done these jobs.
+    fn fits(&self, item: &Item, jobs: &[Job]) -> bool {
+        let mut left = self.next_load() + self.of_load(item) - self.array;
+        jobs.iter().any(|job| {
+            if let Body::Compute(c) = &job.body {
+                left = left.saturating_sub(timing::schedule(c, self.lanes, 0, 0).last_step);
+            }
+            left == 0
+        })
     }
 
     fn runs(&mut self, job: &Job) {
-        let used = job.loads.iter().filter(|l| !l.is_empty());
-        if let Some(last) = used.map(|l| l.end - 1).max() {
-            self.array = self.array.max(self.loaded[last]);
+        let used = job.loads.iter().zip(&self.loaded);
+        let used = used.filter(|(l, _)| !l.is_empty());
+        if let Some(last) = used.map(|(l, loaded)| loaded[l.end - 1]).max() {
+            self.array = self.array.max(last);
         }
         if let Body::Compute(c) = &job.body {
             let s = timing::schedule(c, self.lanes, self.array, self.drain);
             (self.array, self.drain) = (s.last_step + 1, s.pace);
         }
         while self
-            .loaded
+            .ends
             .get(self.finished)
             .is_some_and(|&end| end <= self.array)
         {
@@ -127,7 +190,7 @@ impl Pace {
     }
 
     fn waiting(&self) -> usize {
-        self.loaded.len() - self.finished
+        self.ends.len() - self.finished
     }
 }
 
@@ -146,31 +209,25 @@ fn entry(kind: i32, tag: u16, body: Body, after: [Option<usize>; 4]) -> Entry {
 
 /// The stream of all jobs, tokens included.
 pub fn build(work: &Jobs, a: &Accelerator) -> Result<Vec<Entry>, CompileError> {
-    let mut load_reader = vec![None; work.loads.len()];
-    let mut weight_reader = vec![None; work.weights.len()];
+    let mut load_readers = work
+        .loads
+        .each_ref()
+        .map(|l| vec![Readers::default(); l.len()]);
+    let mut weight_readers = vec![Readers::default(); work.weights.len()];
     for (j, job) in work.jobs.iter().enumerate() {
-        // Among the rows that a job reads lie residuals of jobs before it.
-        for (loads, residual) in job.loads.iter().zip([false, true]) {
-            for i in loads.clone() {
-                if matches!(work.loads[i].rows.0, Space::Residual(_)) == residual {
-                    load_reader[i] = Some(j);
-                }
-            }
+        for (readers, loads) in load_readers.iter_mut().zip(&job.loads) {
+            readers[loads.clone()].iter_mut().for_each(|r| r.add(j));
         }
         for &w in job.weights.iter().flatten() {
-            weight_reader[w] = Some(j);
+            weight_readers[w].add(j);
         }
     }
-    let mut loads = Feed {
-        freed_by: freed_by(&work.loads, &load_reader, a),
-        items: &work.loads,
-        issued: Vec::new(),
-    };
-    let mut weights = Feed {
-        freed_by: freed_by(&work.weights, &weight_reader, a),
-        items: &work.weights,
-        issued: Vec::new(),
-    };
+    let [activations, residuals] = load_readers;
+    let mut loads = [
+        Feed::new(&work.loads[ACTIVATIONS], activations, a),
+        Feed::new(&work.loads[RESIDUALS], residuals, a),
+    ];
+    let mut weights = Feed::new(&work.weights, weight_readers, a);
     let mut stream = Vec::new();
     let mut job_at = Vec::with_capacity(work.jobs.len());
     // Last store that reads each output line.
@@ -181,32 +238,32 @@ pub fn build(work: &Jobs, a: &Accelerator) -> Result<Vec<Entry>, CompileError> {
         tiles: a.tiles,
         array: 0,
         drain: 0,
-        loaded: Vec::new(),
+        loaded: Default::default(),
+        ends: Vec::new(),
         finished: 0,
     };
     for (j, job) in work.jobs.iter().enumerate() {
         let done = j.checked_sub(1);
         weights_used = weights_used.max(job.weights.iter().flatten().max().map_or(0, |w| w + 1));
-        let loads_used = job.loads.iter().map(|l| l.end).max().unwrap_or(0);
-        for (feed, needed) in [(&mut loads, loads_used), (&mut weights, weights_used)] {
-            while feed.issued.len() < needed {
-                if !feed.may_issue(done) {
-                    return Err(broken(
-                        job,
-                        "a transfer would overwrite what a later job reads",
-                    ));
-                }
-                feed.issue(&mut stream, &job_at);
+        for list in [ACTIVATIONS, RESIDUALS] {
+            while loads[list].issued.len() < job.loads[list].end {
+                loads[list].check(job, done)?;
+                pace.loads(list, loads[list].next());
+                loads[list].issue(&mut stream, &job_at);
             }
         }
+        while weights.issued.len() < weights_used {
+            weights.check(job, done)?;
+            weights.issue(&mut stream, &job_at);
+        }
         issue_job(job, &loads, &weights, &mut stored, &mut stream, &mut job_at);
-        work.loads[pace.loaded.len()..loads.issued.len()]
-            .iter()
-            .for_each(|l| pace.loads(l));
         pace.runs(job);
-        while pace.waiting() < a.queue_depth && loads.may_issue(Some(j)) {
-            pace.loads(&work.loads[loads.issued.len()]);
-            loads.issue(&mut stream, &job_at);
+        while pace.waiting() < a.queue_depth {
+            let Some(list) = ahead(&loads, j, work, &pace) else {
+                break;
+            };
+            pace.loads(list, loads[list].next());
+            loads[list].issue(&mut stream, &job_at);
         }
         while weights.issued.len() < weights_used + WEIGHTS_AHEAD && weights.may_issue(Some(j)) {
             weights.issue(&mut stream, &job_at);
@@ -214,6 +271,26 @@ pub fn build(work: &Jobs, a: &Accelerator) -> Result<Vec<Entry>, CompileError> {
     }
     assign_tokens(&mut stream);
     Ok(stream)
+}
+
+/// The list whose next load goes ahead of job `j`'s successors: the one that is needed first, or else one of activations that
+/// is there before the next residual is needed.
+fn ahead(loads: &[Feed; 2], j: usize, work: &Jobs, pace: &Pace) -> Option<usize> {
+    let [activations, residuals] = loads.each_ref().map(|feed| feed.first_reader());
+    let residual_first = match (activations, residuals) {
+        (_, None) => false,
+        (None, Some(_)) => true,
+        (Some(a), Some(r)) => r < a,
+    };
+    let may = |list: usize| loads[list].may_issue(Some(j)).then_some(list);
+    if !residual_first {
+        return may(ACTIVATIONS).or_else(|| may(RESIDUALS));
+    }
+    may(RESIDUALS).or_else(|| {
+        // The residuals of these jobs are under way.
+        let covered = &work.jobs[j + 1..residuals?];
+        may(ACTIVATIONS).filter(|&list| pace.fits(loads[list].next(), covered))
+    })
 }
 
 fn broken(job: &Job, message: &str) -> CompileError {
@@ -225,15 +302,15 @@ fn broken(job: &Job, message: &str) -> CompileError {
 
 fn issue_job(
     job: &Job,
-    loads: &Feed,
+    loads: &[Feed; 2],
     weights: &Feed,
     stored: &mut Rows,
     stream: &mut Vec<Entry>,
     job_at: &mut Vec<usize>,
 ) {
     let mut after = [None; 4];
-    let last = job.loads.iter().filter(|l| !l.is_empty());
-    after[Queue::Load as usize] = last.map(|l| loads.issued[l.end - 1]).max();
+    let used = job.loads.iter().zip(loads).filter(|(l, _)| !l.is_empty());
+    after[Queue::Load as usize] = used.map(|(l, feed)| feed.issued[l.end - 1]).max();
     let used = job.weights.iter().flatten();
     after[Queue::Weight as usize] = used.map(|&w| weights.issued[w]).max();
     let mark = job.after.map(|j| job_at[j]);

@@ -14,7 +14,7 @@
 use super::{ResultRows, with_results};
 use crate::error::CompileError;
 use crate::fill::{Fill, Fold};
-use crate::jobs::{Jobs, field};
+use crate::jobs::{Jobs, RESIDUALS, field};
 use crate::linear::Linear;
 use crate::memory::Placer;
 use crate::stage::Stage;
@@ -578,11 +578,11 @@ impl Tiled<'_> {
             return 0..0;
         };
         let list = || {
-            let first = jobs.loads.len();
+            let first = jobs.loads[RESIDUALS].len();
             for (results, rows) in self.results(place) {
                 rows.for_each(|(r, y)| results.residual(&from.info, r, y, self.a, jobs));
             }
-            first..jobs.loads.len()
+            first..jobs.loads[RESIDUALS].len()
         };
         listed.get_or_insert_with(list).clone()
     }
