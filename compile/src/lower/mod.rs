@@ -138,15 +138,17 @@ impl<'b, 'a> Build<'b, 'a> {
                 inner: vec![],
                 output: n.output,
             });
-            let before = b.planned.len();
+            let (before, placed) = (b.planned.len(), b.placer.placed());
             match op::lower(&mut b, i) {
                 Ok(()) if b.planned.len() > before => {}
                 // Addresses alone.
                 Ok(()) => _ = b.layers.pop(),
                 Err(CompileError::Unsupported { message, .. }) if options.host => {
-                    // The whole node, whatever passes of it were planned already.
+                    // The whole node, whatever passes of it were planned already, and no other.
                     b.planned.truncate(before);
-                    b.layers.pop();
+                    b.placer.back_to(placed);
+                    let layer = b.layers.pop().expect("it was begun above");
+                    layer.nodes[1..].iter().for_each(|&n| b.covered[n] = false);
                     b.host.push(OnHost {
                         after: before,
                         node: i,
