@@ -34,27 +34,6 @@ impl<'b> Placer<'b, '_> {
             blocks: Vec::new(),
         }
     }
-
-    /// What is placed so far, for [`Placer::back_to`].
-    pub fn placed(&self) -> Placed {
-        Placed {
-            arena: self.arena.clone(),
-            blocks: self.blocks.len(),
-        }
-    }
-
-    /// Takes back what was placed since.
-    pub fn back_to(&mut self, placed: Placed) {
-        self.arena = placed.arena;
-        self.blocks.truncate(placed.blocks);
-    }
-}
-
-/// What a [`Placer`] had placed at some time.
-#[derive(Clone, Debug)]
-pub struct Placed {
-    arena: Arena,
-    blocks: usize,
 }
 
 /// Offsets handed out one after another.

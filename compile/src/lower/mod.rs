@@ -138,7 +138,7 @@ impl<'b, 'a> Build<'b, 'a> {
                 inner: vec![],
                 output: n.output,
             });
-            let (before, placed) = (b.planned.len(), b.placer.placed());
+            let before = b.planned.len();
             match op::lower(&mut b, i) {
                 Ok(()) if b.planned.len() > before => {}
                 // Addresses alone.
@@ -146,7 +146,6 @@ impl<'b, 'a> Build<'b, 'a> {
                 Err(CompileError::Unsupported { message, .. }) if options.host => {
                     // The whole node, whatever passes of it were planned already, and no other.
                     b.planned.truncate(before);
-                    b.placer.back_to(placed);
                     let layer = b.layers.pop().expect("it was begun above");
                     layer.nodes[1..].iter().for_each(|&n| b.covered[n] = false);
                     b.host.push(OnHost {
