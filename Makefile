@@ -1,7 +1,7 @@
 # The two commands of the README, and what they are made of.
 #   make demo          train (TRAIN=1) or take the shipped model, compile, emit RTL, simulate, compare; then a real network
 #   make demo-network  that second act alone: MobileNetV2 from float ONNX to classified photographs
-#   make test          everything that must hold
+#   make test          everything that must hold, the Python package and the notebooks too
 #   make bench         every bar of speed
 #   make python-tests  the Python package: wheel, tests against the command line, PYNQ's stand-in, PyTorch
 #   make notebooks     every notebook of examples/, executed
@@ -15,7 +15,7 @@ BOARD ?= ultra96
 ONLY  ?=
 
 .PHONY: demo demo-build demo-network test fit lint setup build arm emulate bench bench-fit bench-stops bench-kills axi-model \
-  bench-training bench-vgg16 networks node-tests mutations python-tests notebooks real-networks qdq-limits
+  readme bench-training bench-vgg16 networks node-tests mutations python-tests notebooks real-networks qdq-limits
 
 setup:
 	@./scripts/setup
@@ -45,14 +45,16 @@ demo-network: demo-build
 test: setup
 	$(CARGO) test --release --workspace
 	$(MAKE) --no-print-directory fit
+	$(MAKE) --no-print-directory python-tests
+	$(MAKE) --no-print-directory notebooks WHEEL=built
 
 # ENGINES=cycle,rtl drives the verilated RTL by PYNQ's stand-in too.
 python-tests: setup
 	CNNA_ENGINES=$(or $(ENGINES),cycle) scripts/python-tests
 
-# Each in build/notebooks, under two minutes.
+# Each in build/notebooks, under two minutes. WHEEL=built takes the package as the tests left it.
 notebooks: setup
-	scripts/notebooks $(ONLY)
+	WHEEL=$(WHEEL) scripts/notebooks $(ONLY)
 
 # Synthesises ultra96 and pynq-z2 with Yosys and fails when one exceeds its chip, the depth of logic or the estimate.
 fit: setup
@@ -75,6 +77,10 @@ bench-stops: setup
 # wrong result, and the next run works.
 bench-kills: setup
 	CNNA_KILLS=1000 $(CARGO) test --release -p cnna --test cli kills -- --nocapture
+
+# Every command of the README, run literally, those that take minutes too. ONLY="cnna check" adds those that begin so.
+readme: setup
+	CNNA_README="$(or $(ONLY),all)" $(CARGO) test --release -p cnna --test cli readme -- --nocapture
 
 # The RTL between bus models of others (cocotbext-axi): random traffic, whole programs, stops, resets; minutes. ONLY=port a part.
 axi-model: build

@@ -26,7 +26,7 @@ pub enum Act {
 }
 
 /// Most words of a set: a table, then bounds and slope.
-type Words = Vec<[u16; 3]>;
+pub type Words = Vec<[u16; 3]>;
 
 impl Act {
     /// An activation for words of format `frac`; `None` for tables, which lie between two formats.

@@ -4,10 +4,13 @@
 //! latency, and each transfer's share of the memory's bytes. Not counted: arbitration, burst borders, jitter. A plan, not a
 //! simulation: the cycle simulator has the last word.
 
+use crate::jobs::Jobs;
 use crate::stream::Entry;
 use cnna_machine::Board;
 use cnna_machine::config::BURST_BEATS;
-use cnna_machine::isa::{Body, COMMAND_BYTES, Compute, Queue, Weight, store_kind, weight_kind};
+use cnna_machine::isa::{
+    Body, COMMAND_BYTES, Command, Compute, Queue, Weight, store_kind, weight_kind,
+};
 use cnna_machine::timing;
 
 /// When a command's effects are there, in cycles.
@@ -64,6 +67,35 @@ pub fn cycles(stream: &[Entry], board: &Board) -> u64 {
     done.iter().map(|d| d.results).max().unwrap_or(0)
 }
 
+/// Cycles below which no order of these jobs' commands comes: the array without a wait, each queue's transfers without one,
+/// all bytes at the memory's speed.
+pub fn at_least(work: &Jobs, board: &Board) -> u64 {
+    let (mut array, mut pace, mut results) = (0, 0, 0);
+    let (mut queues, mut bytes) = ([0; 4], 0);
+    let mut moves = |queue: Queue, kind: i32, body: &Body| {
+        let t = transfer(kind, body, board);
+        queues[queue as usize] += t.bytes.div_ceil(t.rate);
+        bytes += t.bytes;
+    };
+    let loads = work.loads.iter().map(|l| (Queue::Load, l));
+    for (queue, items) in loads.chain([(Queue::Weight, &work.weights)]) {
+        items.iter().for_each(|i| moves(queue, i.kind, &i.body));
+    }
+    for job in &work.jobs {
+        for store in &job.stores {
+            moves(Queue::Store, store_kind::STORE, &Body::Store(*store));
+        }
+        if let Body::Compute(c) = &job.body {
+            let s = timing::schedule(c, board.accelerator.lanes, array, pace);
+            (array, pace) = (s.last_step + 1, s.pace);
+            results = results.max(s.stored.unwrap_or(s.released));
+        }
+    }
+    let stretch = u64::from(board.memory.bytes_per_cycle) * STRETCH;
+    let memory = bytes / stretch * STRETCH;
+    queues.into_iter().fold(results.max(memory), u64::max)
+}
+
 impl Clock<'_> {
     /// The cycle in which the next command reaches its queue: there is room, and the stream has come so far.
     fn deal(&mut self, queue: Queue) -> u64 {
@@ -79,50 +111,20 @@ impl Clock<'_> {
     }
 
     fn run(&mut self, e: &Entry, ready: u64) -> Done {
-        let queue = e.command.queue() as usize;
+        let Command { kind, body, .. } = &e.command;
+        match body {
+            Body::Compute(c) => self.compute(c, ready),
+            _ => self.move_bytes(e.command.queue(), &transfer(*kind, body, self.board), ready),
+        }
+    }
+
+    fn move_bytes(&mut self, queue: Queue, t: &Transfer, ready: u64) -> Done {
+        let queue = queue as usize;
         let latency = u64::from(self.board.memory.latency);
-        let mut beat_cycles = 1;
-        // Beats of a burst, of which only so many are under way.
-        let mut burst = BURST_BEATS as u64;
-        let (beats, ports, tail) = match &e.command.body {
-            Body::Compute(c) => return self.compute(c, ready),
-            Body::Load(l) => {
-                beat_cycles = timing::load_phases(l.stride, self.board.accelerator.tiles);
-                burst = burst.min(l.seg_beats as u64);
-                (l.seg_beats as u64 * l.seg_count as u64, 1, 0)
-            }
-            Body::Weight(w) => {
-                let (beats, ports) = weight_beats(w, self.board);
-                // A lane row a cycle.
-                if e.command.kind == weight_kind::NARROW {
-                    beat_cycles = self.board.accelerator.word.bytes() as u64;
-                }
-                (beats, ports, 0)
-            }
-            Body::Store(s) => match e.command.kind {
-                store_kind::STORE => {
-                    let beats = s.seg_beats as u64 * s.seg_count as u64;
-                    burst = burst.min(s.seg_beats as u64);
-                    (beats * s.rows as u64, 1, 0)
-                }
-                store_kind::MARK => (2, 1, 2 * latency),
-                store_kind::FENCE => (0, 1, latency),
-                _ => (0, 1, 0),
-            },
-        };
-        let beat = self.board.accelerator.beat_bytes() as u64;
-        let m = &self.board.memory;
-        let port = u64::from(m.port_bytes_per_cycle).min(beat);
-        let under_way = self.board.accelerator.outstanding.min(m.outstanding) as u64;
-        let in_bursts = under_way * burst * beat / (latency + burst);
-        let rate = (port * ports)
-            .min(beat * ports / beat_cycles)
-            .min(in_bursts * ports)
-            .max(1);
         // Requests run ahead of the data by the latency.
         let before = self.ends[queue];
         let start = ready.max(before.saturating_sub(latency));
-        let end = self.transfer((start + latency).max(before), beats * beat, rate) + tail;
+        let end = self.transfer((start + latency).max(before), t.bytes, t.rate) + t.tail;
         self.starts[queue].push(start);
         self.ends[queue] = end;
         Done {
@@ -168,6 +170,62 @@ impl Clock<'_> {
     }
 }
 
+/// What a load, weight or store command moves.
+struct Transfer {
+    bytes: u64,
+    /// Bytes a cycle at most.
+    rate: u64,
+    /// Cycles from its last byte to its end.
+    tail: u64,
+}
+
+fn transfer(kind: i32, body: &Body, board: &Board) -> Transfer {
+    let latency = u64::from(board.memory.latency);
+    let mut beat_cycles = 1;
+    // Beats of a burst, of which only so many are under way.
+    let mut burst = BURST_BEATS as u64;
+    let (beats, ports, tail) = match body {
+        Body::Compute(_) => (0, 1, 0),
+        Body::Load(l) => {
+            beat_cycles = timing::load_phases(l.stride, board.accelerator.tiles);
+            burst = burst.min(l.seg_beats as u64);
+            (l.seg_beats as u64 * l.seg_count as u64, 1, 0)
+        }
+        Body::Weight(w) => {
+            let (beats, ports) = weight_beats(w, board);
+            // A lane row a cycle.
+            if kind == weight_kind::NARROW {
+                beat_cycles = board.accelerator.word.bytes() as u64;
+            }
+            (beats, ports, 0)
+        }
+        Body::Store(s) => match kind {
+            store_kind::STORE => {
+                let beats = s.seg_beats as u64 * s.seg_count as u64;
+                burst = burst.min(s.seg_beats as u64);
+                (beats * s.rows as u64, 1, 0)
+            }
+            store_kind::MARK => (2, 1, 2 * latency),
+            store_kind::FENCE => (0, 1, latency),
+            _ => (0, 1, 0),
+        },
+    };
+    let beat = board.accelerator.beat_bytes() as u64;
+    let m = &board.memory;
+    let port = u64::from(m.port_bytes_per_cycle).min(beat);
+    let under_way = board.accelerator.outstanding.min(m.outstanding) as u64;
+    let in_bursts = under_way * burst * beat / (latency + burst);
+    let rate = (port * ports)
+        .min(beat * ports / beat_cycles)
+        .min(in_bursts * ports)
+        .max(1);
+    Transfer {
+        bytes: beats * beat,
+        rate,
+        tail,
+    }
+}
+
 /// Beats on all ports, and how many ports carry them.
 fn weight_beats(w: &Weight, board: &Board) -> (u64, u64) {
     let ports = board.accelerator.weight_ports as u64;
@@ -176,4 +234,77 @@ fn weight_beats(w: &Weight, board: &Board) -> (u64, u64) {
     let (in_high, in_low) = (w.beats_high as u64 * high, w.beats_low as u64 * low);
     let used = high * u64::from(in_high > 0) + low * u64::from(in_low > 0);
     (in_high + in_low, used.max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::linear::Linear;
+    use crate::memory::Placer;
+    use crate::mode::conv;
+    use crate::stage::{Kind, Source, Stage, Taps};
+    use crate::stream;
+    use crate::weights::Form;
+    use cnna_machine::layout::{Shape, TensorLayout};
+    use cnna_machine::program::TensorInfo;
+    use std::sync::Arc;
+
+    /// Every tiling of 3x3 convolutions on two boards: where memory is the limit, and where the array is.
+    #[test]
+    fn no_stream_takes_less_than_the_bound_and_some_hardly_more() {
+        let mut nearest = f64::INFINITY;
+        let mut seen = 0;
+        for (board, side, channels) in [
+            ("ultra96", 28, 32),
+            ("pynq-z2", 14, 96),
+            ("ultra96", 7, 256),
+        ] {
+            let board = Board::load(board, &[]).unwrap();
+            let a = &board.accelerator;
+            let shape = Shape {
+                c: channels,
+                h: side,
+                w: side,
+            };
+            let layout = TensorLayout::new(shape, a);
+            let info = TensorInfo {
+                offset: 0,
+                layout,
+                frac: 8,
+            };
+            let l = Arc::new(Linear {
+                outputs: channels,
+                groups: 1,
+                inputs: channels,
+                taps: [3, 3],
+                weights: vec![1; channels * channels * 9].into(),
+                bias: vec![0; channels].into(),
+                ..Linear::default()
+            });
+            let taps = Taps {
+                kernel: [3, 3],
+                first: [-1, -1],
+                ..Taps::single()
+            };
+            let source = Source {
+                info: info.clone(),
+                channels: 0..channels,
+            };
+            let s = Stage::new("conv", Kind::Linear(l.clone()), taps, vec![source], info);
+            for form in [Form::Plain, Form::Kernel] {
+                for t in conv::tilings(&s, &l, form, a) {
+                    let mut weights = conv::place(&l, &t, &mut Placer::new(a));
+                    let mut jobs = Jobs::new(a);
+                    conv::schedule(&s, &l, &t, &mut weights, a, &mut jobs);
+                    let least = at_least(&jobs, &board);
+                    let all = cycles(&stream::build(&jobs, a).unwrap(), &board);
+                    assert!(least <= all, "{t:?}: {least} > {all}");
+                    nearest = nearest.min(all as f64 / least as f64);
+                    seen += 1;
+                }
+            }
+        }
+        assert!(seen > 20, "{seen}");
+        assert!(nearest < 1.2, "{nearest}");
+    }
 }

@@ -142,6 +142,9 @@ pub fn program<'a>(
     }
     for l in &mut meta.layers {
         l.output.offset += map.tensors;
+        for r in &mut l.inner {
+            r.output.offset += map.tensors;
+        }
         l.record += map.records;
     }
     let mut commands = vec![0; map.weights];

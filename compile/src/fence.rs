@@ -44,10 +44,14 @@ pub fn early_loads(work: &mut Jobs, a: &Accelerator) {
     let mut next = [0; 2];
     for (n, &mark) in marks.iter().enumerate() {
         let first_job = n.checked_sub(1).map_or(0, |n| marks[n] + 1);
+        // The first that wait for the mark: where steps take turns, others lie between them.
         let loads = [0, 1].map(|k| {
             let list = &work.loads[k];
-            let from = next[k] + list[next[k]..].partition_point(|l| l.after < Some(mark));
-            from..from + list[from..].partition_point(|l| l.after == Some(mark))
+            let waits = |l: &Item| l.after == Some(mark);
+            let from = list[next[k]..].iter().position(waits);
+            let from = from.map_or(next[k], |n| next[k] + n);
+            let run = list[from..].iter().take_while(|l| waits(l)).count();
+            from..from + run
         });
         next = [0, 1].map(|k| loads[k].end);
         let end = marks.get(n + 1).map_or(work.jobs.len(), |&next| next);

@@ -55,8 +55,10 @@ pub struct Fill {
     pub fold: Option<Fold>,
     /// Vector mode: each row of the map has a slot of its own, which these images share as virtual rows.
     pub images: Option<Images>,
-    /// (row, first load item), ascending.
-    listed: Vec<(usize, usize)>,
+    /// Which of all fills it is; set by [`Fill::place`].
+    number: usize,
+    /// (row, its load items), ascending.
+    listed: Vec<(usize, Range<usize>)>,
 }
 
 /// The parts of a stage's sources that hold some of its channels.
@@ -140,6 +142,7 @@ impl Fill {
             first_slot: 0,
             fold: None,
             images: None,
+            number: 0,
             listed: Vec::new(),
         }
     }
@@ -174,6 +177,12 @@ impl Fill {
         ((rows.end - 1) / p - rows.start / p + 1).div_ceil(4)
     }
 
+    /// The end of the rows for which the ring has room while row `from` and those behind it are in use.
+    pub fn room(&self, from: usize) -> usize {
+        let p = self.planes[0];
+        (from / p / 4 + self.slots) * 4 * p
+    }
+
     /// As many slots as the buffer has room for, at most `most`.
     pub fn open(&mut self, most: usize, a: &Accelerator) {
         let lines = self.set_lines.unwrap_or(a.act_depth);
@@ -184,29 +193,31 @@ impl Fill {
     pub fn place(&mut self, jobs: &mut Jobs) {
         let sets = 1 + usize::from(self.set_lines.is_some());
         (self.base, self.first_slot) = jobs.fills.take(self.slots, self.row_pitch, sets);
+        self.number = jobs.fill;
+        jobs.fill += 1;
     }
 
-    /// Lists loads up to the rows' end and returns the items that hold the rows. Rows must come in ascending order.
+    /// Lists loads up to the rows' end and returns the items that hold the rows: those of this fill from the first to the last.
+    /// Rows must come in ascending order.
     pub fn rows(&mut self, rows: Range<usize>, s: &Stage, jobs: &mut Jobs) -> Range<usize> {
         let first = self.listed.last().map_or(rows.start, |(y, _)| y + 1);
         for y in first.max(rows.start)..rows.end {
             if self.row_is_used(y, s) {
-                self.listed.push((y, jobs.loads[ACTIVATIONS].len()));
+                let from = jobs.loads[ACTIVATIONS].len();
                 let images = self.images.map_or(1, |i| i.count);
                 (0..images).for_each(|n| self.list(y, n, 0, jobs));
                 if let Some(fold) = self.fold.filter(|f| y >= f.from) {
                     (1..fold.parts).for_each(|part| self.list(y, 0, part, jobs));
                 }
+                self.listed.push((y, from..jobs.loads[ACTIVATIONS].len()));
             }
         }
-        let at = |y: usize| {
-            let i = self.listed.partition_point(|(r, _)| *r < y);
-            self.listed
-                .get(i)
-                .map_or(jobs.loads[ACTIVATIONS].len(), |(_, item)| *item)
-        };
-        let range = at(rows.start)..at(rows.end);
-        if range.is_empty() { 0..0 } else { range }
+        let at = |y: usize| self.listed.partition_point(|(r, _)| *r < y);
+        match &self.listed[at(rows.start)..at(rows.end)] {
+            [] => 0..0,
+            [only] => only.1.clone(),
+            [first, .., last] => first.1.start..last.1.end,
+        }
     }
 
     /// Strides larger than the kernel skip whole row planes.
@@ -280,7 +291,7 @@ impl Fill {
                     .flat_map(|at| channels.clone().map(|c| at + c.start..at + c.end))
                     .filter(|lines| !lines.is_empty())
                     .collect();
-                jobs.load(load, written);
+                jobs.load(self.number, load, written);
                 continue;
             }
             let lines = count * self.c_pitch;
@@ -294,7 +305,7 @@ impl Fill {
                 .map(|p| line + p * self.plane_pitch)
                 .map(|l| l..l + each)
                 .collect();
-            jobs.load(load, written);
+            jobs.load(self.number, load, written);
         }
     }
 

@@ -3,10 +3,12 @@
 //! Items and jobs are listed in the order in which they are first needed. Each says which rows of which buffer it
 //! touches; [`crate::stream`] derives from that when an item may be issued, and every token.
 
+use crate::act::Words;
 use crate::memory::{Fills, Ring};
 use cnna_machine::Accelerator;
 use cnna_machine::isa::{Body, Compute, Load, SETS, Store, Weight, store_kind};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// The lists of loads.
 pub const ACTIVATIONS: usize = 0;
@@ -37,6 +39,8 @@ pub struct Item {
     pub kind: i32,
     /// Its layer.
     pub tag: u16,
+    /// The fill that it is part of.
+    pub fill: usize,
     /// Rows that it overwrites.
     pub rows: (Space, Vec<Range<usize>>),
     /// The mark after which memory holds what it reads.
@@ -52,7 +56,7 @@ pub struct Job {
     pub kind: i32,
     /// Its layer.
     pub tag: u16,
-    /// Load items that it reads, of each list of [`Jobs::loads`].
+    /// Load items that it reads, of each list of [`Jobs::loads`]: those of the same fill as the first.
     pub loads: [Range<usize>; 2],
     /// Weight items that it reads: weights, biases, its activation set.
     pub weights: [Option<usize>; 3],
@@ -97,12 +101,16 @@ pub struct Jobs {
     pub bias_ring: Ring,
     /// Output buffer.
     pub out_ring: Ring,
-    /// Activation sets.
-    pub set_ring: Ring,
+    /// What each activation set holds, and the item that brought it.
+    pub sets: [Option<(Arc<Words>, usize)>; SETS],
+    /// The set used last.
+    last_set: usize,
     /// Lines of a bank of the residual buffer.
     residual_depth: usize,
     /// Layer of what is added.
     pub tag: u16,
+    /// Fills so far.
+    pub fill: usize,
     /// The last mark.
     mark: Option<usize>,
 }
@@ -118,19 +126,22 @@ impl Jobs {
             weight_ring: Ring::new(a.weight_depth),
             bias_ring: Ring::new(a.bias_depth),
             out_ring: Ring::new(a.out_depth),
-            set_ring: Ring::new(SETS),
+            sets: Default::default(),
+            last_set: 0,
             residual_depth: a.residual_depth(),
             tag: 0,
+            fill: 0,
             mark: None,
         }
     }
 
-    /// Appends a load that writes these lines.
-    pub fn load(&mut self, load: Load, lines: Vec<Range<usize>>) {
+    /// Appends a load of a fill that writes these lines.
+    pub fn load(&mut self, fill: usize, load: Load, lines: Vec<Range<usize>>) {
         self.loads[ACTIVATIONS].push(Item {
             body: Body::Load(load),
             kind: 0,
             tag: self.tag,
+            fill,
             rows: (Space::Act(load.row_bank as usize), lines),
             after: self.mark,
         });
@@ -145,6 +156,7 @@ impl Jobs {
             body: Body::Load(load),
             kind: 0,
             tag: self.tag,
+            fill: 0,
             rows: (
                 Space::Residual(load.row_bank as usize),
                 vec![from..end, 0..from + count - end],
@@ -159,6 +171,7 @@ impl Jobs {
             body: Body::Weight(weight),
             kind,
             tag: self.tag,
+            fill: 0,
             rows: (space, vec![rows]),
             after: None,
         });
@@ -194,6 +207,33 @@ impl Jobs {
             ..Store::default()
         };
         self.jobs.push(Job::alone(store_kind::MARK, self.tag, mark));
+    }
+
+    /// The item that brought a set with these words, and which set it is, where it is still there.
+    pub fn set(&mut self, words: &Words) -> Option<(usize, usize)> {
+        let holds =
+            |set: &Option<(Arc<Words>, usize)>| set.as_ref().is_some_and(|s| *s.0 == *words);
+        let at = self.sets.iter().position(holds)?;
+        self.last_set = at;
+        Some((self.sets[at].as_ref()?.1, at))
+    }
+
+    /// The set to bring next: not the one used last.
+    pub fn next_set(&mut self) -> usize {
+        self.last_set = (self.last_set + 1) % SETS;
+        self.last_set
+    }
+
+    /// Appends a fence, and returns which job it is.
+    pub fn fence(&mut self) -> usize {
+        let fence = Job::alone(store_kind::FENCE, self.tag, Store::default());
+        self.jobs.push(fence);
+        self.jobs.len() - 1
+    }
+
+    /// Lets all that follows wait for this mark or fence instead of the one returned.
+    pub fn wait_for(&mut self, job: Option<usize>) -> Option<usize> {
+        std::mem::replace(&mut self.mark, job)
     }
 
     /// Appends the end.

@@ -21,6 +21,7 @@ mod place;
 mod stage;
 mod step;
 mod stream;
+mod turns;
 mod weights;
 
 pub use encode::Image;

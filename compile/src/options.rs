@@ -18,6 +18,8 @@ pub struct Options {
     pub winograd: bool,
     /// Use two channels a step.
     pub paired: Use,
+    /// Let neighbouring convolutions take turns, a few rows each.
+    pub turns: Use,
     /// Let 2x2 pooling ride on the convolution before it.
     pub fuse: bool,
     /// Most images that share the weights of fully connected layers; 1: no stream for several images.
@@ -33,6 +35,7 @@ impl Default for Options {
         Options {
             winograd: true,
             paired: Use::Cheaper,
+            turns: Use::Cheaper,
             fuse: true,
             batch: usize::MAX,
             host: true,

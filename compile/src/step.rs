@@ -10,6 +10,7 @@ use crate::mode::rows::Targets;
 use crate::mode::{conv, pool, rows, vector};
 use crate::stage::Stage;
 use crate::stream::{self, Entry};
+use crate::turns;
 use crate::weights::{self, Weights};
 use cnna_machine::Accelerator;
 use cnna_machine::program::Mode;
@@ -29,6 +30,14 @@ pub enum Form<'a> {
 }
 
 impl Form<'_> {
+    /// The weights of a form that tiles.
+    pub fn weights(&self) -> Option<&Weights> {
+        match self {
+            Form::Conv(_, _, weights) => Some(weights),
+            _ => None,
+        }
+    }
+
     /// Its mode.
     pub fn mode(&self) -> Mode {
         match self {
@@ -55,6 +64,8 @@ pub struct Step<'a> {
     pub layer: usize,
     /// Where its mark leaves the counters.
     pub record: usize,
+    /// It takes turns with the next step, and has no mark of its own.
+    pub turns: bool,
 }
 
 /// The stream that runs all steps, each for all images before the next.
@@ -62,10 +73,17 @@ pub struct Step<'a> {
 /// Errors: a pooling of which not even one channel fits; a schedule that contradicts itself.
 pub fn stream(steps: &[Step], images: Images, a: &Accelerator) -> Result<Vec<Entry>, CompileError> {
     let mut jobs = Jobs::new(a);
-    for step in steps {
+    let mut rest = steps;
+    while !rest.is_empty() {
+        let (these, others) = rest.split_at(1 + rest.iter().take_while(|s| s.turns).count());
+        rest = others;
+        let step = &these[these.len() - 1];
         // Layers beyond the field's range share its last value: the tag is for errors and traces only.
         jobs.tag = u16::try_from(step.layer).unwrap_or(u16::MAX);
-        step.schedule(images, a, &mut jobs)?;
+        match these {
+            [step] => step.schedule(images, a, &mut jobs)?,
+            _ => turns::schedule(these, images, a, &mut jobs),
+        }
         jobs.mark(step.record);
     }
     // The end belongs to the last layer, whose tag is still set.

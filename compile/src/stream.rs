@@ -2,8 +2,9 @@
 
 use crate::error::CompileError;
 use crate::jobs::{ACTIVATIONS, Item, Job, Jobs, RESIDUALS, Space};
-use cnna_machine::isa::{Body, Command, Queue, SETS, TOKEN_PATHS, store_kind};
+use cnna_machine::isa::{Body, Command, Queue, TOKEN_PATHS, store_kind};
 use cnna_machine::{Accelerator, timing};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// Weight transfers issued ahead of the current need.
@@ -18,15 +19,40 @@ pub struct Entry {
     pub after: [Option<usize>; 4],
 }
 
-/// Which item or job last touched each row of a buffer.
-struct Rows(Vec<Option<usize>>);
+/// Which item or job last touched each row of a buffer: stretches of rows that do not overlap, each by its first row, with
+/// its end and who touched it.
+#[derive(Default)]
+struct Rows(BTreeMap<usize, (usize, usize)>);
 
 impl Rows {
-    fn latest(&self, rows: &Range<usize>) -> impl Iterator<Item = usize> {
-        self.0[rows.clone()].iter().flatten().copied()
+    /// Stretches that share rows with `rows`, the last first.
+    fn within(&self, rows: &Range<usize>) -> impl Iterator<Item = (usize, (usize, usize))> {
+        let (from, until) = (rows.start, rows.end.max(rows.start));
+        let before = self.0.range(..until).rev();
+        // Of stretches that do not overlap, the earlier also ends earlier.
+        let sharing = before.take_while(move |(_, (end, _))| *end > from && from < until);
+        sharing.map(|(&first, &stretch)| (first, stretch))
     }
+
+    fn latest(&self, rows: &Range<usize>) -> impl Iterator<Item = usize> {
+        self.within(rows).map(|(_, (_, by))| by)
+    }
+
     fn set(&mut self, rows: &Range<usize>, by: usize) {
-        self.0[rows.clone()].fill(Some(by));
+        if rows.is_empty() {
+            return;
+        }
+        let touched: Vec<_> = self.within(rows).collect();
+        for (first, (end, earlier)) in touched {
+            self.0.remove(&first);
+            if first < rows.start {
+                self.0.insert(first, (rows.start, earlier));
+            }
+            if end > rows.end {
+                self.0.insert(rows.end, (end, earlier));
+            }
+        }
+        self.0.insert(rows.start, (rows.end, by));
     }
 }
 
@@ -42,12 +68,9 @@ impl Readers {
 }
 
 /// For each item, the last job that reads what it overwrites.
-fn freed_by(items: &[Item], readers: &[Readers], a: &Accelerator) -> Vec<Option<usize>> {
-    let depth = |n: usize| Rows(vec![None; n]);
-    let mut act: [Rows; 4] = std::array::from_fn(|_| depth(a.act_depth));
-    let (mut weights, mut bias) = (depth(a.weight_depth), depth(a.bias_depth));
-    let mut residual: [Rows; 2] = std::array::from_fn(|_| depth(a.residual_depth()));
-    let mut sets = depth(SETS);
+fn freed_by(items: &[Item], readers: &[Readers]) -> Vec<Option<usize>> {
+    let (mut act, mut residual): ([Rows; 4], [Rows; 2]) = Default::default();
+    let (mut weights, mut bias, mut sets) = (Rows::default(), Rows::default(), Rows::default());
     items
         .iter()
         .enumerate()
@@ -78,9 +101,9 @@ struct Feed<'a> {
 }
 
 impl<'a> Feed<'a> {
-    fn new(items: &'a [Item], readers: Vec<Readers>, a: &Accelerator) -> Self {
+    fn new(items: &'a [Item], readers: Vec<Readers>) -> Self {
         Feed {
-            freed_by: freed_by(items, &readers, a),
+            freed_by: freed_by(items, &readers),
             items,
             readers,
             issued: Vec::new(),
@@ -215,8 +238,12 @@ pub fn build(work: &Jobs, a: &Accelerator) -> Result<Vec<Entry>, CompileError> {
         .map(|l| vec![Readers::default(); l.len()]);
     let mut weight_readers = vec![Readers::default(); work.weights.len()];
     for (j, job) in work.jobs.iter().enumerate() {
-        for (readers, loads) in load_readers.iter_mut().zip(&job.loads) {
-            readers[loads.clone()].iter_mut().for_each(|r| r.add(j));
+        for ((readers, items), loads) in load_readers.iter_mut().zip(&work.loads).zip(&job.loads) {
+            let of_fill = |i: &usize| items[*i].fill == items[loads.start].fill;
+            loads
+                .clone()
+                .filter(of_fill)
+                .for_each(|i| readers[i].add(j));
         }
         for &w in job.weights.iter().flatten() {
             weight_readers[w].add(j);
@@ -224,14 +251,14 @@ pub fn build(work: &Jobs, a: &Accelerator) -> Result<Vec<Entry>, CompileError> {
     }
     let [activations, residuals] = load_readers;
     let mut loads = [
-        Feed::new(&work.loads[ACTIVATIONS], activations, a),
-        Feed::new(&work.loads[RESIDUALS], residuals, a),
+        Feed::new(&work.loads[ACTIVATIONS], activations),
+        Feed::new(&work.loads[RESIDUALS], residuals),
     ];
-    let mut weights = Feed::new(&work.weights, weight_readers, a);
+    let mut weights = Feed::new(&work.weights, weight_readers);
     let mut stream = Vec::new();
     let mut job_at = Vec::with_capacity(work.jobs.len());
     // Last store that reads each output line.
-    let mut stored = Rows(vec![None; a.out_depth]);
+    let mut stored = Rows::default();
     let mut weights_used = 0;
     let mut pace = Pace {
         lanes: a.lanes,

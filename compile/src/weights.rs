@@ -1,6 +1,7 @@
 //! Weights and biases: cut into groups of output channels and chunks of steps, placed in memory in the order in which the
 //! ports read them, and brought into the buffers.
 
+use crate::act::Words;
 use crate::jobs::{Jobs, Space, address, field};
 use crate::linear::Linear;
 use crate::memory::Placer;
@@ -152,6 +153,7 @@ pub struct Weights {
 
 #[derive(Clone, Debug)]
 struct Set {
+    words: Arc<Words>,
     /// The transfer into set 0.
     command: Weight,
     /// (item, set).
@@ -245,11 +247,12 @@ impl Weights {
                 offset,
                 linear: linear.clone(),
                 contents: Contents::Set {
-                    words,
+                    words: words.clone(),
                     beat: a.beat_bytes(),
                 },
             });
             Set {
+                words: Arc::new(words),
                 command,
                 present: None,
             }
@@ -275,20 +278,38 @@ impl Weights {
         }
     }
 
+    /// Rows of weights and of biases when all come once and stay, see [`Weights::stay`]; `None` when the weights are too many.
+    pub fn staying(&self) -> Option<[usize; 2]> {
+        // One more a group, where a beat of 8-bit weights brings two.
+        let rows = self.resident? + self.groups.len() * usize::from(self.narrow);
+        Some([rows, self.bias.groups * self.bias.rows])
+    }
+
+    /// Brings the biases of all groups at once.
+    pub fn stay(&mut self) {
+        self.bias.bundle = self.bias.groups;
+    }
+
     /// The item that brings the layer's activation set, and which it is; `None` for those that need none.
     pub fn set(&mut self, jobs: &mut Jobs) -> Option<(usize, usize)> {
         let set = self.set.as_mut()?;
         let bring = || {
-            let rows = jobs.set_ring.take(1);
-            let at = rows.start;
+            if let Some(there) = jobs.set(&set.words) {
+                return there;
+            }
+            let at = jobs.next_set();
             let mut command = set.command;
             command.dest += field(at * SET_PITCH);
-            (
-                jobs.weight(weight_kind::SET, command, Space::Sets, rows),
-                at,
-            )
+            let item = jobs.weight(weight_kind::SET, command, Space::Sets, at..at + 1);
+            jobs.sets[at] = Some((set.words.clone(), item));
+            (item, at)
         };
         Some(*set.present.get_or_insert_with(bring))
+    }
+
+    /// What the layer's activation set holds.
+    pub fn set_words(&self) -> Option<&Words> {
+        self.set.as_ref().map(|s| &*s.words)
     }
 
     /// The item that brings a group's chunk, and its first row.

@@ -311,7 +311,11 @@ impl Total {
             engines,
             images: self.images,
             values_compared: values.sum::<usize>() * self.images,
-            gone: meta.layers.iter().filter(|l| !l.lasting).count(),
+            gone: meta
+                .layers
+                .iter()
+                .map(|l| 1 + l.inner.len() - l.lasting().count())
+                .sum(),
             layers: meta.layers.iter().enumerate().map(row).collect(),
             whole: cycles(meta, &runs, |r| r.cycles),
             difference,
@@ -327,14 +331,12 @@ struct Lasting<'a> {
 }
 
 /// Every layer's that no later one overwrote, and every output.
-fn lasting<'a>(meta: &'a ProgramMeta, graph: &Graph) -> Vec<Lasting<'a>> {
-    let layers = meta.layers.iter().filter(|l| l.lasting).map(|l| {
-        let node = *l.nodes.last().expect("checked with the network");
-        Lasting {
-            name: &l.name,
-            info: &l.output,
-            tensor: graph.nodes[node].output,
-        }
+fn lasting<'a>(meta: &'a ProgramMeta, graph: &'a Graph) -> Vec<Lasting<'a>> {
+    let layers = meta.layers.iter().flat_map(LayerInfo::lasting);
+    let layers = layers.map(|(node, info)| Lasting {
+        name: &graph.nodes[node].name,
+        info,
+        tensor: graph.nodes[node].output,
     });
     let mut all: Vec<_> = layers.collect();
     for (info, port) in meta.outputs.iter().zip(&graph.outputs) {

@@ -16,6 +16,7 @@ mod hang;
 mod interrupt;
 pub mod keeper;
 mod map;
+pub mod memory;
 mod pace;
 pub mod power;
 pub mod report;

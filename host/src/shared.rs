@@ -224,6 +224,13 @@ impl SharedFile {
         Ok(device)
     }
 
+    fn whole(&self) -> Result<(), HostError> {
+        match self.physical {
+            true => Ok(()),
+            false => require_whole(&self.file, &self.path, self.map.len() as u64),
+        }
+    }
+
     fn not_served(&self) -> HostError {
         HostError::NotServed {
             path: self.path.clone(),
@@ -294,13 +301,14 @@ impl Device for SharedFile {
     }
 
     fn copy_out(&self, offset: usize, bytes: &mut [u8]) -> Result<(), HostError> {
-        self.map.copy_out(regs::BLOCK_BYTES, offset, bytes)
+        self.map.copy_out(regs::BLOCK_BYTES, offset, bytes)?;
+        // Of a file cut short within a page the rest of the page reads as zeros, for the server too: only of a file that is
+        // whole afterwards the bytes are what the machine wrote.
+        self.whole()
     }
 
     fn alive(&self) -> Result<(), HostError> {
-        if !self.physical {
-            require_whole(&self.file, &self.path, self.map.len() as u64)?;
-        }
+        self.whole()?;
         let lives = || self.server.as_ref().is_none_or(ServerLock::seems_held);
         match self.map.read(STATE) {
             SERVING if lives() => Ok(()),
@@ -312,6 +320,26 @@ impl Device for SharedFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_read_of_a_file_that_was_cut_short_is_no_result() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("device");
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .unwrap();
+        file.set_len(regs::BLOCK_BYTES as u64 + PAGE).unwrap();
+        let device = SharedFile::of(file.try_clone().unwrap(), &path).unwrap();
+        let mut bytes = [0; 8];
+        device.copy_out(0, &mut bytes).unwrap();
+        // The page of the bytes is still there.
+        file.set_len(regs::BLOCK_BYTES as u64 + 100).unwrap();
+        let error = device.copy_out(200, &mut bytes).unwrap_err();
+        assert!(matches!(error, HostError::CutShort { .. }), "{error}");
+    }
 
     #[test]
     fn regions_of_physical_memory_are_whole_pages_with_an_end() {

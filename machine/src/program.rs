@@ -89,7 +89,19 @@ impl std::fmt::Display for Mode {
     }
 }
 
-/// One layer as the host sees it: what the machine runs between two marks. It carries the name of its first node.
+/// A result within a layer whose nodes take turns: the machine makes it on the way to the layer's own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InnerResult {
+    /// The network's node, by index.
+    pub node: usize,
+    /// Its result in the window.
+    pub output: TensorInfo,
+    /// The result is still there when the program has ended.
+    pub lasting: bool,
+}
+
+/// One layer as the host sees it: what the machine runs between two marks. It carries the name of its first node, and of its last
+/// one where nodes take turns.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LayerInfo {
     /// The network's name of the node.
@@ -102,6 +114,9 @@ pub struct LayerInfo {
     pub macs: u64,
     /// Shape of its first input.
     pub input: Shape,
+    /// Results that it makes on the way, where its nodes take turns.
+    #[serde(default)]
+    pub inner: Vec<InnerResult>,
     /// Its result in the window.
     pub output: TensorInfo,
     /// The result is still there when the program has ended: no later layer took its memory.
@@ -111,6 +126,22 @@ pub struct LayerInfo {
     pub segment: usize,
     /// Byte offset of its mark's record in the window, whichever stream runs.
     pub record: usize,
+}
+
+impl LayerInfo {
+    /// All its results, its own last.
+    pub fn results(&self) -> impl Iterator<Item = &TensorInfo> {
+        self.inner.iter().map(|r| &r.output).chain([&self.output])
+    }
+
+    /// All its results that are still there when the program has ended, with the nodes whose results they are.
+    pub fn lasting(&self) -> impl Iterator<Item = (usize, &TensorInfo)> {
+        let inner = self.inner.iter().filter(|r| r.lasting);
+        let own = self.nodes.last().filter(|_| self.lasting);
+        inner
+            .map(|r| (r.node, &r.output))
+            .chain(own.map(|&node| (node, &self.output)))
+    }
 }
 
 /// What the host computes while the machine pauses: a node that the machine cannot run.
@@ -255,7 +286,7 @@ impl ProgramMeta {
             && self
                 .layers
                 .iter()
-                .all(|l| tensor(&l.output) && record(l.record))
+                .all(|l| l.results().all(&tensor) && record(l.record))
             && self
                 .host
                 .iter()
@@ -289,7 +320,7 @@ impl ProgramMeta {
         let tensors = || {
             ports()
                 .map(|p| &p.tensor)
-                .chain(self.layers.iter().map(|l| &l.output))
+                .chain(self.layers.iter().flat_map(LayerInfo::results))
         };
         if self.layers.is_empty() || self.inputs.is_empty() || self.outputs.is_empty() {
             Some("it has no layer, no input or no output")

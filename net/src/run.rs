@@ -87,6 +87,69 @@ pub fn run_until(
     Ok(Some(Run { tensors }))
 }
 
+/// The same run for a reader that wants each tensor once: what neither the reader nor a node needs any more is
+/// dropped, so that a large network's image takes the memory of its largest few tensors.
+#[derive(Debug)]
+pub struct Steps<'g> {
+    graph: &'g Graph,
+    tensors: Vec<Option<Words>>,
+    /// Nodes, and the reader, that still need each tensor.
+    left: Vec<usize>,
+    next: usize,
+}
+
+impl<'g> Steps<'g> {
+    /// Before the first node; `inputs` as for [`run`], the reader takes some of the first `wanted` tensors, or all.
+    pub fn new(graph: &'g Graph, inputs: Vec<Vec<i16>>, wanted: usize) -> Self {
+        assert_eq!(inputs.len(), graph.inputs.len(), "one vector an input");
+        let mut tensors = vec![None; graph.tensors.len()];
+        let mut left: Vec<usize> = (0..tensors.len())
+            .map(|t| usize::from(t < wanted))
+            .collect();
+        graph
+            .nodes
+            .iter()
+            .flat_map(|n| &n.inputs)
+            .for_each(|&t| left[t] += 1);
+        for (p, words) in graph.inputs.iter().zip(inputs) {
+            let len = graph.tensors[p.tensor].shape.len();
+            assert_eq!(words.len(), len, "image length");
+            tensors[p.tensor] = Some(Words::exact(words));
+        }
+        Steps {
+            graph,
+            tensors,
+            left,
+            next: 0,
+        }
+    }
+
+    /// Runs nodes until a tensor is there and hands it to `read`, at most once a tensor; a tensor that no node
+    /// writes is left out. Errors: as for [`node`].
+    pub fn take(&mut self, tensor: TensorId, read: impl FnOnce(&Words)) -> Result<(), GraphError> {
+        while self.tensors[tensor].is_none() && self.next < self.graph.nodes.len() {
+            let n = &self.graph.nodes[self.next];
+            self.next += 1;
+            let words = |t: TensorId| self.tensors[t].as_ref().map_or(&[][..], |w| &w.values);
+            let words = node(self.graph, n, words)?;
+            self.tensors[n.output] = Some(words).filter(|_| self.left[n.output] > 0);
+            n.inputs.iter().for_each(|&t| self.release(t));
+        }
+        if let Some(words) = &self.tensors[tensor] {
+            read(words);
+            self.release(tensor);
+        }
+        Ok(())
+    }
+
+    fn release(&mut self, tensor: TensorId) {
+        self.left[tensor] = self.left[tensor].saturating_sub(1);
+        if self.left[tensor] == 0 {
+            self.tensors[tensor] = None;
+        }
+    }
+}
+
 /// Runs one node on words that `tensor` gives. Errors: a tensor without a format, or formats that no shift lies between.
 pub fn node<'a>(
     graph: &Graph,
@@ -120,4 +183,38 @@ pub fn node<'a>(
             reason,
         })?;
     Ok(n.op.run(&operands, &target))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::{self, Limits};
+
+    #[test]
+    fn steps_give_the_same_words_and_keep_none() {
+        for seed in 0..40 {
+            let g = random::graph(seed, Word::W16, &Limits::default());
+            let inputs: Vec<Vec<i16>> = g
+                .inputs
+                .iter()
+                .map(|p| {
+                    let len = g.tensors[p.tensor].shape.len();
+                    (0..len).map(|i| (i * 7919 % 4001) as i16 - 2000).collect()
+                })
+                .collect();
+            let slices: Vec<&[i16]> = inputs.iter().map(|v| &v[..]).collect();
+            let whole = run(&g, &slices).expect("it runs");
+            let mut steps = Steps::new(&g, inputs, g.tensors.len());
+            for t in (0..g.tensors.len()).rev() {
+                let mut seen = None;
+                steps.take(t, |w| seen = Some(w.clone())).expect("it runs");
+                assert_eq!(
+                    seen.as_ref(),
+                    Some(&whole.tensors[t]),
+                    "seed {seed}, tensor {t}"
+                );
+            }
+            assert!(steps.tensors.iter().all(Option::is_none), "seed {seed}");
+        }
+    }
 }

@@ -94,6 +94,12 @@ impl GraphBuilder {
         self
     }
 
+    /// Declares an input of just that shape.
+    pub fn fixed_input(&mut self, name: &str, element: ElementType, dims: &[usize]) -> &mut Self {
+        self.graph.input.push(value_info(name, element, None, dims));
+        self
+    }
+
     /// Declares an output of shape `[N, dims...]`, N symbolic.
     pub fn output(&mut self, name: &str, element: ElementType, dims: &[usize]) -> &mut Self {
         self.graph.output.push(batched(name, element, dims));
@@ -130,9 +136,19 @@ impl GraphBuilder {
 }
 
 fn batched(name: &str, element: ElementType, dims: &[usize]) -> ValueInfoProto {
-    let batch = dimension::Value::Symbol("N".into());
+    value_info(name, element, Some("N"), dims)
+}
+
+fn value_info(
+    name: &str,
+    element: ElementType,
+    batch: Option<&str>,
+    dims: &[usize],
+) -> ValueInfoProto {
+    let batch = batch.map(|b| dimension::Value::Symbol(b.into()));
     let fixed = dims.iter().map(|&d| dimension::Value::Fixed(d as i64));
-    let dim = std::iter::once(batch)
+    let dim = batch
+        .into_iter()
         .chain(fixed)
         .map(|v| DimensionProto { value: Some(v) })
         .collect();

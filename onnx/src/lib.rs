@@ -30,6 +30,8 @@ pub use messages::{
 };
 pub use op::supported;
 pub use read::error::{Obstacle, ReadError};
-pub use read::{Import, Scale, import, quantised, read_graph, read_import, read_quantised};
+pub use read::{
+    Import, Scale, import, quantised, read_graph, read_import, read_import_for, read_quantised,
+};
 pub use tensor::{ElementType, Scalar};
-pub use write::{Options, WriteError, export, export_with};
+pub use write::{OpenConstant, Options, WriteError, export, export_open, export_with};

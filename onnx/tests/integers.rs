@@ -311,3 +311,33 @@ fn a_clip_between_q_and_dq_bounds_weights_and_activations() {
     };
     assert!(near(lo, -2.1) && near(hi, 2.1), "{lo} {hi}");
 }
+
+#[test]
+fn unsigned_and_short_integers_of_scales_that_are_powers_of_two_are_words_with_a_clip() {
+    // ONNX: no zero point is uint8. QONNX: signed integers of 4 bits.
+    let unsigned = Net::new(&[1, 1, 16])
+        .f("s", &[], &[0.25])
+        .n(node("QuantizeLinear", &["x", "s"], "q"))
+        .n(node("DequantizeLinear", &["q", "s"], "y"));
+    let short = Net::new(&[1, 1, 16])
+        .f("s", &[], &[0.25])
+        .f("z", &[], &[0.0])
+        .f("bits", &[], &[4.0])
+        .n(of(
+            "qonnx.custom_op.general",
+            node("Quant", &["x", "s", "z", "bits"], "y"),
+        ));
+    for (net, [lo, hi]) in [(unsigned, [0, 255]), (short, [-8, 7])] {
+        let import = cnna_onnx::import(&net.model(), None).expect("it is read");
+        assert!(import.scales.is_empty());
+        let g = cnna_onnx::quantised(import).expect("all formats follow");
+        let words: Vec<i16> = (-8..8).map(|i| i * 40).collect();
+        let done = cnna_net::run::run(&g, &[&words]).expect("it runs");
+        let out = g.outputs[0].tensor;
+        let want: Vec<i16> = words.iter().map(|w| (*w).clamp(lo, hi)).collect();
+        assert_eq!(
+            (&done.tensors[out].values, g.tensors[out].frac),
+            (&want, Some(2))
+        );
+    }
+}

@@ -200,7 +200,7 @@ pub fn accuracy_report(
                 false => plain(float, word),
             };
             let samples = std::slice::from_ref(&samples);
-            let rounded = quantise(&float, samples, &options, |_, _| ())?;
+            let rounded = quantise(float, samples, &options, |_, _| ())?;
             add("rounded", &rounded.graph, auto_scale)?;
         }
     }
@@ -234,7 +234,7 @@ pub fn float_logits(float: &Graph, split: &Split) -> Result<Vec<Vec<f32>>, Accur
     let model = FloatModel::new(float)?;
     let run = |i: usize| {
         let image = split.image(i).iter().map(|&b| pixel(b)).collect();
-        Ok(std::mem::take(&mut model.run(&[image])?[output]))
+        Ok(model.outputs(vec![image])?.swap_remove(0))
     };
     // The engine waits for its own tasks, and a core that waits takes the next image on top of its stack: a few shares of many
     // images keep that shallow.

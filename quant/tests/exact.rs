@@ -298,7 +298,8 @@ fn the_table_holds_float_and_rounded_rows_and_eight_bits_lose_what_sixteen_do_no
     assert!(db[0] > 50.0 && db[2] < 40.0, "{db:?}");
     // The plain format wastes bits on weights far below 2.
     assert!(db[2] > db[3], "{db:?}");
-    // Other images told its ranges, and the same integers decide much the same.
+    // The rounded row is what `cnna quantize` does: other images and the best of three methods tell its ranges,
+    // biases are corrected. Its integers are others, near enough to decide much the same.
     assert!(rows[4].agree.abs_diff(rows[5].agree) < 10, "{rows:?}");
     assert_eq!(
         (rows[0].agree, rows[0].images, rows[5].sqnr_db),

@@ -3,7 +3,7 @@
 use crate::ReportError;
 use crate::stream::{Traffic, commands};
 use cnna_machine::counters::RECORD_BYTES;
-use cnna_machine::program::Program;
+use cnna_machine::program::{LayerInfo, Program};
 use serde::Serialize;
 use std::ops::Range;
 
@@ -85,7 +85,7 @@ pub fn map(program: &Program<'_>, traffic: &Traffic) -> Result<Vec<Region>, Repo
     }
     if meta.batch() > 1 {
         let inputs = meta.inputs.iter().map(|p| &p.tensor);
-        let tensors = inputs.chain(meta.layers.iter().map(|l| &l.output));
+        let tensors = inputs.chain(meta.layers.iter().flat_map(LayerInfo::results));
         let first = tensors.map(|t| t.offset).min().unwrap_or(0) + meta.image_pitch;
         let others = meta.batch() - 1;
         regions.push(Region {
@@ -100,11 +100,14 @@ pub fn map(program: &Program<'_>, traffic: &Traffic) -> Result<Vec<Region>, Repo
             .into_iter()
             .filter_map(|(k, r)| Some((k, r.clone()?)));
         regions.extend(stored.map(|(kind, range)| region(kind, range, name)));
-        let mut output = region(Kind::Output, tensor(&l.output), name);
-        if !l.lasting {
-            output.what += ", until later layers take its place";
+        let inner = l.inner.iter().map(|r| (&r.output, r.lasting));
+        for (info, lasting) in inner.chain([(&l.output, l.lasting)]) {
+            let mut output = region(Kind::Output, tensor(info), name);
+            if !lasting {
+                output.what += ", until later layers take its place";
+            }
+            regions.push(output);
         }
-        regions.push(output);
         regions.push(region(
             Kind::Counters,
             l.record..l.record + RECORD_BYTES,

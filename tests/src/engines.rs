@@ -2,7 +2,7 @@
 
 use cnna_machine::counters::{self, Counters};
 use cnna_machine::engine::Engine;
-use cnna_machine::program::{ProgramMeta, Stream};
+use cnna_machine::program::{LayerInfo, ProgramMeta, Stream};
 use cnna_machine::regs;
 use cnna_net::run::Run;
 use cnna_net::{Graph, Shape};
@@ -39,7 +39,7 @@ pub fn window(meta: &ProgramMeta, image: &[u8], inputs: &[Inputs], filler: u8) -
 /// The words of every layer of every image whose memory holds them to the end, [image][layer]. Where another tensor has taken the
 /// memory, what lies between its columns may be older than the run: nobody reads it.
 pub fn layers(meta: &ProgramMeta, window: &[u8], images: usize) -> Vec<Vec<Vec<i16>>> {
-    let outputs = || meta.layers.iter().filter(|l| l.lasting).map(|l| &l.output);
+    let outputs = || meta.layers.iter().flat_map(LayerInfo::lasting).map(|l| l.1);
     let image = |n| {
         let tensor = |t| meta.offset(t, n);
         outputs()
@@ -123,9 +123,10 @@ pub fn compare(
     expected: &[Run],
 ) -> Result<(), String> {
     for (n, expected) in expected.iter().enumerate() {
-        let lasting = meta.layers.iter().filter(|l| l.lasting).map(|l| {
-            let node = *l.nodes.last().expect("a layer has a node");
-            (&l.name, &l.output, graph.nodes[node].output)
+        let lasting = meta.layers.iter().flat_map(LayerInfo::lasting);
+        let lasting = lasting.map(|(node, info)| {
+            let node = &graph.nodes[node];
+            (&node.name, info, node.output)
         });
         let ports = meta.outputs.iter().zip(&graph.outputs);
         let outputs = ports.map(|(info, port)| (&info.name, &info.tensor, port.tensor));

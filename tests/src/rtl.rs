@@ -201,7 +201,7 @@ pub struct Coverage {
 }
 
 /// What every configuration must have run: every mode, fusion and sign of shift.
-const WANTED: [&str; 14] = [
+const WANTED: [&str; 15] = [
     "winograd",
     "direct",
     "vector",
@@ -215,6 +215,7 @@ const WANTED: [&str; 14] = [
     "columns to two planes",
     "a store of several rows",
     "a fence",
+    "layers in turns",
     FOLDED,
 ];
 const FOLDED: &str = "a folded map";
@@ -232,6 +233,9 @@ const PAIRED: [&str; 4] = [
 impl Coverage {
     fn add(&mut self, program: &CompiledProgram, images: usize) {
         self.images = self.images.max(images);
+        if program.meta.layers.iter().any(|l| !l.inner.is_empty()) {
+            self.seen.insert("layers in turns");
+        }
         let bytes = program.image.bytes();
         let stream = program.meta.stream(images).expect("it ran");
         let commands = bytes[stream.commands_offset..]
@@ -361,6 +365,7 @@ pub fn case(
         batch: pick(&mut r, &[2, 3, 4]),
         host: false,
         keep: r.random(),
+        turns: pick(&mut r, &[Use::Never, Use::Never, Use::Always]),
     };
     let program = match compile(&graph, &board, &options) {
         Ok(p) => p,

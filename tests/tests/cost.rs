@@ -11,6 +11,7 @@ use rand::rngs::StdRng;
 const ALONE: Options = Options {
     winograd: true,
     paired: Use::Cheaper,
+    turns: Use::Cheaper,
     fuse: true,
     batch: 1,
     host: false,
@@ -99,6 +100,7 @@ fn winograd_is_chosen_where_it_is_faster() {
     let direct = Options {
         winograd: false,
         paired: Use::Never,
+        turns: Use::Never,
         ..ALONE
     };
     let (_, with) = cycles("zoo:conv3x3@28x28x64-64", "ultra96", &ALONE);

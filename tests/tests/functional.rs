@@ -188,6 +188,7 @@ fn case(seed: u64, draw: Draw) -> Checked {
     let options = Options {
         winograd: r.random_ratio(3, 4),
         paired: pick(&mut r, &[Use::Cheaper, Use::Always]),
+        turns: pick(&mut r, &[Use::Never, Use::Always]),
         fuse: r.random_ratio(3, 4),
         batch: pick(&mut r, &[2, 3, 4]),
         keep: r.random_ratio(1, 2),

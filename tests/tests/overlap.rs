@@ -99,6 +99,7 @@ fn maps_of_14_rows_take_7_passes_for_1x1() {
     g.output(y);
     let options = Options {
         paired: Use::Never,
+        turns: Use::Never,
         ..Options::default()
     };
     let program = compile(&g, &ultra96(), &options).expect("fits");

@@ -8,7 +8,7 @@ use anyhow::Result;
 use cnna_compile::Options;
 use cnna_flow::Session;
 use cnna_flow::model::CompileReport;
-use cnna_host::{files, signals};
+use cnna_host::{files, memory, signals};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -61,6 +61,9 @@ impl Compile {
         inputs.extend(self.calibration.calib.iter().map(Path::new));
         self.json.check_places(&inputs, &[&self.output])?;
         let board = self.board.load()?;
+        if !self.calibration.calib.is_empty() {
+            memory::return_large_blocks();
+        }
         let model = self
             .calibration
             .model(&self.model, self.seed, &self.pictures);

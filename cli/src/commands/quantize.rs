@@ -6,7 +6,7 @@ use crate::progress::Bar;
 use anyhow::Result;
 use cnna_flow::model::{self, CALIBRATION_IMAGES, QuantiseReport};
 use cnna_flow::{Model, Session};
-use cnna_host::{files, signals};
+use cnna_host::{files, memory, signals};
 use cnna_machine::num::Word;
 use cnna_quant::ptq::{Calibration, Front, Method, Narrow};
 use std::path::{Path, PathBuf};
@@ -109,6 +109,7 @@ impl Quantize {
         let word = Word::try_from(self.word).map_err(anyhow::Error::msg)?;
         let name = self.model.display().to_string();
         let model = self.calibration.model(&name, 0, &self.pictures);
+        memory::return_large_blocks();
         let stop = signals::stop_flag()?;
         let front = model.quantised(word, &Session::new(&stop, &Bar::new()))?;
         model::write_quantised(&name, &front.graph, front.preprocess.as_ref(), &self.output)?;

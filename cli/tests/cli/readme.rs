@@ -1,51 +1,169 @@
-//! The README's commands, run literally in the order in which they stand; what is not run has a reason, and stands there.
+//! The README's commands, run literally in the order in which they stand. What takes minutes or needs more than the tests
+//! have is run when asked for only (`make readme`); the rest of what is not run has a reason, and stands there.
 
 use crate::workplace::Workplace;
 use cnna_machine::num::Word;
 use cnna_net::op::{AveragePool, Conv};
 use cnna_net::{Activation, Graph, Padding, Shape, Values, Window};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 const README: &str = include_str!("../../../README.md");
 
-/// How a command that is not run begins, and why.
-const EXCEPTIONS: [(&str, &str); 10] = [
-    (
-        "make demo",
-        "minutes; .ci/run's machine runs its parts as tests",
-    ),
-    ("make test", "it runs this test"),
-    (
-        "python3 -c 'import torch",
-        "needs the user's own module; examples/pytorch.ipynb exports a network",
-    ),
-    ("cargo build", "builds what this test runs"),
-    (
-        "cnna train",
-        "trains for minutes; quant/tests/training.rs trains small networks",
-    ),
-    (
-        "cnna check",
-        "verilates the RTL of ultra96 for minutes; tests/tests/rtl.rs checks on small machines",
-    ),
-    (
-        "cnna run yolo.cnna",
-        "needs a detector's file; boxes.rs runs one",
-    ),
-    (
-        "cnna serve",
-        "serves until it is stopped; served.rs does both",
-    ),
-    (
-        "$ cnna",
-        "what make demo-network prints, on files that it fetches",
-    ),
-    (
-        "import cnna",
-        "Python: python/tests/test_readme.py runs the block",
-    ),
+/// Commands that are not run as the others are.
+struct Exception {
+    begins: &'static str,
+    why: &'static str,
+    run: Run,
+}
+
+/// When such a command is run, and how.
+#[derive(Clone, Copy)]
+enum Run {
+    Always(fn(&Runner, &str)),
+    /// With `CNNA_README=all` or its beginning, which `make readme` sets.
+    Asked(fn(&Runner, &str)),
+    Never,
+}
+
+const EXCEPTIONS: [Exception; 10] = [
+    Exception {
+        begins: "make demo",
+        why: "minutes",
+        run: Run::Asked(Runner::in_root),
+    },
+    Exception {
+        begins: "make test",
+        why: "it runs this test",
+        run: Run::Never,
+    },
+    Exception {
+        begins: "python3 -c 'import torch",
+        why: "needs PyTorch",
+        run: Run::Asked(Runner::with_torch),
+    },
+    Exception {
+        begins: "cargo build",
+        why: "builds what this test runs",
+        run: Run::Asked(Runner::in_root),
+    },
+    Exception {
+        begins: "cnna train",
+        why: "minutes; needs the trainer",
+        run: Run::Asked(Runner::here),
+    },
+    Exception {
+        begins: "cnna check",
+        why: "verilates the RTL of ultra96 for minutes",
+        run: Run::Asked(Runner::here),
+    },
+    Exception {
+        begins: "cnna run yolo.cnna",
+        why: "needs a detector's file, which Python's onnx writes",
+        run: Run::Always(Runner::with_detector),
+    },
+    Exception {
+        begins: "cnna serve",
+        why: "serves until it is stopped, with half a gigabyte at a path that all share",
+        run: Run::Asked(Runner::until_it_serves),
+    },
+    Exception {
+        begins: "$ cnna",
+        why: "what make demo-network prints, which make demo runs",
+        run: Run::Never,
+    },
+    Exception {
+        begins: "import cnna",
+        why: "Python: python/tests/test_readme.py runs the block",
+        run: Run::Never,
+    },
 ];
+
+/// One output of the shape [4 + 80, boxes], as `--boxes v8` takes it.
+const DETECTOR: &str = "\
+import onnx, numpy as np
+from onnx import TensorProto, helper, numpy_helper
+array = lambda name, values: numpy_helper.from_array(values, name)
+weights = np.random.default_rng(1).random((84, 3, 32, 32)).astype(np.float32) / 3072
+value = lambda name, *shape: helper.make_tensor_value_info(name, TensorProto.FLOAT, ['N', *shape])
+graph = helper.make_graph([
+    helper.make_node('Conv', ['images', 'w'], ['c'], 'head', kernel_shape=[32, 32], strides=[32, 32]),
+    helper.make_node('Reshape', ['c', 'shape'], ['boxes'], 'flat')],
+  'yolo', [value('images', 3, 64, 64)], [value('boxes', 84, 4)],
+  [array('w', weights), array('shape', np.array([0, 84, 4]))])
+onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], ir_version=8), 'yolo.onnx')
+";
+
+/// Runs commands as a shell does.
+struct Runner {
+    place: Workplace,
+    path: String,
+}
+
+impl Runner {
+    fn shell(&self, command: &str, folder: &Path, python: &Path) {
+        let output = Command::new("sh")
+            .args(["-ec", command])
+            .current_dir(folder)
+            .env("PATH", &self.path)
+            .env("PYTHONPATH", python)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{command}: {output:?}");
+    }
+
+    /// In the test's own folder, with the packages of scripts/setup.
+    fn here(&self, command: &str) {
+        self.shell(command, &self.place.path("."), &root().join("build/python"));
+    }
+
+    fn in_root(&self, command: &str) {
+        self.shell(command, &root(), &root().join("build/python"));
+    }
+
+    /// In a folder of its own: later commands read a `net.onnx` that fits the pictures.
+    fn with_torch(&self, command: &str) {
+        let folder = self.place.path("torch");
+        let net = "torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU())";
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("my.py"), format!("import torch\nnet = {net}\n")).unwrap();
+        let python = root().join("build/python-env/bin").canonicalize();
+        let python = python.expect("scripts/python-env made it");
+        let command = format!("export PATH={}:$PATH; {command}", python.display());
+        self.shell(&command, &folder, &folder);
+        assert!(folder.join("net.onnx").is_file());
+    }
+
+    fn with_detector(&self, command: &str) {
+        let w = &self.place;
+        std::fs::copy(w.path("photo.jpg"), w.path("street.jpg")).unwrap();
+        std::fs::write(w.path("coco.txt"), "a\n".repeat(80)).unwrap();
+        std::fs::write(w.path("detector.py"), DETECTOR).unwrap();
+        self.here("python3 detector.py");
+        w.succeeds("compile yolo.onnx --calib street.jpg --board ultra96 -o yolo.cnna");
+        self.here(command);
+        assert!(w.path("found").is_dir());
+    }
+
+    fn until_it_serves(&self, command: &str) {
+        let mut server = Command::new("sh")
+            .args(["-ec", &format!("exec {command}")])
+            .env("PATH", &self.path)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let mut said = BufReader::new(server.stdout.take().unwrap());
+        said.read_line(&mut line).unwrap();
+        // Ctrl-C, which removes the file.
+        let pid = server.id().to_string();
+        let stop = Command::new("kill").args(["-INT", &pid]).status();
+        assert!(stop.unwrap().success());
+        server.wait().unwrap();
+        assert!(line.starts_with("serving cycle of ultra96"), "{line}");
+    }
+}
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -128,27 +246,38 @@ fn every_command_of_the_readme_runs_or_has_a_reason_not_to() {
     w.succeeds("compile model.onnx --board ultra96 -o q.cnna");
     let program = Path::new(env!("CARGO_BIN_EXE_cnna")).parent().unwrap();
     let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
+    let asked = |command: &str| {
+        let which = std::env::var("CNNA_README").ok().filter(|w| !w.is_empty());
+        which.is_some_and(|w| w == "all" || command.starts_with(&w))
+    };
+    let runner = Runner { place: w, path };
     let (mut ran, mut used) = (0, vec![false; EXCEPTIONS.len()]);
     for command in commands() {
-        if let Some(i) = EXCEPTIONS.iter().position(|(e, _)| command.starts_with(e)) {
-            used[i] = true;
-            continue;
+        let exception = EXCEPTIONS
+            .iter()
+            .position(|e| command.starts_with(e.begins));
+        let run = match exception.map(|i| EXCEPTIONS[i].run) {
+            None => Some(Runner::here as fn(&Runner, &str)),
+            Some(Run::Always(run)) => Some(run),
+            Some(Run::Asked(run)) => Some(run).filter(|_| asked(&command)),
+            Some(Run::Never) => None,
+        };
+        exception.iter().for_each(|&i| used[i] = true);
+        match run {
+            Some(run) => {
+                println!("{command}");
+                run(&runner, &command);
+                ran += 1;
+            }
+            None => println!(
+                "not run ({}): {command}",
+                EXCEPTIONS[exception.unwrap()].why
+            ),
         }
-        let output = Command::new("sh")
-            .args(["-ec", &command])
-            .current_dir(w.path("."))
-            .env("PATH", &path)
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{command}: {output:?}");
-        ran += 1;
     }
     assert!(ran >= 12, "only {ran} commands were found");
-    let stale: Vec<_> = EXCEPTIONS
-        .iter()
-        .zip(used)
-        .filter(|(_, used)| !used)
-        .collect();
+    let stale = EXCEPTIONS.iter().zip(used).filter(|(_, used)| !used);
+    let stale: Vec<&str> = stale.map(|(e, _)| e.begins).collect();
     assert!(stale.is_empty(), "exceptions without a command: {stale:?}");
 }
 

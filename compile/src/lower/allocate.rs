@@ -6,7 +6,7 @@ use crate::error::CompileError;
 use crate::memory::{Images, Placer, by_lifetime};
 use crate::step::{self, Step};
 use crate::stream::Entry;
-use cnna_machine::program::{HostStep, LayerInfo, Mode, PortInfo, TensorInfo};
+use cnna_machine::program::{HostStep, InnerResult, LayerInfo, Mode, PortInfo, TensorInfo};
 use cnna_net::TensorId;
 
 /// All steps with addresses, and what the program says of them.
@@ -41,10 +41,18 @@ impl<'b, 'a> Build<'b, 'a> {
             let life = lives[self.buffers[b].root.0].get_or_insert(at..at + 1);
             *life = life.start.min(at)..life.end.max(at + 1);
         };
+        let mut begin = 0;
         for (i, p) in self.planned.iter().enumerate() {
-            let inputs = p.inputs.iter().chain(&p.residual);
-            inputs.for_each(|&b| touch(b, 2 * i + 2));
-            touch(p.output, 2 * i + 2);
+            // Steps that take turns run from the first's begin to the last's end.
+            let turns = self.planned[i..].iter().take_while(|p| p.step.turns);
+            for at in [2 * begin + 2, 2 * (i + turns.count()) + 2] {
+                let inputs = p.inputs.iter().chain(&p.residual);
+                inputs.for_each(|&b| touch(b, at));
+                touch(p.output, at);
+            }
+            if !p.step.turns {
+                begin = i + 1;
+            }
         }
         for h in &self.host {
             let n = &self.graph.nodes[h.node];
@@ -130,9 +138,20 @@ impl<'b, 'a> Build<'b, 'a> {
             .map(|l| {
                 let first = &self.graph.nodes[l.nodes[0]];
                 let shape = |t: &TensorId| self.graph.tensors[*t].shape;
-                let output = self.graph.nodes[*l.nodes.last().expect("a layer has a node")].output;
+                let output = l.output;
+                let last = *l.nodes.last().expect("a layer has a node");
+                let inner = l.inner.iter().map(|&(node, output)| InnerResult {
+                    node,
+                    output: info(output),
+                    lasting: keep || lasts(output),
+                });
+                let last = &self.graph.nodes[last];
                 LayerInfo {
-                    name: first.name.clone(),
+                    name: match l.inner.is_empty() {
+                        true => first.name.clone(),
+                        false => format!("{}..{}", first.name, last.name),
+                    },
+                    inner: inner.collect(),
                     nodes: l.nodes.clone(),
                     mode: Mode::Pool,
                     macs: l

@@ -4,11 +4,13 @@
 //! ```text
 //! mod.rs       nodes in turn, and the tensors that they read and write
 //! stages.rs    stages of an operator, each in its cheapest form
+//! turns.rs     neighbours that take turns, and then the places of all weights
 //! allocate.rs  addresses, and what the program says of itself
 //! ```
 
 mod allocate;
 mod stages;
+mod turns;
 
 pub use allocate::Lowered;
 
@@ -17,7 +19,7 @@ use crate::error::CompileError;
 use crate::memory::{Arena, Placer};
 use crate::mode::vector;
 use crate::op;
-use crate::options::Options;
+use crate::options::{Options, Use};
 use crate::place::{self, Part};
 use crate::stage::Source;
 use crate::step::Step;
@@ -62,6 +64,8 @@ struct OnHost {
 #[derive(Debug)]
 struct Layer {
     nodes: Vec<usize>,
+    /// Results on the way, of which nodes: where nodes take turns.
+    inner: Vec<(usize, BufferId)>,
     output: BufferId,
 }
 
@@ -131,6 +135,7 @@ impl<'b, 'a> Build<'b, 'a> {
             }
             b.layers.push(Layer {
                 nodes: vec![i],
+                inner: vec![],
                 output: n.output,
             });
             let before = b.planned.len();
@@ -139,9 +144,10 @@ impl<'b, 'a> Build<'b, 'a> {
                 // Addresses alone.
                 Ok(()) => _ = b.layers.pop(),
                 Err(CompileError::Unsupported { message, .. }) if options.host => {
-                    // The whole node, whatever passes of it were planned already.
+                    // The whole node, whatever passes of it were planned already, and no other.
                     b.planned.truncate(before);
-                    b.layers.pop();
+                    let layer = b.layers.pop().expect("it was begun above");
+                    layer.nodes[1..].iter().for_each(|&n| b.covered[n] = false);
                     b.host.push(OnHost {
                         after: before,
                         node: i,
@@ -151,6 +157,10 @@ impl<'b, 'a> Build<'b, 'a> {
                 Err(e) => return Err(e),
             }
         }
+        if options.turns != Use::Never {
+            b.take_turns()?;
+        }
+        b.place_weights()?;
         Ok(b)
     }
 

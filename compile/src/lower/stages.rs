@@ -37,6 +37,7 @@ impl<'b, 'a> Build<'b, 'a> {
                 form,
                 layer: self.layers.len() - 1,
                 record,
+                turns: false,
             },
             inputs,
             residual,
@@ -319,13 +320,8 @@ impl<'b, 'a> Build<'b, 'a> {
         Ok(())
     }
 
-    /// The cheapest of all forms and tilings by the cost of the stage alone, but for the first loads, which come while the stage
-    /// before still runs; `None` when none fits.
-    fn best_tiling(
-        &self,
-        s: &Stage<'a>,
-        l: &Arc<Linear<'a>>,
-    ) -> Result<Option<conv::Tiling>, CompileError> {
+    /// All forms and tilings of a stage that fit.
+    pub fn tilings(&self, s: &Stage<'a>, l: &Arc<Linear<'a>>) -> Vec<conv::Tiling> {
         let a = self.accelerator;
         let t = &s.taps;
         let winograd = self.options.winograd
@@ -349,21 +345,47 @@ impl<'b, 'a> Build<'b, 'a> {
                 all.extend(conv::tilings(s, l, weights::Form::Kernel, a));
             }
         }
+        all
+    }
+
+    /// The cheapest of all forms and tilings by the cost of the stage alone, but for the first loads, which come while the stage
+    /// before still runs; `None` when none fits.
+    fn best_tiling(
+        &self,
+        s: &Stage<'a>,
+        l: &Arc<Linear<'a>>,
+    ) -> Result<Option<conv::Tiling>, CompileError> {
+        let a = self.accelerator;
+        let mut all = self.tilings(s, l);
         if all.len() < 2 {
             return Ok(all.pop());
         }
-        let mut best = None;
-        for t in all {
+        let draft = |(at, t): (usize, conv::Tiling)| {
             let mut alone = Placer::new(a);
             let mut weights = conv::place(l, &t, &mut alone);
             let mut jobs = Jobs::new(a);
             conv::schedule(s, l, &t, &mut weights, a, &mut jobs);
+            let beats = fence::first_beats(&jobs);
+            let least = cost::at_least(&jobs, self.board).saturating_sub(beats);
+            (least, at, t, jobs)
+        };
+        let mut drafts: Vec<_> = all.into_iter().enumerate().map(draft).collect();
+        drafts.sort_by_key(|(least, at, ..)| (*least, *at));
+        let mut best: Option<(u64, usize, conv::Tiling)> = None;
+        for (least, at, t, jobs) in drafts {
+            // Neither this one nor those behind it can be better, and most are told so without a stream.
+            if best.as_ref().is_some_and(|(cycles, ..)| least > *cycles) {
+                break;
+            }
             let cycles = cost::cycles(&stream::build(&jobs, a)?, self.board)
                 .saturating_sub(fence::first_beats(&jobs));
-            if best.as_ref().is_none_or(|(c, _)| cycles < *c) {
-                best = Some((cycles, t));
+            if best
+                .as_ref()
+                .is_none_or(|(c, i, _)| (cycles, at) < (*c, *i))
+            {
+                best = Some((cycles, at, t));
             }
         }
-        Ok(best.map(|(_, t)| t))
+        Ok(best.map(|(.., t)| t))
     }
 }

@@ -18,6 +18,7 @@ use crate::jobs::{Jobs, RESIDUALS, field};
 use crate::linear::Linear;
 use crate::memory::Placer;
 use crate::stage::Stage;
+use crate::turns::Turn;
 use crate::weights::{Chunk, Form, Group, KERNEL_SIDE, Weights, parts, spans};
 use cnna_machine::Accelerator;
 use cnna_machine::isa::{Compute, Store, mode};
@@ -127,8 +128,11 @@ fn window(groups: &[Group]) -> Range<usize> {
     from..groups.iter().map(|g| g.window.end).max().unwrap_or(from)
 }
 
-/// Sets of lane groups with other channels that share a fill: the more, the fewer and longer transfers.
-const TOGETHER: [usize; 3] = [1, 4, 16];
+/// Sets of lane groups with other channels that share a fill, of so many in all: the more, the fewer and longer transfers.
+fn together(sets: usize) -> impl Iterator<Item = usize> {
+    let fewer = [1, 4, 16].into_iter().filter(move |&n| n < sets);
+    fewer.chain([sets])
+}
 
 /// All steps of a window of channels as one chunk; in WINOGRAD mode a tap is a kernel of 3x3, any other a rectangle of them.
 fn whole_chunk(l: &Linear, window: &Range<usize>, form: Form) -> Chunk {
@@ -188,13 +192,14 @@ pub fn tilings(s: &Stage, l: &Linear, form: Form, a: &Accelerator) -> Vec<Tiling
     };
     if let Some(block) = block.filter(|_| rows <= a.weight_depth) {
         let mut all = Vec::new();
-        // Pairs of channels begin with the first of a fill, so each set has one of its own.
-        let most_sets = if paired {
-            0
-        } else {
-            2 * sets(&groups, 1).len()
+        let all_sets = sets(&groups, 1);
+        // Pairs of channels begin with the first of a fill.
+        let even = |set: &Range<usize>| self::window(&groups[set.clone()]).start % 2 == 0;
+        let most = match !paired || all_sets.iter().all(even) {
+            true => all_sets.len(),
+            false => 1,
         };
-        for together in TOGETHER.into_iter().filter(|&n| n == 1 || n < most_sets) {
+        for together in together(most) {
             let sets = sets(&groups, together);
             let windows = sets.iter().map(|set| self::window(&groups[set.clone()]));
             let widest = windows
@@ -422,38 +427,157 @@ pub fn schedule(
     a: &Accelerator,
     jobs: &mut Jobs,
 ) {
-    let sets = sets(&weights.groups, t.together);
-    let mut work = Tiled {
-        s,
-        l,
-        t,
-        a,
-        weights,
-    };
-    let (rows, _) = pass_rows(s, t.form);
-    let tile_rows = s.oh.div_ceil(rows);
-    for set in sets {
-        let window = window(&work.weights.groups[set.clone()]);
+    let tile_rows = s.oh.div_ceil(pass_rows(s, t.form).0);
+    for set in sets(&weights.groups, t.together) {
         for block in spans(s.ow, t.block) {
-            let paired = t.form == Form::Pairs;
-            let mut fill = Fill::for_columns(s, block.clone(), window.clone(), paired, a);
-            fill.open(slots_needed(s, &fill, t.form, tile_rows), a);
-            fill.place(jobs);
-            fill.fold = fold(s, t, a).filter(|_| t.fold);
-            let first = t.first.min(tile_rows);
-            let rest = spans(tile_rows - first, t.stripe);
-            let rest = rest.map(|s| s.start + first..s.end + first);
-            for stripe in std::iter::once(0..first).chain(rest) {
-                for group in set.clone() {
-                    for tile_row in stripe.clone() {
-                        for part in spans(block.len(), t.width) {
-                            let part = block.start + part.start..block.start + part.end;
-                            work.part(&mut fill, group, tile_row * rows, part, jobs);
-                        }
-                    }
+            let work = Tiled {
+                s,
+                l,
+                t,
+                a,
+                weights: &mut *weights,
+            };
+            let mut turns = Turns::begin(work, set.clone(), block, tile_rows, jobs);
+            while !turns.is_done() {
+                turns.turn(jobs);
+            }
+        }
+    }
+}
+
+/// True when the rows of a convolution tiled so can be made in turn with another's: one fill serves all channels and columns, and
+/// its weights stay in the buffer.
+pub fn takes_turns(s: &Stage, t: &Tiling, weights: &Weights) -> bool {
+    let single = t.block >= s.ow && sets(&weights.groups, t.together).len() == 1;
+    single && t.chunk.is_none() && !t.fold && !s.spread && !s.side && weights.staying().is_some()
+}
+
+/// Lines, in as many sets as it has, of the fill of a convolution that [`takes_turns`], with so many spare tile rows.
+pub fn turn_lines(s: &Stage, l: &Linear, t: &Tiling, spare: usize, a: &Accelerator) -> usize {
+    let fill = Fill::for_columns(s, 0..s.ow, 0..l.groups * l.inputs, t.form == Form::Pairs, a);
+    slots_needed(s, &fill, t.form, t.stripe + spare) * fill.row_pitch
+}
+
+/// Result rows of a turn of a convolution tiled so; none where its turns differ.
+pub fn rows_of_turn(s: &Stage, t: &Tiling) -> usize {
+    match t.first == t.stripe {
+        true => t.stripe * pass_rows(s, t.form).0,
+        false => 0,
+    }
+}
+
+/// A set of lane groups and some columns of a convolution, a stripe of tile rows a turn.
+pub struct Turns<'s> {
+    work: Tiled<'s>,
+    set: Range<usize>,
+    block: Range<usize>,
+    fill: Fill,
+    /// Tile rows of each turn.
+    stripes: Vec<Range<usize>>,
+    next: usize,
+}
+
+impl<'s> Turns<'s> {
+    /// All rows of a convolution that [`takes_turns`], with room for the rows of one turn and `spare` tile rows.
+    pub fn new(
+        s: &'s Stage,
+        l: &'s Linear,
+        t: &'s Tiling,
+        weights: &'s mut Weights,
+        spare: usize,
+        a: &'s Accelerator,
+        jobs: &mut Jobs,
+    ) -> Self {
+        let set = 0..weights.groups.len();
+        let work = Tiled {
+            s,
+            l,
+            t,
+            a,
+            weights,
+        };
+        Self::begin(work, set, 0..s.ow, t.stripe + spare, jobs)
+    }
+
+    /// Places the fill, which holds the rows of so many tile rows where the buffer has room.
+    fn begin(
+        work: Tiled<'s>,
+        set: Range<usize>,
+        block: Range<usize>,
+        tile_rows: usize,
+        jobs: &mut Jobs,
+    ) -> Self {
+        let (s, t, a) = (work.s, work.t, work.a);
+        let (rows, _) = pass_rows(s, t.form);
+        let window = window(&work.weights.groups[set.clone()]);
+        let paired = t.form == Form::Pairs;
+        let mut fill = Fill::for_columns(s, block.clone(), window, paired, a);
+        fill.open(slots_needed(s, &fill, t.form, tile_rows), a);
+        fill.place(jobs);
+        fill.fold = fold(s, t, a).filter(|_| t.fold);
+        let all = s.oh.div_ceil(rows);
+        let first = t.first.min(all);
+        let rest = spans(all - first, t.stripe).map(|r| r.start + first..r.end + first);
+        Turns {
+            stripes: std::iter::once(0..first).chain(rest).collect(),
+            work,
+            set,
+            block,
+            fill,
+            next: 0,
+        }
+    }
+
+    fn rows(&self, stripe: &Range<usize>) -> Range<usize> {
+        let (rows, _) = pass_rows(self.work.s, self.work.t.form);
+        stripe.start * rows..(stripe.end * rows).min(self.work.s.oh)
+    }
+}
+
+impl Turn for Turns<'_> {
+    fn is_done(&self) -> bool {
+        self.next == self.stripes.len()
+    }
+
+    fn reads(&self) -> usize {
+        let s = self.work.s;
+        let rows = self.rows(&self.stripes[self.next]);
+        s.input_rows(rows.start, rows.len()).end
+    }
+
+    fn load(&mut self, end: usize, jobs: &mut Jobs) {
+        if self.is_done() {
+            return;
+        }
+        let s = self.work.s;
+        let rows = self.rows(&self.stripes[self.next]);
+        let from = s.input_rows(rows.start, rows.len()).start;
+        let end = end.min(self.fill.room(from));
+        if from < end {
+            self.fill.rows(from..end, s, jobs);
+        }
+    }
+
+    fn made(&self) -> usize {
+        let end = self
+            .next
+            .checked_sub(1)
+            .map_or(0, |n| self.rows(&self.stripes[n]).end);
+        if self.work.s.pooled { end / 2 } else { end }
+    }
+
+    fn turn(&mut self, jobs: &mut Jobs) {
+        let (rows, _) = pass_rows(self.work.s, self.work.t.form);
+        for group in self.set.clone() {
+            for tile_row in self.stripes[self.next].clone() {
+                for part in spans(self.block.len(), self.work.t.width) {
+                    let part = self.block.start + part.start..self.block.start + part.end;
+                    self.work
+                        .part(&mut self.fill, group, tile_row * rows, part, jobs);
                 }
             }
         }
+        self.next += 1;
     }
 }
 

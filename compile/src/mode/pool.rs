@@ -10,6 +10,7 @@ use crate::error::CompileError;
 use crate::fill::Fill;
 use crate::jobs::{Jobs, field};
 use crate::stage::Stage;
+use crate::turns::Turn;
 use crate::weights::spans;
 use cnna_machine::Accelerator;
 use cnna_machine::isa::{Compute, mode};
@@ -29,11 +30,12 @@ fn rows_of_use(s: &Stage) -> usize {
     if s.spread { 1 } else { ROWS }
 }
 
-fn slots_needed(s: &Stage, fill: &Fill) -> usize {
+/// Most slots that any run of `tile_rows` tile rows needs.
+fn slots_needed(s: &Stage, fill: &Fill, tile_rows: usize) -> usize {
     let rows = rows_of_use(s);
     (0..s.oh)
         .step_by(rows)
-        .map(|o| fill.slots_for(&s.input_rows(o, rows.min(s.oh - o))))
+        .map(|o| fill.slots_for(&s.input_rows(o, (tile_rows * rows).min(s.oh - o))))
         .max()
         .unwrap_or(1)
 }
@@ -49,13 +51,13 @@ fn tiling(s: &Stage, a: &Accelerator) -> Result<Tiling, CompileError> {
     let mut need = 0;
     for n in 1..=units {
         let block = units.div_ceil(n) * unit;
-        let by_out = a.out_depth / 2 / (ROWS / 2 * pitch(s, block.min(s.ow), a));
+        let by_out = by_results(s, block.min(s.ow), a);
         // Lines of one channel's slot, and slots with one to load ahead where there is room.
         let (mut slot, mut slots) = (0, 0);
         for x in spans(s.ow, block) {
             let fill = Fill::for_columns(s, x, 0..1, false, a);
             slot = slot.max(fill.row_pitch);
-            slots = slots.max(slots_needed(s, &fill));
+            slots = slots.max(slots_needed(s, &fill, 1));
         }
         need = slot * slots;
         let by_act = match a.act_depth / (slot * (slots + 1)) {
@@ -84,28 +86,87 @@ pub fn schedule(s: &Stage, a: &Accelerator, jobs: &mut Jobs) -> Result<(), Compi
     let t = tiling(s, a)?;
     for x in spans(s.ow, t.block) {
         for channels in spans(s.input().c, t.channels) {
-            column(s, x.clone(), channels, a, jobs);
+            let mut turns = Turns::begin(s, a, x.clone(), channels, s.oh, jobs);
+            while !turns.is_done() {
+                turns.turn(jobs);
+            }
         }
     }
     Ok(())
 }
 
-/// All rows of some columns and channels.
-fn column(s: &Stage, x: Range<usize>, channels: Range<usize>, a: &Accelerator, jobs: &mut Jobs) {
-    let mut fill = Fill::for_columns(s, x.clone(), channels.clone(), false, a);
-    fill.open(fill.slots_for(&(0..s.input().h)), a);
-    fill.place(jobs);
-    let rows = rows_of_use(s);
-    let pitch = pitch(s, x.len(), a);
-    let count = channels.len();
-    let (tiles, x_step) = match s.spread {
-        true => (x.len(), s.taps.stride[1]),
-        false => (x.len().div_ceil(a.line_words()), a.line_words()),
-    };
-    for o in (0..s.oh).step_by(rows) {
-        let valid = rows.min(s.oh - o);
+/// Channels of which the output buffer holds a tile row twice.
+fn by_results(s: &Stage, columns: usize, a: &Accelerator) -> usize {
+    a.out_depth / 2 / (ROWS / 2 * pitch(s, columns, a))
+}
+
+/// True when all channels and columns can share a fill, whose rows come in turn with those of other stages.
+pub fn takes_turns(s: &Stage, a: &Accelerator) -> bool {
+    !s.spread && !s.side && by_results(s, s.ow, a) > 0
+}
+
+/// Lines of the fill of a stage that [`takes_turns`], with so many spare tile rows.
+pub fn turn_lines(s: &Stage, spare: usize, a: &Accelerator) -> usize {
+    let fill = Fill::for_columns(s, 0..s.ow, 0..s.input().c, false, a);
+    slots_needed(s, &fill, 1 + spare) * fill.row_pitch
+}
+
+/// Some columns and channels, a tile row a turn.
+pub struct Turns<'s> {
+    s: &'s Stage<'s>,
+    a: &'s Accelerator,
+    x: Range<usize>,
+    channels: Range<usize>,
+    fill: Fill,
+    /// First result row of the next turn.
+    next: usize,
+}
+
+impl<'s> Turns<'s> {
+    /// All of a stage that [`takes_turns`], with room for the rows of one turn and `spare` tile rows.
+    pub fn new(s: &'s Stage, spare: usize, a: &'s Accelerator, jobs: &mut Jobs) -> Self {
+        Self::begin(s, a, 0..s.ow, 0..s.input().c, 1 + spare, jobs)
+    }
+
+    /// Places the fill, which holds the rows of so many tile rows where the buffer has room.
+    fn begin(
+        s: &'s Stage,
+        a: &'s Accelerator,
+        x: Range<usize>,
+        channels: Range<usize>,
+        tile_rows: usize,
+        jobs: &mut Jobs,
+    ) -> Self {
+        let mut fill = Fill::for_columns(s, x.clone(), channels.clone(), false, a);
+        fill.open(slots_needed(s, &fill, tile_rows), a);
+        fill.place(jobs);
+        Turns {
+            s,
+            a,
+            x,
+            channels,
+            fill,
+            next: 0,
+        }
+    }
+
+    fn rows(&self) -> Range<usize> {
+        let valid = rows_of_use(self.s).min(self.s.oh - self.next);
+        self.s.input_rows(self.next, valid)
+    }
+
+    /// The jobs of some channels in the next turn.
+    fn part(&mut self, channels: Range<usize>, jobs: &mut Jobs) {
+        let (s, a, o) = (self.s, self.a, self.next);
+        let valid = rows_of_use(s).min(s.oh - o);
+        let pitch = pitch(s, self.x.len(), a);
+        let count = channels.len();
+        let (tiles, x_step) = match s.spread {
+            true => (self.x.len(), s.taps.stride[1]),
+            false => (self.x.len().div_ceil(a.line_words()), a.line_words()),
+        };
         let region = jobs.out_ring.take(count * pitch * (ROWS / 2));
-        let loads = fill.rows(s.input_rows(o, valid), s, jobs);
+        let loads = self.fill.rows(s.input_rows(o, valid), s, jobs);
         let cmd = Compute {
             mode: mode::POOL,
             first: 1,
@@ -120,21 +181,55 @@ fn column(s: &Stage, x: Range<usize>, channels: Range<usize>, a: &Accelerator, j
             out_line: field(region.start),
             out_row_pitch: field(count * pitch),
             out_c_pitch: field(pitch),
-            out_width: field(s.stored(x.len(), a)),
-            ..fill.view(
+            out_width: field(s.stored(self.x.len(), a)),
+            ..self.fill.view(
                 s.taps.dilation,
                 channels.start,
                 s.origin(0, o),
-                s.origin(1, x.start),
+                s.origin(1, self.x.start),
             )
         };
         let results = ResultRows {
-            channels: channels.clone(),
-            column: s.stored(x.start, a),
+            channels,
+            column: s.stored(self.x.start, a),
             pitch,
             line: region.start,
         };
         let stores = results.stores(s, (0..valid).map(|r| (r, o + r)), a);
         jobs.compute(cmd, [loads, 0..0], [None; 3], &region, stores);
+    }
+}
+
+impl Turn for Turns<'_> {
+    fn is_done(&self) -> bool {
+        self.next >= self.s.oh
+    }
+
+    fn reads(&self) -> usize {
+        self.rows().end
+    }
+
+    fn load(&mut self, end: usize, jobs: &mut Jobs) {
+        if self.is_done() {
+            return;
+        }
+        let from = self.rows().start;
+        let end = end.min(self.fill.room(from));
+        if from < end {
+            self.fill.rows(from..end, self.s, jobs);
+        }
+    }
+
+    fn made(&self) -> usize {
+        self.next.min(self.s.oh)
+    }
+
+    fn turn(&mut self, jobs: &mut Jobs) {
+        let most = by_results(self.s, self.x.len(), self.a);
+        for channels in spans(self.channels.len(), most) {
+            let first = self.channels.start;
+            self.part(first + channels.start..first + channels.end, jobs);
+        }
+        self.next += rows_of_use(self.s);
     }
 }

@@ -203,6 +203,7 @@ pub fn meta() -> ProgramMeta {
         macs: 1000,
         input: SHAPE,
         output: tensor(8192 + i * 4096, 8),
+        inner: vec![],
         lasting: true,
         segment: 0,
         record: 2048 + i * 64,

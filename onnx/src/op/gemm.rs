@@ -6,6 +6,7 @@ use crate::read::reader::{Call, Reader, Value};
 use crate::read::view::{View, merged};
 use cnna_net::op::Conv;
 use cnna_net::{Activation, Shape, Values, Window};
+use std::rc::Rc;
 
 pub(crate) fn read(r: &mut Reader, n: &Call) -> Outcome {
     match n.node.op_type.as_str() {
@@ -24,7 +25,7 @@ fn gemm(r: &mut Reader, n: &Call) -> Outcome {
     if view.dims.len() != 2 || b.dims.len() != 2 {
         return Err(format!("its inputs are {:?} and {:?}, expected matrices", view.sizes(), b.dims));
     }
-    let b = if n.int("transB", 0)? != 0 { (*b).clone() } else { b.transpose(&[1, 0]) };
+    let b = if n.int("transB", 0)? != 0 { b } else { Rc::new(b.transpose(&[1, 0])) };
     let (alpha, beta) = (n.float("alpha", 1.0)?, n.float("beta", 1.0)?);
     let bias = n.optional_constant(2)?.filter(|_| beta != 0.0).cloned();
     let t = whole(r, n, &view, &b, alpha, bias.as_deref().map(|c| (c, beta)))?;

@@ -65,10 +65,12 @@ pub(crate) fn read(r: &mut Reader, n: &Call) -> Outcome {
         (false, true) => ElementType::U8,
         (false, false) => ElementType::U16,
     };
-    // All of an 8- or 16-bit word: its format, exactly.
-    let whole = to.signed && zero == 0.0 && [8, 16].contains(&to.bits) && n.int("narrow", 0)? == 0;
-    if let (true, Some(frac)) = (whole, frac_of(scale)) {
-        let view = formatted(r, n, &view, frac, element)?;
+    // Integers that are words of the graph: their format, exactly.
+    let word = r.graph.word;
+    let limits = [to.lo as i64, to.hi as i64];
+    let words = zero == 0.0 && limits[0] >= word.min() && limits[1] <= word.max();
+    if let (true, Some(frac)) = (words, frac_of(scale)) {
+        let view = formatted(r, n, &view, frac, limits)?;
         r.forget(view.tensor);
         return one(Value::View(view));
     }

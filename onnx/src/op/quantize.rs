@@ -156,11 +156,11 @@ fn quantise(r: &mut Reader, n: &Call, view: View, how: &Parameters, step: Step) 
         return Err("its input is quantised already".into());
     }
     let element = how.element.unwrap_or(ElementType::U8);
-    if range(element).is_none() {
+    let Some((lo, hi)) = range(element) else {
         return Err(format!("its type {element:?} is not read: use int8 or int16"));
-    }
-    let view = match format(element, step) {
-        Some(frac) => formatted(r, n, &view, frac, element)?,
+    };
+    let view = match format(element, step, r.graph.word) {
+        Some(frac) => formatted(r, n, &view, frac, [lo, hi])?,
         None => {
             r.scales.push(Scale { tensor: view.tensor, scale: step.scale, zero_point: step.zero, element });
             view
@@ -170,28 +170,39 @@ fn quantise(r: &mut Reader, n: &Call, view: View, how: &Parameters, step: Step) 
     Ok(View { step: Some(step), ..view })
 }
 
-/// Fraction bits of int8 and int16 words without zero point.
-fn format(element: ElementType, step: Step) -> Option<i32> {
-    let words = matches!(element, ElementType::I8 | ElementType::I16) && step.zero == 0;
-    words.then(|| frac_of(step.scale))?
+/// Fraction bits of integers without zero point that are words too.
+fn format(element: ElementType, step: Step, word: Word) -> Option<i32> {
+    let words = match element {
+        ElementType::I8 | ElementType::I16 => true,
+        ElementType::U8 => word == Word::W16,
+        _ => false,
+    };
+    (words && step.zero == 0).then(|| frac_of(step.scale))?
 }
 
-/// The view with a format: the tensor's own where it has none yet.
-pub(super) fn formatted(r: &mut Reader, n: &Call, view: &View, frac: i32, element: ElementType) -> Result<View, String> {
-    let t = view.tensor;
+/// The view with a format: the tensor's own where it has none yet. What integers from `lo` to `hi` saturate before
+/// the graph's words do is a clip.
+pub(super) fn formatted(
+    r: &mut Reader,
+    n: &Call,
+    view: &View,
+    frac: i32,
+    [lo, hi]: [i64; 2],
+) -> Result<View, String> {
+    let (t, word) = (view.tensor, r.graph.word);
     let name = format!("{}/rescale", n.label);
     let one_of = |r: &mut Reader, function: Activation| -> Result<TensorId, String> {
         let t = r.push(&name, Activate { function }, &[t])?;
         r.graph.tensors[t].frac = Some(frac);
         Ok(t)
     };
-    if element == ElementType::I8 && r.graph.word == Word::W16 {
-        // 8 bits among 16: what they saturate is a clip here.
+    if lo > word.min() || hi < word.max() {
         let step = 2f32.powi(-frac);
         if r.graph.tensors[t].frac.is_none() {
             r.graph.tensors[t].frac = Some(frac);
         }
-        let t = one_of(r, Activation::Clip { lo: -128.0 * step, hi: 127.0 * step })?;
+        let [lo, hi] = [lo, hi].map(|q| q as f32 * step);
+        let t = one_of(r, Activation::Clip { lo, hi })?;
         return Ok(view.over(t));
     }
     match r.graph.tensors[t].frac {
@@ -220,7 +231,7 @@ fn dequantise(r: &mut Reader, n: &Call, view: View, how: &Parameters, step: Step
     let c = r.shape(view.tensor).c;
     let offset = -(step.zero as f32) * step.scale;
     let out = r.affine(n.label, &view, vec![step.scale; c], vec![offset; c])?;
-    r.graph.tensors[out.tensor].frac = format(element, step);
+    r.graph.tensors[out.tensor].frac = format(element, step, r.graph.word);
     Ok(out)
 }
 

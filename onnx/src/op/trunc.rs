@@ -7,7 +7,6 @@
 use super::quant::rounding;
 use super::quantize::{formatted, frac_of};
 use super::{Outcome, one};
-use crate::ElementType;
 use crate::read::array::Array;
 use crate::read::reader::{Call, Reader, Value};
 use cnna_net::Activation;
@@ -81,7 +80,7 @@ pub(crate) fn read(r: &mut Reader, n: &Call) -> Outcome {
         view = r.activate(n.label, Activation::Clip { lo, hi }, &view)?;
     }
     if let Some(frac) = frac_of(c.out as f32) {
-        view = formatted(r, n, &view, frac, ElementType::I16)?;
+        view = formatted(r, n, &view, frac, [i16::MIN.into(), i16::MAX.into()])?;
     }
     r.forget(view.tensor);
     one(Value::View(view))

@@ -58,6 +58,8 @@ pub struct Import {
     pub scales: Vec<Scale>,
     /// The file's free key-value pairs.
     pub metadata: Vec<(String, String)>,
+    /// Width of the file's own words, at most the graph's.
+    pub word: Word,
 }
 
 /// Reads a model from a file. Errors: everything in it that is not read.
@@ -67,9 +69,15 @@ pub fn read_graph(path: impl AsRef<Path>) -> Result<Graph, ReadError> {
 
 /// Reads a model and its scales from a file. Errors: everything in it that is not read.
 pub fn read_import(path: impl AsRef<Path>) -> Result<Import, ReadError> {
+    read_import_for(path, Word::W8)
+}
+
+/// The same for words of at least that width: narrower ones of the file are exact among them, what they saturate is
+/// clipped.
+pub fn read_import_for(path: impl AsRef<Path>, word: Word) -> Result<Import, ReadError> {
     let path = path.as_ref();
     let model = crate::read(path)?;
-    import(&model, path.parent())
+    import_for(&model, path.parent(), word)
 }
 
 /// Reads a quantised model: formats spread, activations fused, all constants integers. Errors: a float model, and as
@@ -98,9 +106,15 @@ pub fn quantised(import: Import) -> Result<Graph, ReadError> {
 
 /// The model as a graph; external data lie in `folder`. Errors: everything in it that is not read.
 pub fn import(model: &Model, folder: Option<&Path>) -> Result<Import, ReadError> {
+    import_for(model, folder, Word::W8)
+}
+
+/// The same for words of at least `least`.
+fn import_for(model: &Model, folder: Option<&Path>, least: Word) -> Result<Import, ReadError> {
     let proto = &model.graph;
     let index = Index::new(proto)?;
-    let word = word(proto);
+    let own = word(proto);
+    let word = if own == Word::W8 { least } else { own };
     let mut r = Reader::new(Graph::new(&proto.name, word), proto);
     let mut walk = Walk {
         values: HashMap::new(),
@@ -144,6 +158,7 @@ pub fn import(model: &Model, folder: Option<&Path>) -> Result<Import, ReadError>
         graph,
         scales,
         metadata: model.metadata.clone(),
+        word: own,
     })
 }
 

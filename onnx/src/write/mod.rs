@@ -4,7 +4,7 @@
 use crate::read::view::merged;
 use crate::{AttributeValue, ElementType, GraphBuilder, Model, NodeProto, Scalar};
 use cnna_machine::num::Word;
-use cnna_net::{Activation, ArrayLayout, Graph, Node, Port, Shape, TensorId, Values};
+use cnna_net::{Activation, ArrayLayout, Graph, Node, Op, Port, Shape, Tensor, TensorId, Values};
 use std::collections::{HashMap, HashSet};
 
 /// How a graph is written.
@@ -16,6 +16,19 @@ pub struct Options {
     pub every_tensor: bool,
     /// Spell out operators that small engines lack: LRN, dilated maxima.
     pub basic: bool,
+}
+
+/// A constant that is an input of the model: see [`export_open`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenConstant {
+    /// The input's name.
+    pub name: String,
+    /// The array that the node reads.
+    pub dims: Vec<usize>,
+    /// The tensor that the constant's node writes.
+    pub tensor: TensorId,
+    /// Its place among the operator's constants.
+    pub place: usize,
 }
 
 /// Why a graph is not written.
@@ -72,6 +85,30 @@ pub fn export_with(graph: &Graph, options: Options) -> Result<Model, WriteError>
     Ok(w.builder.finish())
 }
 
+/// The float graph for an engine that runs it node by node: every tensor, inputs and outputs too, is a value [N, C,
+/// H, W] of its own name and an output; reals are inputs, so that the engine reads them where they lie. Operators
+/// that small engines lack are spelt out.
+pub fn export_open(graph: &Graph) -> Result<(Model, Vec<OpenConstant>), WriteError> {
+    let options = Options {
+        float: true,
+        every_tensor: true,
+        basic: true,
+    };
+    let mut w = Writer::new(graph, options);
+    w.open = Some(Vec::new());
+    w.names = graph.tensors.iter().map(|t| t.name.clone()).collect();
+    for p in &graph.inputs {
+        let Tensor { name, shape, .. } = &graph.tensors[p.tensor];
+        w.builder.input(name, ElementType::F32, &shape.sides());
+        w.values.insert(p.tensor, name.clone());
+    }
+    for n in &graph.nodes {
+        crate::op::write(&mut w, n)?;
+    }
+    w.every_tensor();
+    Ok((w.builder.finish(), w.open.unwrap_or_default()))
+}
+
 /// The model that grows.
 pub(crate) struct Writer<'g> {
     graph: &'g Graph,
@@ -80,6 +117,8 @@ pub(crate) struct Writer<'g> {
     /// The value of each tensor.
     values: HashMap<TensorId, String>,
     names: HashSet<String>,
+    /// The constants that are inputs, where they are: see [`export_open`].
+    open: Option<Vec<OpenConstant>>,
 }
 
 impl<'g> Writer<'g> {
@@ -98,6 +137,7 @@ impl<'g> Writer<'g> {
             builder: GraphBuilder::new(&graph.name),
             values: HashMap::new(),
             names,
+            open: None,
         }
     }
 
@@ -211,6 +251,11 @@ impl<'g> Writer<'g> {
     /// The name under which others read a tensor: its output's, where it is an output of plain shape.
     fn value_of_tensor(&mut self, t: TensorId) -> String {
         let graph = self.graph;
+        if self.open.is_some() {
+            let name = graph.tensors[t].name.clone();
+            self.values.insert(t, name.clone());
+            return name;
+        }
         let plain =
             |p: &&Port| p.tensor == t && p.array == ArrayLayout::plain(graph.tensors[t].shape);
         let value = match graph.outputs.iter().find(plain) {
@@ -283,6 +328,22 @@ impl<'g> Writer<'g> {
         finer: &[u8],
     ) -> String {
         let stem = format!("{}/{name}", n.name);
+        let constants = n.op.constants();
+        // Readers of a constant tensor name its values themselves: those stay in the model.
+        let tensor = matches!(n.op, Op::Constant(_));
+        let own = |v: &&Values| std::ptr::eq(*v, values) && v.reals().is_some() && !tensor;
+        if let (Some(place), true) = (constants.iter().position(own), self.open.is_some()) {
+            let name = self.unique(&stem);
+            self.builder.fixed_input(&name, ElementType::F32, dims);
+            let open = OpenConstant {
+                name: name.clone(),
+                dims: dims.to_vec(),
+                tensor: n.output,
+                place,
+            };
+            self.open.get_or_insert_default().push(open);
+            return name;
+        }
         let sums = match (values, sum_frac) {
             (Values::Sums(v), Some(f)) if v.iter().all(|&q| i32::try_from(q).is_ok()) => {
                 Some((v, f))
@@ -470,18 +531,26 @@ impl<'g> Writer<'g> {
 
     fn every_tensor(&mut self) {
         let graph = self.graph;
+        let open = self.open.is_some();
+        let is_input = |name: &str| match open {
+            true => graph
+                .inputs
+                .iter()
+                .any(|p| graph.tensors[p.tensor].name == name),
+            false => graph.inputs.iter().any(|p| p.name == name),
+        };
+        // An open model has no other outputs.
+        let is_output = |name: &str| !open && graph.outputs.iter().any(|p| p.name == name);
         for (t, tensor) in graph.tensors.iter().enumerate() {
             let s = tensor.shape;
-            let (Some(value), false) = (
-                self.values.get(&t).cloned(),
-                graph.outputs.iter().any(|p| p.name == tensor.name),
-            ) else {
+            let (Some(value), false) = (self.values.get(&t).cloned(), is_output(&tensor.name))
+            else {
                 continue;
             };
+            if is_input(&tensor.name) {
+                continue;
+            }
             if value != tensor.name {
-                if graph.inputs.iter().any(|p| p.name == tensor.name) {
-                    continue;
-                }
                 self.builder.node(NodeProto::new(
                     "Identity",
                     &format!("{}/output", tensor.name),
@@ -489,10 +558,8 @@ impl<'g> Writer<'g> {
                     &[&tensor.name],
                 ));
             }
-            if !graph.inputs.iter().any(|p| p.name == tensor.name) {
-                self.builder
-                    .output(&tensor.name, ElementType::F32, &[s.c, s.h, s.w]);
-            }
+            self.builder
+                .output(&tensor.name, ElementType::F32, &[s.c, s.h, s.w]);
         }
     }
 }

@@ -4,7 +4,7 @@
 //! padded map is counted as its inside.
 
 use cnna_net::op::Conv;
-use cnna_net::{Graph, Op, Values};
+use cnna_net::{Graph, Op, TensorId};
 
 /// Means of what convolutions read, over images: one a channel, or one an element where a kernel covers its whole input.
 #[derive(Clone, Debug, Default)]
@@ -31,46 +31,53 @@ impl Means {
         Means { sums, images: 0 }
     }
 
-    /// Adds one image's tensors.
-    pub fn add(&mut self, tensors: &[Vec<f32>]) {
+    /// One more image, whose tensors follow.
+    pub fn image(&mut self) {
         self.images += 1;
-        for (sums, values) in self
-            .sums
-            .iter_mut()
-            .zip(tensors)
-            .filter(|(s, _)| !s.is_empty())
-        {
-            let each = values.len() / sums.len();
-            for (sum, part) in sums.iter_mut().zip(values.chunks_exact(each.max(1))) {
-                *sum += part.iter().map(|&v| f64::from(v)).sum::<f64>() / each as f64;
-            }
+    }
+
+    /// Adds one tensor of an image.
+    pub fn add(&mut self, tensor: TensorId, values: &[f32]) {
+        let sums = &mut self.sums[tensor];
+        if sums.is_empty() {
+            return;
+        }
+        let each = values.len() / sums.len();
+        for (sum, part) in sums.iter_mut().zip(values.chunks_exact(each.max(1))) {
+            *sum += part.iter().map(|&v| f64::from(v)).sum::<f64>() / each as f64;
         }
     }
 }
 
-/// Adds to each bias of `float` the mean that its rounded weights in `quantised` lose.
-pub fn correct(float: &mut Graph, quantised: &Graph, means: &Means) {
-    for (n, q) in float.nodes.iter_mut().zip(&quantised.nodes) {
-        let (Op::Conv(c), Op::Conv(rounded)) = (&mut n.op, &q.op) else {
+/// For each node of `float` its biases with the mean that its rounded weights in `quantised` lose; none where there
+/// is nothing to correct.
+pub fn corrected(float: &Graph, quantised: &Graph, means: &Means) -> Vec<Option<Vec<f32>>> {
+    let mut all = vec![None; float.nodes.len()];
+    // The integers' graph has more nodes, rescalings: a tensor is written by the same operator in both.
+    let writers = quantised.writers();
+    for (n, biases) in float.nodes.iter().zip(&mut all) {
+        let rounded = writers[n.output].and_then(|w| quantised.nodes[w].op.conv());
+        let (Op::Conv(c), Some(rounded)) = (&n.op, rounded) else {
             continue;
         };
         let sums = &means.sums[n.inputs[0]];
+        let Some(bias) = c.bias.reals() else { continue };
         if sums.is_empty() || means.images == 0 {
             continue;
         }
         let channels = float.tensors[n.inputs[0]].shape.c;
         let lost = lost(c, rounded, sums, channels, means.images as f64);
-        if let Values::Reals(bias) = &mut c.bias {
-            for (b, l) in bias.iter_mut().zip(lost) {
-                *b += l as f32;
-            }
-        }
+        *biases = Some(bias.iter().zip(lost).map(|(b, l)| b + l as f32).collect());
     }
+    all
 }
 
 /// Mean of `(w - rounded w) * x` for each output channel.
 fn lost(c: &Conv, rounded: &Conv, sums: &[f64], channels: usize, images: f64) -> Vec<f64> {
-    let (w, r) = (c.real_weights(), rounded.real_weights());
+    let (w, r) = (
+        c.weights.reals().unwrap_or_default(),
+        rounded.real_weights(),
+    );
     let taps = c.window.kernel[0] * c.window.kernel[1];
     let per_group = channels / c.groups;
     let whole = sums.len() > channels;

@@ -63,6 +63,48 @@ pub fn bounds(graph: &Graph) -> Vec<f64> {
     bounds
 }
 
+/// Gives tensors that sums write, or clips, and that have no format, one that covers whatever the formats and
+/// weights before them can make. Returns their names.
+pub fn cover(graph: &mut Graph) -> Vec<String> {
+    let limits = bounds(graph);
+    let most = graph.word.max() as f64 + 1.0;
+    let format = |frac: Option<i32>| frac.map(|f| most * 2f64.powi(-f));
+    let mut reach: Vec<Option<f64>> = graph.tensors.iter().map(|t| format(t.frac)).collect();
+    let mut covered = Vec::new();
+    for n in &graph.nodes {
+        let inputs: Option<Vec<f64>> = n.inputs.iter().map(|&t| reach[t]).collect();
+        let Some(inputs) = inputs.filter(|_| graph.tensors[n.output].frac.is_none()) else {
+            continue;
+        };
+        let first = inputs.first().copied().unwrap_or_default();
+        let far = match &n.op {
+            Op::Conv(c) => {
+                let frac = graph.tensors[n.inputs[0]].frac.unwrap_or_default();
+                let (weights, bias) = (c.real_weights(), c.real_bias(frac));
+                let each = (weights.len() / c.oc.max(1)).max(1);
+                let sum = |(w, b): (&[f32], &f32)| {
+                    let all: f64 = w.iter().map(|w| f64::from(w.abs())).sum();
+                    all * first + f64::from(b.abs())
+                };
+                weights.chunks(each).zip(&bias).map(sum).fold(0.0, f64::max)
+            }
+            Op::Add(_) => inputs.iter().sum(),
+            Op::Activate(a) if a.function.is_clip() => first,
+            // What moves values takes the format of what it reads.
+            op if op.keeps_format() => {
+                reach[n.output] = inputs.iter().copied().reduce(f64::max);
+                continue;
+            }
+            _ => continue,
+        };
+        let far = far.min(limits[n.output]);
+        reach[n.output] = Some(far);
+        graph.tensors[n.output].frac = Some(covering(far, graph.word));
+        covered.push(format!("`{}`", graph.tensors[n.output].name));
+    }
+    covered
+}
+
 /// The formats of all tensors; `wanted` is what each would have alone.
 pub fn assign(graph: &Graph, mut wanted: Vec<i32>, word: Word) -> Vec<i32> {
     let mut readers = vec![0; graph.tensors.len()];

@@ -1,8 +1,9 @@
 //! A model file as a quantised graph, whatever it holds: our formats as they are, another tool's scales as formats that cover
 //! them, and a float model from calibration images.
 
+use super::formats;
 use super::range::covering;
-use super::{FileModel, FloatModel, Options, PtqError, Quantised, quantise, unquantised};
+use super::{FileModel, FloatModel, Options, PtqError, Quality, quantise, unquantised};
 use cnna_data::{Preprocess, Samples, Wanted};
 use cnna_machine::num::{dequantise, quantise as to_word};
 use cnna_net::op::Activate;
@@ -59,7 +60,7 @@ pub struct Front {
     /// What was done to the model.
     pub notes: Vec<String>,
     /// Where it was quantised here.
-    pub quantised: Option<Quantised>,
+    pub quantised: Option<Quality>,
     /// How pictures become its input, where the file or the user says so.
     pub preprocess: Option<Preprocess>,
 }
@@ -77,7 +78,8 @@ pub fn load_or_quantise(
         mut graph,
         scales,
         metadata,
-    } = cnna_onnx::read_import(path)?;
+        word,
+    } = cnna_onnx::read_import_for(path, options.word)?;
     let stored = Preprocess::of(metadata.iter().map(|(k, v)| (&k[..], &v[..])))?;
     let wanted = &calibration.preprocess;
     let preprocess = wanted.over(stored.as_ref());
@@ -87,6 +89,14 @@ pub fn load_or_quantise(
         .map(|c| format!("{c}, which the model's file says"))
         .collect();
     let mut known = stored.is_some() || wanted.is_any();
+    if word != graph.word {
+        notes.push(format!(
+            "its {}-bit words are exact among these of {} bits: what they saturate is clipped, in some places by a \
+             pass of its own",
+            word.bits(),
+            graph.word.bits()
+        ));
+    }
     if !scales.is_empty() {
         graph.word = options.word;
         for s in &scales {
@@ -106,6 +116,16 @@ pub fn load_or_quantise(
             });
         }
         true => {
+            settle::fuse(&mut graph);
+            settle::spread_formats(&mut graph);
+            let covered = formats::cover(&mut graph);
+            if !covered.is_empty() {
+                notes.push(format!(
+                    "it says no scale for {}: their words cover all that can come there, images give finer ones \
+                     (`--calib`)",
+                    covered.join(", ")
+                ));
+            }
             settle::settle(&mut graph)?;
             None
         }
@@ -113,16 +133,17 @@ pub fn load_or_quantise(
         false => {
             let samples = calibration.samples(&graph, &preprocess)?;
             known |= samples.iter().any(Samples::has_pictures);
-            let q = quantise(&graph, &samples, options, step)?;
-            if !scales.is_empty() {
-                notes.push(match Against::file(path, &graph, &q.graph, &samples) {
+            let imported = (!scales.is_empty()).then(|| graph.clone());
+            let done = quantise(graph, &samples, options, step)?;
+            graph = done.graph;
+            if let Some(imported) = imported {
+                notes.push(match Against::file(path, imported, &graph, &samples) {
                     Ok(against) => against.note(),
                     Err(e) => format!("its own integers could not be run for comparison: {e}"),
                 });
             }
-            notes.extend(q.table.warning());
-            graph = q.graph.clone();
-            Some(q)
+            notes.extend(done.quality.table.warning());
+            Some(done.quality)
         }
     };
     Ok(Front {
@@ -201,14 +222,15 @@ impl Against {
     /// Runs the file, `imported` in reals and `graph` in integers. Errors: a file that the engine does not run.
     fn file(
         path: &Path,
-        imported: &Graph,
+        imported: Graph,
         graph: &Graph,
         samples: &[Samples],
     ) -> Result<Self, PtqError> {
         let inputs = graph.inputs.iter().map(|p| (&p.name[..], &p.array));
         let outputs = graph.outputs.iter().map(|p| &p.name[..]);
         let file = FileModel::open(path, inputs, outputs)?;
-        let float = FloatModel::new(&unquantised(imported))?;
+        let imported = unquantised(imported);
+        let float = FloatModel::new(&imported)?;
         let images = samples.iter().map(Samples::len).min().unwrap_or(0);
         let mut sums = Against::default();
         for i in 0..images.min(super::MEASURED) {
@@ -223,16 +245,16 @@ impl Against {
             let words: Vec<&[i16]> = words.iter().map(|w| &w[..]).collect();
             let ours = run::run(graph, &words)?;
             let theirs = file.run(&given)?;
-            let reals = float.run(&given)?;
-            let ports = graph.outputs.iter().zip(&imported.outputs).zip(theirs);
-            for ((p, i), values) in ports {
+            let reals = float.outputs(given)?;
+            let ports = graph.outputs.iter().zip(&reals).zip(theirs);
+            for ((p, reals), values) in ports {
                 let frac = graph.tensors[p.tensor].frac.unwrap_or_default();
                 let words = &ours.tensors[p.tensor].values;
                 for (v, at) in values.into_iter().zip(p.array.offsets()) {
                     let v = f64::from(v);
                     sums.signal += v * v;
                     sums.ours += (v - dequantise(words[at], frac)).powi(2);
-                    sums.reals += (v - f64::from(reals[i.tensor][at])).powi(2);
+                    sums.reals += (v - f64::from(reals[at])).powi(2);
                 }
             }
         }

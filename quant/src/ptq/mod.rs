@@ -26,13 +26,14 @@ pub use file::FileModel;
 pub use float::{FloatModel, unquantised};
 pub use front::{Calibration, Front, load_or_quantise};
 pub use range::{Method, covering};
-pub use table::{LEAST_DB, Row, Table, output_db};
+pub use table::{LEAST_DB, Measured, Row, Table, output_db};
 pub use weights::{NARROW_DB, Narrow};
 
 use cnna_data::Samples;
 use cnna_machine::num::Word;
 use cnna_net::{Graph, GraphError, settle};
 use range::Range;
+use table::Power;
 use weights::Rounding;
 
 /// Images that decide between methods, and that the table is measured on: the reference run takes a second for a large
@@ -73,6 +74,13 @@ impl Default for Options {
 pub struct Quantised {
     /// Integers.
     pub graph: Graph,
+    /// What they were made from, and how near they are.
+    pub quality: Quality,
+}
+
+/// How a graph became integers.
+#[derive(Clone, Debug)]
+pub struct Quality {
     /// Measured on some of the calibration images.
     pub table: Table,
     /// The method that was taken.
@@ -83,43 +91,32 @@ pub struct Quantised {
     pub images: usize,
 }
 
-/// Quantises a float graph from `samples`, one set an input of the graph; `step` is told how many images are done. Tensors
-/// that have a format keep it.
-///
-/// Errors: no images or too few sets; images that do not fit; values that are not finite; what the machine cannot hold.
-pub fn quantise(
-    graph: &Graph,
+/// What the calibration images tell.
+struct Seen {
+    /// Of each tensor.
+    ranges: Vec<Range>,
+    means: correct::Means,
+}
+
+/// Runs all images in float, one after another, and keeps statistics of each tensor. Errors: images that do not
+/// fit, values that are not finite.
+fn look(
+    float: &Graph,
+    model: &FloatModel,
     samples: &[Samples],
-    options: &Options,
     mut step: impl FnMut(usize, usize),
-) -> Result<Quantised, PtqError> {
+) -> Result<Seen, PtqError> {
     let images = samples.iter().map(Samples::len).min().unwrap_or(0);
-    if samples.len() != graph.inputs.len() || images == 0 {
-        return Err(inputs_error(graph, samples.len()));
-    }
-    check_finite(graph)?;
-    let mut float = graph.clone();
-    float.word = options.word;
-    settle::fuse(&mut float);
-    let given: Vec<Option<i32>> = float.tensors.iter().map(|t| t.frac).collect();
-    let float = unquantised(&float);
-    let bounds = formats::bounds(&float);
-    let model = FloatModel::new(&float)?;
     let mut ranges = vec![Range::default(); float.tensors.len()];
-    let mut means = correct::Means::new(&float);
-    // Evenly spread, so that class folders have their share.
-    let measured_at: Vec<usize> = (0..images.min(MEASURED))
-        .map(|k| k * images / images.min(MEASURED))
-        .collect();
-    let mut measured = Vec::new();
+    let mut means = correct::Means::new(float);
     for i in 0..images {
         step(i, images);
         let inputs = samples
             .iter()
             .map(|s| s.image(i))
             .collect::<Result<Vec<_>, _>>()?;
-        let tensors = model.run(&inputs)?;
-        for (t, values) in tensors.iter().enumerate() {
+        means.image();
+        model.run(inputs, |t, values| {
             if let Some(v) = values.iter().find(|v| !v.is_finite()) {
                 return Err(PtqError::NotFinite {
                     tensor: float.tensors[t].name.clone(),
@@ -128,14 +125,41 @@ pub fn quantise(
                 });
             }
             ranges[t].add(values);
-        }
-        means.add(&tensors);
-        if measured_at.contains(&i) {
-            measured.push(inputs);
-        }
+            means.add(t, values);
+            Ok(())
+        })?;
     }
     step(images, images);
-    let with = |float: &Graph, method: Method, how: &Rounding| -> Result<Graph, PtqError> {
+    Ok(Seen { ranges, means })
+}
+
+/// Quantises a float graph from `samples`, one set an input of the graph; `step` is told how many images are done.
+/// Tensors that have a format keep it.
+///
+/// Errors: no images or too few sets; images that do not fit; values that are not finite; what the machine cannot hold.
+pub fn quantise(
+    graph: Graph,
+    samples: &[Samples],
+    options: &Options,
+    step: impl FnMut(usize, usize),
+) -> Result<Quantised, PtqError> {
+    let images = samples.iter().map(Samples::len).min().unwrap_or(0);
+    if samples.len() != graph.inputs.len() || images == 0 {
+        return Err(inputs_error(&graph, samples.len()));
+    }
+    check_finite(&graph)?;
+    let mut float = graph;
+    float.word = options.word;
+    settle::fuse(&mut float);
+    let given: Vec<Option<i32>> = float.tensors.iter().map(|t| t.frac).collect();
+    let float = unquantised(float);
+    let bounds = formats::bounds(&float);
+    let model = FloatModel::new(&float)?;
+    let Seen { ranges, means } = look(&float, &model, samples, step)?;
+    // Evenly spread, so that class folders have their share.
+    let few = images.min(MEASURED);
+    let measured = Measured::new(samples, (0..few).map(|k| k * images / few).collect());
+    let with = |method: Method, how: &Rounding, biases: &[Option<Vec<f32>>]| {
         let own = ranges
             .iter()
             .zip(&bounds)
@@ -145,66 +169,72 @@ pub fn quantise(
             .zip(own)
             .map(|(g, own)| g.unwrap_or(own))
             .collect();
-        let mut graph = float.clone();
-        for (t, frac) in formats::assign(float, wanted, options.word)
-            .into_iter()
-            .enumerate()
-        {
-            graph.tensors[t].frac = Some(frac);
-        }
-        weights::round(&mut graph, how)?;
+        let fracs = formats::assign(&float, wanted, options.word);
+        let mut graph = weights::round(&float, fracs, how, biases)?;
         settle::settle(&mut graph)?;
-        Ok(graph)
+        Ok::<Graph, PtqError>(graph)
     };
     let mut rounding = Rounding {
         per_channel: options.per_channel,
         narrow: vec![options.narrow == Narrow::All; float.tensors.len()],
     };
-    let mut best: Option<(f64, Method, Graph)> = None;
+    let errors = |graph: &Graph| {
+        let powers = table::powers(graph, &model, &measured)?;
+        let db = table::worst_output(graph, &powers).unwrap_or(f64::INFINITY);
+        Ok::<_, PtqError>((db, powers))
+    };
+    let mut best: Option<(f64, Method, Graph, Vec<Power>)> = None;
     let tried = match (options.method, options.word) {
         (Some(m), _) => vec![m],
         (None, Word::W16) => vec![Method::Max],
         (None, Word::W8) => Method::ALL.to_vec(),
     };
     for method in tried {
-        let graph = with(&float, method, &rounding)?;
+        let graph = with(method, &rounding, &[])?;
         // The same formats give the same integers.
         if best
             .as_ref()
-            .is_some_and(|(_, _, g)| g.tensors == graph.tensors)
+            .is_some_and(|(_, _, g, _)| g.tensors == graph.tensors)
         {
             continue;
         }
-        let db = output_db(&graph, &model, &measured)?;
-        if best.as_ref().is_none_or(|(b, _, _)| db > *b + WORTH_DB) {
-            best = Some((db, method, graph));
+        let (db, powers) = errors(&graph)?;
+        if best.as_ref().is_none_or(|(b, ..)| db > *b + WORTH_DB) {
+            best = Some((db, method, graph, powers));
         }
     }
-    let (mut db, method, mut quantised) = best.expect("at least one method was tried");
+    let (mut db, method, mut quantised, mut powers) = best.expect("at least one method was tried");
     if options.narrow == Narrow::Auto && options.word == Word::W16 {
-        let rounded = |how: &Rounding| with(&float, method, how);
+        let rounded = |how: &Rounding| with(method, how, &[]);
         rounding.narrow = weights::pick(rounded, options.per_channel, &model, &measured)?;
-        quantised = with(&float, method, &rounding)?;
-        db = output_db(&quantised, &model, &measured)?;
+        quantised = with(method, &rounding, &[])?;
+        (db, powers) = errors(&quantised)?;
     }
-    let mut corrected_float = float.clone();
-    correct::correct(&mut corrected_float, &quantised, &means);
+    let biases = correct::corrected(&float, &quantised, &means);
+    // One graph of words at a time: making the first again is cheaper than the memory of both.
+    drop(quantised);
+    let mut better = None;
     // Where a mean is far beyond its tensor's format the correction may not fit, and would be of no use.
-    let mut corrected = false;
-    if let Ok(graph) = with(&corrected_float, method, &rounding) {
-        corrected = output_db(&graph, &model, &measured)? > db;
-        if corrected {
-            quantised = graph;
+    if let Ok(graph) = with(method, &rounding, &biases) {
+        let (corrected, its) = errors(&graph)?;
+        if corrected > db {
+            (better, powers) = (Some(graph), its);
         }
     }
+    let corrected = better.is_some();
+    let graph = match better {
+        Some(graph) => graph,
+        None => with(method, &rounding, &[])?,
+    };
     let peaks: Vec<f32> = ranges.iter().map(Range::peak).collect();
-    let table = Table::measure(&quantised, &model, &measured, &peaks)?;
     Ok(Quantised {
-        graph: quantised,
-        table,
-        method,
-        corrected,
-        images,
+        quality: Quality {
+            table: Table::new(&graph, &powers, &peaks, measured.len()),
+            method,
+            corrected,
+            images,
+        },
+        graph,
     })
 }
 

@@ -2,8 +2,10 @@
 
 use super::weights::is_narrow;
 use super::{FloatModel, PtqError};
+use cnna_data::Samples;
 use cnna_machine::num::{dequantise, quantise};
-use cnna_net::{Graph, Op, run};
+use cnna_net::run::Steps;
+use cnna_net::{Graph, Op};
 use serde::Serialize;
 use std::fmt::Write as _;
 
@@ -48,7 +50,7 @@ pub struct Table {
 
 /// Signal and noise of one tensor.
 #[derive(Clone, Copy, Debug, Default)]
-struct Power {
+pub(super) struct Power {
     signal: f64,
     noise: f64,
     saturated: u64,
@@ -72,58 +74,75 @@ pub(super) fn words(graph: &Graph, inputs: &[Vec<f32>]) -> Vec<Vec<i16>> {
         .collect()
 }
 
-/// Runs `images` in integers and compares every tensor with `float`'s; its tensors come first in the graph's. Errors: as the
-/// reference run.
-fn powers(
+/// Images that integers and float are compared on, read again each time: so they take the memory of one.
+#[derive(Clone, Debug)]
+pub struct Measured<'s> {
+    samples: &'s [Samples],
+    at: Vec<usize>,
+}
+
+impl<'s> Measured<'s> {
+    /// The images of these indices, one set an input of the graph.
+    pub fn new(samples: &'s [Samples], at: Vec<usize>) -> Self {
+        Measured { samples, at }
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.at.len()
+    }
+
+    /// True without an image.
+    pub fn is_empty(&self) -> bool {
+        self.at.is_empty()
+    }
+
+    /// The inputs of each image. Errors: as [`Samples::image`].
+    pub fn images(&self) -> impl Iterator<Item = Result<Vec<Vec<f32>>, PtqError>> {
+        let image = |&i: &usize| self.samples.iter().map(|s| Ok(s.image(i)?)).collect();
+        self.at.iter().map(image)
+    }
+}
+
+/// Runs `images` in integers and compares every tensor with `float`'s; its tensors come first in the graph's. Both
+/// runs go side by side, so that a tensor is there no longer than it is needed. Errors: as the reference run.
+pub(super) fn powers(
     graph: &Graph,
     float: &FloatModel,
-    images: &[Vec<Vec<f32>>],
+    images: &Measured,
 ) -> Result<Vec<Power>, PtqError> {
     let mut powers = vec![Power::default(); graph.tensors.len()];
-    for inputs in images {
-        let reals = float.run(inputs)?;
-        let words = words(graph, inputs);
-        let words: Vec<&[i16]> = words.iter().map(|w| &w[..]).collect();
-        let run = run::run(graph, &words)?;
-        for (t, p) in powers.iter_mut().enumerate() {
-            let frac = graph.tensors[t].frac.unwrap_or_default();
-            p.saturated += run.tensors[t].saturated;
-            for (&w, &r) in run.tensors[t]
-                .values
-                .iter()
-                .zip(reals.get(t).into_iter().flatten())
-            {
-                p.signal += f64::from(r).powi(2);
-                p.noise += (f64::from(r) - dequantise(w, frac)).powi(2);
-            }
-        }
+    for inputs in images.images() {
+        let inputs = inputs?;
+        let mut steps = Steps::new(graph, words(graph, &inputs), float.tensors());
+        float.run(inputs, |t, reals| {
+            let (p, frac) = (&mut powers[t], graph.tensors[t].frac.unwrap_or_default());
+            Ok(steps.take(t, |words| {
+                p.saturated += words.saturated;
+                for (&w, &r) in words.values.iter().zip(reals) {
+                    p.signal += f64::from(r).powi(2);
+                    p.noise += (f64::from(r) - dequantise(w, frac)).powi(2);
+                }
+            })?)
+        })?;
     }
     Ok(powers)
 }
 
-fn worst_output(graph: &Graph, powers: &[Power]) -> Option<f64> {
+/// The worst output's signal-to-noise ratio in dB; none where there is no error.
+pub(super) fn worst_output(graph: &Graph, powers: &[Power]) -> Option<f64> {
     let all = graph.outputs.iter().filter_map(|p| powers[p.tensor].db());
     all.reduce(f64::min)
 }
 
 /// The worst output's signal-to-noise ratio in dB; infinite where there is no error.
-pub fn output_db(
-    graph: &Graph,
-    float: &FloatModel,
-    images: &[Vec<Vec<f32>>],
-) -> Result<f64, PtqError> {
+pub fn output_db(graph: &Graph, float: &FloatModel, images: &Measured) -> Result<f64, PtqError> {
     Ok(worst_output(graph, &powers(graph, float, images)?).unwrap_or(f64::INFINITY))
 }
 
 impl Table {
-    /// Measures all tensors on `images`; `peaks` are those of the calibration.
-    pub fn measure(
-        graph: &Graph,
-        float: &FloatModel,
-        images: &[Vec<Vec<f32>>],
-        peaks: &[f32],
-    ) -> Result<Table, PtqError> {
-        let powers = powers(graph, float, images)?;
+    /// Of a graph whose errors on so many images are known; `peaks` are those of the calibration.
+    pub(super) fn new(graph: &Graph, powers: &[Power], peaks: &[f32], images: usize) -> Table {
         let row = |t: usize, op: Option<&Op>| Row {
             tensor: graph.tensors[t].name.clone(),
             operator: op.map(Op::name),
@@ -143,14 +162,14 @@ impl Table {
         let inputs = graph.inputs.iter().map(|p| row(p.tensor, None));
         // Rescaled copies, which the float network has not, have no row.
         let nodes = graph.nodes.iter().filter(|n| n.output < peaks.len());
-        Ok(Table {
+        Table {
             rows: inputs
                 .chain(nodes.map(|n| row(n.output, Some(&n.op))))
                 .collect(),
-            output_db: worst_output(graph, &powers),
+            output_db: worst_output(graph, powers),
             least_db: LEAST_DB,
-            images: images.len(),
-        })
+            images,
+        }
     }
 
     /// For the screen.

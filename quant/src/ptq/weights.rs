@@ -4,7 +4,7 @@
 //! Which layers have eight bits is measured: each layer's own error on the images' own words in one pass over the network,
 //! then the set with the least error a byte saved that the output's signal-to-noise bears.
 
-use super::{FloatModel, PtqError, output_db};
+use super::{FloatModel, Measured, PtqError, output_db};
 use cnna_machine::num::{SHIFT_RANGE, Word, auto_scale, quantise};
 use cnna_net::op::conv::{Conv, MOST_FINER};
 use cnna_net::settle::bounded;
@@ -57,94 +57,132 @@ pub fn is_narrow(weights: &Values, word: Word) -> bool {
     word == Word::W16 && weights.words().is_some_and(|(w, _)| w.iter().all(low))
 }
 
-/// Rounds the weights that need more than one scale of a layer's words; [`cnna_net::settle`] rounds the others. All formats
-/// are set. Errors: NaN or infinity.
-pub fn round(graph: &mut Graph, how: &Rounding) -> Result<(), PtqError> {
-    let word = graph.word;
-    for i in 0..graph.nodes.len() {
-        let n = &graph.nodes[i];
-        let narrow = how.narrow(n.output) && word == Word::W16;
-        let formats = [n.inputs[..].first().copied(), Some(n.output)];
-        let [Some(input), Some(output)] = formats.map(|t| graph.tensors[t?].frac) else {
-            continue;
-        };
-        let shape = n.inputs.first().map(|&t| graph.tensors[t].shape);
-        let name = n.name.clone();
-        let Op::Conv(c) = &mut graph.nodes[i].op else {
-            continue;
-        };
-        let per_channel = how.per_channel && !shape.is_some_and(|s| c.is_fc(s));
-        if (per_channel || narrow) && c.weights.reals().is_some() {
-            let done = rounded(c, [input, output], word, narrow, per_channel);
-            done.map_err(|reason| {
-                let operator = "Conv";
-                PtqError::Graph(GraphError::Node {
-                    node: name,
-                    operator,
-                    reason,
-                })
-            })?;
-        }
+/// The graph of a float one's words: `fracs` are its tensors' formats, `biases` stand for those of its convolutions
+/// where they are. Weights of convolutions are rounded on the way, so that their reals are not copied first;
+/// [`cnna_net::settle`] does the rest. Errors: NaN or infinity.
+pub fn round(
+    float: &Graph,
+    fracs: Vec<i32>,
+    how: &Rounding,
+    biases: &[Option<Vec<f32>>],
+) -> Result<Graph, PtqError> {
+    let mut tensors = float.tensors.clone();
+    for (t, frac) in tensors.iter_mut().zip(&fracs) {
+        t.frac = Some(*frac);
     }
-    Ok(())
+    let mut nodes = Vec::with_capacity(float.nodes.len());
+    for (i, n) in float.nodes.iter().enumerate() {
+        let op = match &n.op {
+            Op::Conv(c) => {
+                let shape = float.tensors[n.inputs[0]].shape;
+                let layer = Layer {
+                    formats: [fracs[n.inputs[0]], fracs[n.output]],
+                    word: float.word,
+                    narrow: how.narrow(n.output) && float.word == Word::W16,
+                    per_channel: how.per_channel && !c.is_fc(shape),
+                };
+                let bias = biases.get(i).and_then(|b| b.as_deref());
+                let rounded = layer.rounded(c, bias).map_err(|reason| GraphError::Node {
+                    node: n.name.clone(),
+                    operator: n.op.name(),
+                    reason,
+                })?;
+                rounded.into()
+            }
+            op => op.clone(),
+        };
+        nodes.push(Node {
+            name: n.name.clone(),
+            op,
+            inputs: n.inputs.clone(),
+            output: n.output,
+        });
+    }
+    Ok(Graph {
+        name: float.name.clone(),
+        word: float.word,
+        tensors,
+        nodes,
+        inputs: float.inputs.clone(),
+        outputs: float.outputs.clone(),
+    })
 }
 
-fn rounded(
-    c: &mut Conv,
-    [input, output]: [i32; 2],
+/// How one convolution's weights are rounded.
+struct Layer {
+    /// Fraction bits of its input and output.
+    formats: [i32; 2],
     word: Word,
     narrow: bool,
     per_channel: bool,
-) -> Result<(), String> {
-    let Values::Reals(weights) = &c.weights else {
-        return Ok(());
-    };
-    let bias = c.bias.reals().unwrap_or_default();
-    let bits = if narrow { Word::W8 } else { word };
-    let taps = weights.len() / c.oc.max(1);
-    let finest = |part: &[f32], bias: &[f32]| -> Result<i32, String> {
-        let e = auto_scale(part, bits).map_err(|i| format!("weight {i} is {}", part[i]))?;
-        Ok(bounded(
-            word.weight_frac() - e,
-            taps,
-            bias,
-            [input, output],
-            word,
-        ))
-    };
-    let whole = finest(weights, bias)?;
-    // A channel of zeros has no scale of its own.
-    let own = |(oc, part): (usize, &[f32])| match part.iter().all(|w| *w == 0.0) {
-        true => Ok(whole),
-        false => finest(part, bias.get(oc..=oc).unwrap_or_default()),
-    };
-    let fracs: Vec<i32> = match per_channel {
-        true => weights
-            .chunks(taps.max(1))
-            .enumerate()
-            .map(own)
-            .collect::<Result<_, _>>()?,
-        false => vec![whole; c.oc],
-    };
-    let least = fracs.iter().copied().min().unwrap_or(whole);
-    // Beyond the machine's last shift a finer weight is of no use.
-    let most = (*SHIFT_RANGE.end() + output - input - least).clamp(0, MOST_FINER.into());
-    let finer: Vec<u8> = fracs.iter().map(|f| (f - least).min(most) as u8).collect();
-    let mut words = Vec::with_capacity(weights.len());
-    for (part, d) in weights.chunks(taps.max(1)).zip(&finer) {
-        let frac = least + i32::from(*d);
-        words.extend(part.iter().map(|&w| match narrow {
-            true => quantise(w.into(), frac - LOW_BITS, Word::W8).unwrap_or_default() << LOW_BITS,
-            false => quantise(w.into(), frac, word).unwrap_or_default(),
-        }));
+}
+
+impl Layer {
+    /// The convolution with words for weights, and `bias`, if given, for its own.
+    fn rounded(&self, c: &Conv, bias: Option<&[f32]>) -> Result<Conv, String> {
+        let mut done = Conv {
+            oc: c.oc,
+            groups: c.groups,
+            window: c.window,
+            weights: Values::default(),
+            finer: c.finer.clone(),
+            bias: bias.map_or_else(|| c.bias.clone(), |b| Values::Reals(b.to_vec())),
+            activation: c.activation.clone(),
+        };
+        let Some(weights) = c.weights.reals() else {
+            done.weights = c.weights.clone();
+            return Ok(done);
+        };
+        let [input, output] = self.formats;
+        let (word, narrow) = (self.word, self.narrow);
+        let bias = done.bias.reals().unwrap_or_default();
+        let bits = if narrow { Word::W8 } else { word };
+        let taps = weights.len() / c.oc.max(1);
+        let finest = |part: &[f32], bias: &[f32]| -> Result<i32, String> {
+            let e = auto_scale(part, bits).map_err(|i| format!("weight {i} is {}", part[i]))?;
+            Ok(bounded(
+                word.weight_frac() - e,
+                taps,
+                bias,
+                self.formats,
+                word,
+            ))
+        };
+        let whole = finest(weights, bias)?;
+        // A channel of zeros has no scale of its own.
+        let own = |(oc, part): (usize, &[f32])| match part.iter().all(|w| *w == 0.0) {
+            true => Ok(whole),
+            false => finest(part, bias.get(oc..=oc).unwrap_or_default()),
+        };
+        let fracs: Vec<i32> = match self.per_channel {
+            true => weights
+                .chunks(taps.max(1))
+                .enumerate()
+                .map(own)
+                .collect::<Result<_, _>>()?,
+            false => vec![whole; c.oc],
+        };
+        let least = fracs.iter().copied().min().unwrap_or(whole);
+        // Beyond the machine's last shift a finer weight is of no use.
+        let most = (*SHIFT_RANGE.end() + output - input - least).clamp(0, MOST_FINER.into());
+        let finer: Vec<u8> = fracs.iter().map(|f| (f - least).min(most) as u8).collect();
+        let mut words = Vec::with_capacity(weights.len());
+        for (part, d) in weights.chunks(taps.max(1)).zip(&finer) {
+            let frac = least + i32::from(*d);
+            words.extend(part.iter().map(|&w| match narrow {
+                true => {
+                    quantise(w.into(), frac - LOW_BITS, Word::W8).unwrap_or_default() << LOW_BITS
+                }
+                false => quantise(w.into(), frac, word).unwrap_or_default(),
+            }));
+        }
+        done.weights = Values::Words(words, least);
+        done.finer = match finer.iter().all(|d| *d == 0) {
+            true => Vec::new(),
+            false => finer,
+        };
+        Ok(done)
     }
-    c.weights = Values::Words(words, least);
-    c.finer = if finer.iter().all(|d| *d == 0) {
-        Vec::new()
-    } else {
-        finer
-    };
-    Ok(())
 }
 
 /// The layers that have eight bits: `with` makes the graph of a rounding. Returns for each tensor whether the weights of its node have.
@@ -154,7 +192,7 @@ pub fn pick(
     with: impl Fn(&Rounding) -> Result<Graph, PtqError>,
     per_channel: bool,
     float: &FloatModel,
-    images: &[Vec<Vec<f32>>],
+    images: &Measured,
 ) -> Result<Vec<bool>, PtqError> {
     let rounding = |narrow: Vec<bool>| Rounding {
         per_channel,
@@ -209,11 +247,11 @@ struct Cost {
 }
 
 /// Convolutions by the error that eight bits cost a byte that they save, the cheapest first.
-fn costs(wide: &Graph, narrow: &Graph, images: &[Vec<Vec<f32>>]) -> Result<Vec<Cost>, PtqError> {
+fn costs(wide: &Graph, narrow: &Graph, images: &Measured) -> Result<Vec<Cost>, PtqError> {
     let mut powers = vec![[0f64; 2]; wide.nodes.len()];
     // Errors differ by layer far more than by image.
-    for inputs in images.iter().take(1) {
-        let words = super::table::words(wide, inputs);
+    for inputs in images.images().take(1) {
+        let words = super::table::words(wide, &inputs?);
         let words: Vec<&[i16]> = words.iter().map(|w| &w[..]).collect();
         let done = run::run(wide, &words)?;
         for (i, (n, other)) in wide.nodes.iter().zip(&narrow.nodes).enumerate() {

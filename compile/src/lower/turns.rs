@@ -1,0 +1,220 @@
+//! Which neighbouring steps take turns: those that then end sooner. And where all weights lie, once every form is known.
+
+use super::Build;
+use crate::error::CompileError;
+use crate::jobs::Jobs;
+use crate::linear::Linear;
+use crate::memory::{Images, Placer};
+use crate::mode::{conv, pool, rows, vector};
+use crate::options::Use;
+use crate::stage::{Kind, Stage};
+use crate::step::{self, Form, Step};
+use crate::{cost, stream, turns};
+use cnna_machine::config::BEAT_WORDS;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Most steps of a chain.
+const LONGEST: usize = 4;
+/// A gain below one part in so many of the cycles is within the estimate's error.
+const MARGIN: u64 = 32;
+/// Beats of a tensor between two steps from which on its way to memory and back is worth a look.
+const LARGE: usize = 4096;
+
+impl<'b, 'a> Build<'b, 'a> {
+    /// Lets neighbours take turns where that is faster by the cost of the steps alone, or wherever they can. Each chain becomes one
+    /// layer.
+    pub fn take_turns(&mut self) -> Result<(), CompileError> {
+        let count = self.planned.len();
+        // The cycles gained by the best chains of the steps from each on, and the first of these chains.
+        let mut gains = vec![0; count + 1];
+        let mut chains: Vec<Option<Vec<Step<'a>>>> = vec![None; count];
+        for i in (0..count).rev() {
+            gains[i] = gains[i + 1];
+            for n in 2..=LONGEST {
+                if i + n > count || !self.follows(i + n - 2) {
+                    break;
+                }
+                let steps = self.steps(i..i + n);
+                let apart = self.cycles(&steps)?;
+                let Some((cycles, turns)) = self.in_turns(&steps)? else {
+                    continue;
+                };
+                let gain = match self.options.turns {
+                    Use::Always => n as u64 - 1,
+                    _ if apart < cycles + apart / MARGIN => 0,
+                    _ => apart - cycles,
+                };
+                if gain > 0 && gain + gains[i + n] > gains[i] {
+                    gains[i] = gain + gains[i + n];
+                    chains[i] = Some(turns);
+                }
+            }
+        }
+        let mut i = 0;
+        while i < count {
+            match chains[i].take() {
+                Some(steps) => {
+                    let next = i + steps.len();
+                    self.join(i, steps);
+                    i = next;
+                }
+                None => i += 1,
+            }
+        }
+        Ok(())
+    }
+
+    /// True when rows of step `i + 1` need no other rows than those that step `i` has made, with no pause between, and both are
+    /// layers of their own.
+    fn follows(&self, i: usize) -> bool {
+        let (p, next) = (&self.planned[i], &self.planned[i + 1]);
+        let of_layer = |layer| {
+            let of = self.planned.iter().filter(|p| p.step.layer == layer);
+            of.count()
+        };
+        let [from] = next.inputs[..] else {
+            return false;
+        };
+        let (made, read) = (&self.buffers[p.output], &self.buffers[from]);
+        let (m, r) = (&made.layout, &read.layout);
+        // The same rows of the same memory: all of what is made, a part of it, or that and what was made before.
+        let row = |b: &super::Buffer| b.root.1 / b.layout.row_bytes;
+        let rows = (made.root.0, m.shape.h, m.row_bytes, row(made))
+            == (read.root.0, r.shape.h, r.row_bytes, row(read));
+        // A residual that a step before made is then made as far.
+        let residual = next.residual.is_none_or(|b| self.shape(b).h == m.shape.h);
+        let beats = m.bytes() / (BEAT_WORDS * m.word_bytes);
+        let forms = [p, next].map(|p| &p.step.form);
+        let have_turns = forms
+            .iter()
+            .all(|f| matches!(f, Form::Conv(..) | Form::Pool));
+        rows && residual
+            && have_turns
+            && next.step.stage.sources.len() == 1
+            && (beats >= LARGE || self.options.turns == Use::Always)
+            && self.host.iter().all(|h| h.after != i + 1)
+            && [p, next].iter().all(|p| of_layer(p.step.layer) == 1)
+    }
+
+    /// Steps with addresses of their own for each tensor, for an estimate.
+    fn steps(&self, range: Range<usize>) -> Vec<Step<'a>> {
+        let place = |b: usize| {
+            let (root, distance) = self.buffers[b].root;
+            ((root % 200) << 24) + distance
+        };
+        let step = |p: &super::Planned<'a>| {
+            let mut step = p.step.clone();
+            for (s, &b) in step.stage.sources.iter_mut().zip(&p.inputs) {
+                s.info.offset = place(b);
+            }
+            if let (Some(r), Some(b)) = (&mut step.stage.residual, p.residual) {
+                r.info.offset = place(b);
+            }
+            step.stage.output.offset = place(p.output);
+            step
+        };
+        self.planned[range].iter().map(step).collect()
+    }
+
+    fn cycles(&self, steps: &[Step<'a>]) -> Result<u64, CompileError> {
+        let one = Images { count: 1, pitch: 0 };
+        Ok(cost::cycles(
+            &step::stream(steps, one, self.accelerator)?,
+            self.board,
+        ))
+    }
+
+    /// The same steps in turns, and their cycles; `None` where the buffers are too small.
+    fn in_turns(&self, steps: &[Step<'a>]) -> Result<Option<(u64, Vec<Step<'a>>)>, CompileError> {
+        let a = self.accelerator;
+        let mut best: Option<(u64, Vec<Step<'a>>)> = None;
+        for rows in [2, 4, 8, 16] {
+            let mut all = Vec::new();
+            for (i, s) in steps.iter().enumerate() {
+                let form = match &s.stage.kind {
+                    Kind::Linear(l) => self.rows_in_turn(&s.stage, l, rows)?,
+                    Kind::Pool => pool::takes_turns(&s.stage, a).then_some(Form::Pool),
+                };
+                let Some(form) = form else {
+                    break;
+                };
+                all.push(Step {
+                    form,
+                    turns: i + 1 < steps.len(),
+                    ..s.clone()
+                });
+            }
+            if all.len() < steps.len() || !turns::fits(&all, a) {
+                continue;
+            }
+            let cycles = self.cycles(&all)?;
+            if best.as_ref().is_none_or(|b| cycles < b.0) {
+                best = Some((cycles, all));
+            }
+        }
+        Ok(best)
+    }
+
+    /// The cheapest form of a stage of which so many rows can be made in turn.
+    fn rows_in_turn(
+        &self,
+        s: &Stage<'a>,
+        l: &Arc<Linear<'a>>,
+        rows: usize,
+    ) -> Result<Option<Form<'a>>, CompileError> {
+        let a = self.accelerator;
+        let mut best: Option<(u64, Form<'a>)> = None;
+        for t in self.tilings(s, l) {
+            let weights = conv::place(l, &t, &mut Placer::new(a));
+            if conv::rows_of_turn(s, &t) != rows || !conv::takes_turns(s, &t, &weights) {
+                continue;
+            }
+            let mut jobs = Jobs::new(a);
+            conv::schedule(s, l, &t, &mut weights.clone(), a, &mut jobs);
+            let cycles = cost::cycles(&stream::build(&jobs, a)?, self.board);
+            if best.as_ref().is_none_or(|(c, _)| cycles < *c) {
+                best = Some((cycles, Form::Conv(l.clone(), t, weights)));
+            }
+        }
+        Ok(best.map(|(_, form)| form))
+    }
+
+    /// Makes these forms those of the steps from `i` on, and one layer of theirs.
+    fn join(&mut self, i: usize, steps: Vec<Step<'a>>) {
+        let n = steps.len();
+        let layer = self.planned[i].step.layer;
+        for (p, s) in self.planned[i..].iter_mut().zip(steps) {
+            p.step.form = s.form;
+            p.step.turns = s.turns;
+            p.step.layer = layer;
+        }
+        for p in &mut self.planned[i + n..] {
+            p.step.layer -= n - 1;
+        }
+        let others: Vec<_> = self.layers.drain(layer + 1..layer + n).collect();
+        let joined = &mut self.layers[layer];
+        for other in others {
+            let last = *joined.nodes.last().expect("a layer has a node");
+            joined.inner.push((last, joined.output));
+            joined.nodes.extend(other.nodes);
+            joined.output = other.output;
+        }
+    }
+
+    /// Gives the weights of all steps their places.
+    pub fn place_weights(&mut self) -> Result<(), CompileError> {
+        let mut placer = Placer::new(self.accelerator);
+        for p in &mut self.planned {
+            let stage = &p.step.stage;
+            match &mut p.step.form {
+                Form::Conv(l, t, weights) => *weights = conv::place(l, t, &mut placer),
+                Form::Vector(l, weights) => *weights = vector::place(stage, l, &mut placer),
+                Form::Rows(l, _, weights) => *weights = rows::place(stage, l, &mut placer)?,
+                Form::Pool => {}
+            }
+        }
+        self.placer = placer;
+        Ok(())
+    }
+}
