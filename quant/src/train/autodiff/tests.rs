@@ -154,7 +154,7 @@ fn gradients_of_every_operator_are_those_of_differences() {
             let Some(mut g) = single(seed, index, Word::W16, &limits) else {
                 continue;
             };
-            g = unquantised(&g);
+            g = unquantised(g);
             tame(&mut g);
             let r = &mut StdRng::seed_from_u64(seed);
             nonzero += check(&g, &[], r, N, &format!("{name}, seed {seed}"));
