@@ -20,7 +20,7 @@ pub const PASSES: [(&str, &str); 7] = [
     ),
     (
         "tile",
-        "the forms and tilings of a stage that fit, and the cheapest (mode/, cost.rs)",
+        "the forms and tilings of a stage that fit, and the cheapest; neighbours that take turns (mode/, cost.rs, lower/turns.rs)",
     ),
     (
         "allocate",

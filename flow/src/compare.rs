@@ -177,7 +177,7 @@ pub struct Report {
     pub images: usize,
     /// Values compared with the reference, each engine.
     pub values_compared: usize,
-    /// Layers whose results were gone when the program ended: later ones took their memory.
+    /// Results of layers, and of nodes within them, that were gone when the program ended: later ones took their memory.
     pub gone: usize,
     /// In order of execution.
     pub layers: Vec<Row>,

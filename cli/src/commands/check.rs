@@ -113,8 +113,7 @@ fn gone(r: &Report) -> String {
     match r.gone {
         0 => String::new(),
         n => format!(
-            "\nof {n} of {} layers only cycles and saturated results were compared, for later ones take their memory: compile with --keep to compare all values",
-            r.layers.len()
+            "\nof {n} result(s) within and between layers only cycles and saturated results were compared, for later ones take their memory: compile with --keep to compare all values"
         ),
     }
 }

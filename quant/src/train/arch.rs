@@ -187,7 +187,8 @@ impl Arch {
                             window: Window,
                             activation: Activation|
              -> Result<Op, QuantError> {
-                if groups == 0 || shape.c % groups != 0 || oc % groups != 0 || oc == 0 {
+                let divides = |n: usize| n.is_multiple_of(groups);
+                if groups == 0 || !divides(shape.c) || !divides(oc) || oc == 0 {
                     return Err(bad(format!(
                         "layer `{name}`: channels must be at least 1, and its groups divide its {} input and {oc} output channels",
                         shape.c
