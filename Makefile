@@ -45,15 +45,15 @@ demo-network: demo-build
 test: setup
 	$(CARGO) test --release --workspace
 	$(MAKE) --no-print-directory fit
-	$(MAKE) --no-print-directory python-tests
-	$(MAKE) --no-print-directory notebooks WHEEL=built
 
 # ENGINES=cycle,rtl drives the verilated RTL by PYNQ's stand-in too.
 python-tests: setup
+	scripts/python-env >/dev/null
 	CNNA_ENGINES=$(or $(ENGINES),cycle) scripts/python-tests
 
 # Each in build/notebooks, under two minutes. WHEEL=built takes the package as the tests left it.
 notebooks: setup
+	scripts/python-env >/dev/null
 	WHEEL=$(WHEEL) scripts/notebooks $(ONLY)
 
 # Synthesises ultra96 and pynq-z2 with Yosys and fails when one exceeds its chip, the depth of logic or the estimate.
