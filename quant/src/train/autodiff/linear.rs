@@ -227,10 +227,7 @@ impl Linear {
                 sums.fill(T::zero());
                 self.inside(at, |tap, pixel| {
                     let (x, w) = (&image[pixel * c..][..c], &weights[tap * c..][..c]);
-                    sums.iter_mut()
-                        .zip(x)
-                        .zip(w)
-                        .for_each(|((s, &x), &w)| *s += x * w);
+                    add_products(sums, x, w);
                 });
             }
             return;
@@ -317,10 +314,7 @@ impl Linear {
                 let image = &mut dx[n * self.i.len()..][..self.i.len()];
                 self.inside(at, |tap, pixel| {
                     let (dx, w) = (&mut image[pixel * c..][..c], &weights[tap * c..][..c]);
-                    dx.iter_mut()
-                        .zip(dy)
-                        .zip(w)
-                        .for_each(|((d, &g), &w)| *d += g * w);
+                    add_products(dx, dy, w);
                 });
             }
             return;
@@ -388,10 +382,7 @@ impl Linear {
                 let image = &x[n * self.i.len()..][..self.i.len()];
                 self.inside(at, |tap, pixel| {
                     let (x, dw) = (&image[pixel * c..][..c], &mut dw[tap * c..][..c]);
-                    dw.iter_mut()
-                        .zip(x)
-                        .zip(dy)
-                        .for_each(|((d, &x), &g)| *d += x * g);
+                    add_products(dw, x, dy);
                 });
             }
             return;
@@ -415,6 +406,13 @@ impl Linear {
             }
         }
     }
+}
+
+/// Adds the product of each two elements.
+fn add_products<T: Real>(sums: &mut [T], a: &[T], b: &[T]) {
+    let products = a.iter().zip(b);
+    let sums = sums.iter_mut().zip(products);
+    sums.for_each(|(s, (&a, &b))| *s += a * b);
 }
 
 /// A few elements are faster by a loop than by a call.
