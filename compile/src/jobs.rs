@@ -231,9 +231,12 @@ impl Jobs {
         self.jobs.len() - 1
     }
 
-    /// Lets all that follows wait for this mark or fence instead of the one returned.
-    pub fn wait_for(&mut self, job: Option<usize>) -> Option<usize> {
-        std::mem::replace(&mut self.mark, job)
+    /// Lets what `list` appends wait for a fence, where there is one, instead of the mark.
+    pub fn behind(&mut self, fence: Option<usize>, list: impl FnOnce(&mut Self)) {
+        let mark = self.mark;
+        self.mark = fence.or(mark);
+        list(self);
+        self.mark = mark;
     }
 
     /// Appends the end.

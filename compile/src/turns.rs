@@ -98,7 +98,7 @@ fn staying(steps: &[Step]) -> [usize; 2] {
     each.fold([0; 2], |a, b| [a[0] + b[0], a[1] + b[1]])
 }
 
-/// Appends the jobs of steps of which each reads the output of the one before it, and no other has it as its only input.
+/// Appends the jobs of steps of which each reads no rows but those that the one before it has made.
 ///
 /// All of them [`conv::takes_turns`] or [`pool::takes_turns`], and the buffers hold what they need: [`fits`].
 pub fn schedule(steps: &[Step], images: Images, a: &Accelerator, jobs: &mut Jobs) {
@@ -149,20 +149,11 @@ pub fn schedule(steps: &[Step], images: Images, a: &Accelerator, jobs: &mut Jobs
                 .map(|i| (i, fence(i)))
                 .find(|(i, fence)| *i == 0 || fence.is_some());
             let Some((i, fence)) = next else { break };
-            match fence {
-                Some(_) => {
-                    let before = jobs.wait_for(fence);
-                    turns[i].turn(jobs);
-                    jobs.wait_for(before);
-                }
-                None => turns[i].turn(jobs),
-            }
+            jobs.behind(fence, |jobs| turns[i].turn(jobs));
             if i + 1 < steps.len() {
                 // Loads come a turn after what they read, behind those of this step's turn.
                 if let Some(&(rows, fence)) = made[i].last() {
-                    let before = jobs.wait_for(Some(fence));
-                    turns[i + 1].load(rows, jobs);
-                    jobs.wait_for(before);
+                    jobs.behind(Some(fence), |jobs| turns[i + 1].load(rows, jobs));
                 }
                 made[i].push((turns[i].made(), jobs.fence()));
             }

@@ -87,21 +87,7 @@ impl<'b, 'a> Build<'b, 'a> {
             offset: offset(b),
             ..self.info(b)
         };
-        let steps: Vec<Step> = self
-            .planned
-            .iter()
-            .map(|p| {
-                let mut step = p.step.clone();
-                for (s, &b) in step.stage.sources.iter_mut().zip(&p.inputs) {
-                    s.info.offset = offset(b);
-                }
-                if let (Some(r), Some(b)) = (&mut step.stage.residual, p.residual) {
-                    r.info.offset = offset(b);
-                }
-                step.stage.output.offset = offset(p.output);
-                step
-            })
-            .collect();
+        let steps: Vec<Step> = self.planned.iter().map(|p| p.at(offset)).collect();
         let lasts = |b: BufferId| {
             let life = &lives[self.buffers[b].root.0];
             life.as_ref().is_some_and(|l| l.end > end)

@@ -51,6 +51,21 @@ struct Planned<'a> {
     output: BufferId,
 }
 
+impl<'a> Planned<'a> {
+    /// The step with its tensors at these offsets.
+    fn at(&self, offset: impl Fn(BufferId) -> usize) -> Step<'a> {
+        let mut step = self.step.clone();
+        for (s, &b) in step.stage.sources.iter_mut().zip(&self.inputs) {
+            s.info.offset = offset(b);
+        }
+        if let (Some(r), Some(b)) = (&mut step.stage.residual, self.residual) {
+            r.info.offset = offset(b);
+        }
+        step.stage.output.offset = offset(self.output);
+        step
+    }
+}
+
 /// A node that the host computes while the machine pauses.
 #[derive(Debug)]
 struct OnHost {

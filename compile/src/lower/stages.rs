@@ -348,15 +348,25 @@ impl<'b, 'a> Build<'b, 'a> {
         all
     }
 
-    /// The cheapest of all forms and tilings by the cost of the stage alone, but for the first loads, which come while the stage
-    /// before still runs; `None` when none fits.
+    /// The cheapest of all forms and tilings, but for the first loads, which come while the stage before still runs; `None` when none
+    /// fits.
     fn best_tiling(
         &self,
         s: &Stage<'a>,
         l: &Arc<Linear<'a>>,
     ) -> Result<Option<conv::Tiling>, CompileError> {
+        self.cheapest(s, l, self.tilings(s, l), fence::first_beats)
+    }
+
+    /// The cheapest of these tilings by the cost of the stage alone without its `free` cycles; `None` of none.
+    pub fn cheapest(
+        &self,
+        s: &Stage<'a>,
+        l: &Arc<Linear<'a>>,
+        mut all: Vec<conv::Tiling>,
+        free: impl Fn(&Jobs) -> u64,
+    ) -> Result<Option<conv::Tiling>, CompileError> {
         let a = self.accelerator;
-        let mut all = self.tilings(s, l);
         if all.len() < 2 {
             return Ok(all.pop());
         }
@@ -365,8 +375,7 @@ impl<'b, 'a> Build<'b, 'a> {
             let mut weights = conv::place(l, &t, &mut alone);
             let mut jobs = Jobs::new(a);
             conv::schedule(s, l, &t, &mut weights, a, &mut jobs);
-            let beats = fence::first_beats(&jobs);
-            let least = cost::at_least(&jobs, self.board).saturating_sub(beats);
+            let least = cost::at_least(&jobs, self.board).saturating_sub(free(&jobs));
             (least, at, t, jobs)
         };
         let mut drafts: Vec<_> = all.into_iter().enumerate().map(draft).collect();
@@ -377,8 +386,8 @@ impl<'b, 'a> Build<'b, 'a> {
             if best.as_ref().is_some_and(|(cycles, ..)| least > *cycles) {
                 break;
             }
-            let cycles = cost::cycles(&stream::build(&jobs, a)?, self.board)
-                .saturating_sub(fence::first_beats(&jobs));
+            let cycles =
+                cost::cycles(&stream::build(&jobs, a)?, self.board).saturating_sub(free(&jobs));
             if best
                 .as_ref()
                 .is_none_or(|(c, i, _)| (cycles, at) < (*c, *i))

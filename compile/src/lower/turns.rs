@@ -2,17 +2,16 @@
 
 use super::Build;
 use crate::error::CompileError;
-use crate::jobs::Jobs;
-use crate::linear::Linear;
 use crate::memory::{Images, Placer};
 use crate::mode::{conv, pool, rows, vector};
 use crate::options::Use;
 use crate::stage::{Kind, Stage};
 use crate::step::{self, Form, Step};
-use crate::{cost, stream, turns};
+use crate::{cost, turns};
 use cnna_machine::config::BEAT_WORDS;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::Range;
-use std::sync::Arc;
 
 /// Most steps of a chain.
 const LONGEST: usize = 4;
@@ -20,6 +19,9 @@ const LONGEST: usize = 4;
 const MARGIN: u64 = 32;
 /// Beats of a tensor between two steps from which on its way to memory and back is worth a look.
 const LARGE: usize = 4096;
+
+/// The cheapest form of each step of which so many rows can be made in turn: (step, rows).
+type Forms<'a> = BTreeMap<(usize, usize), Option<Form<'a>>>;
 
 impl<'b, 'a> Build<'b, 'a> {
     /// Lets neighbours take turns where that is faster by the cost of the steps alone, or wherever they can. Each chain becomes one
@@ -29,6 +31,7 @@ impl<'b, 'a> Build<'b, 'a> {
         // The cycles gained by the best chains of the steps from each on, and the first of these chains.
         let mut gains = vec![0; count + 1];
         let mut chains: Vec<Option<Vec<Step<'a>>>> = vec![None; count];
+        let mut forms = Forms::new();
         for i in (0..count).rev() {
             gains[i] = gains[i + 1];
             for n in 2..=LONGEST {
@@ -37,7 +40,7 @@ impl<'b, 'a> Build<'b, 'a> {
                 }
                 let steps = self.steps(i..i + n);
                 let apart = self.cycles(&steps)?;
-                let Some((cycles, turns)) = self.in_turns(&steps)? else {
+                let Some((cycles, turns)) = self.in_turns(i, &steps, &mut forms)? else {
                     continue;
                 };
                 let gain = match self.options.turns {
@@ -97,24 +100,13 @@ impl<'b, 'a> Build<'b, 'a> {
             && [p, next].iter().all(|p| of_layer(p.step.layer) == 1)
     }
 
-    /// Steps with addresses of their own for each tensor, for an estimate.
+    /// Steps for an estimate: with addresses of its own for each tensor, as far as 32 bits have room for them.
     fn steps(&self, range: Range<usize>) -> Vec<Step<'a>> {
         let place = |b: usize| {
             let (root, distance) = self.buffers[b].root;
             ((root % 200) << 24) + distance
         };
-        let step = |p: &super::Planned<'a>| {
-            let mut step = p.step.clone();
-            for (s, &b) in step.stage.sources.iter_mut().zip(&p.inputs) {
-                s.info.offset = place(b);
-            }
-            if let (Some(r), Some(b)) = (&mut step.stage.residual, p.residual) {
-                r.info.offset = place(b);
-            }
-            step.stage.output.offset = place(p.output);
-            step
-        };
-        self.planned[range].iter().map(step).collect()
+        self.planned[range].iter().map(|p| p.at(place)).collect()
     }
 
     fn cycles(&self, steps: &[Step<'a>]) -> Result<u64, CompileError> {
@@ -125,18 +117,23 @@ impl<'b, 'a> Build<'b, 'a> {
         ))
     }
 
-    /// The same steps in turns, and their cycles; `None` where the buffers are too small.
-    fn in_turns(&self, steps: &[Step<'a>]) -> Result<Option<(u64, Vec<Step<'a>>)>, CompileError> {
+    /// The same steps, from step `first` on, in turns, and their cycles; `None` where the buffers are too small.
+    fn in_turns(
+        &self,
+        first: usize,
+        steps: &[Step<'a>],
+        forms: &mut Forms<'a>,
+    ) -> Result<Option<(u64, Vec<Step<'a>>)>, CompileError> {
         let a = self.accelerator;
         let mut best: Option<(u64, Vec<Step<'a>>)> = None;
         for rows in [2, 4, 8, 16] {
             let mut all = Vec::new();
             for (i, s) in steps.iter().enumerate() {
-                let form = match &s.stage.kind {
-                    Kind::Linear(l) => self.rows_in_turn(&s.stage, l, rows)?,
-                    Kind::Pool => pool::takes_turns(&s.stage, a).then_some(Form::Pool),
+                let form = match forms.entry((first + i, rows)) {
+                    Entry::Occupied(e) => e.into_mut(),
+                    Entry::Vacant(e) => e.insert(self.rows_in_turn(&s.stage, rows)?),
                 };
-                let Some(form) = form else {
+                let Some(form) = form.clone() else {
                     break;
                 };
                 all.push(Step {
@@ -157,27 +154,20 @@ impl<'b, 'a> Build<'b, 'a> {
     }
 
     /// The cheapest form of a stage of which so many rows can be made in turn.
-    fn rows_in_turn(
-        &self,
-        s: &Stage<'a>,
-        l: &Arc<Linear<'a>>,
-        rows: usize,
-    ) -> Result<Option<Form<'a>>, CompileError> {
+    fn rows_in_turn(&self, s: &Stage<'a>, rows: usize) -> Result<Option<Form<'a>>, CompileError> {
         let a = self.accelerator;
-        let mut best: Option<(u64, Form<'a>)> = None;
-        for t in self.tilings(s, l) {
-            let weights = conv::place(l, &t, &mut Placer::new(a));
-            if conv::rows_of_turn(s, &t) != rows || !conv::takes_turns(s, &t, &weights) {
-                continue;
-            }
-            let mut jobs = Jobs::new(a);
-            conv::schedule(s, l, &t, &mut weights.clone(), a, &mut jobs);
-            let cycles = cost::cycles(&stream::build(&jobs, a)?, self.board);
-            if best.as_ref().is_none_or(|(c, _)| cycles < *c) {
-                best = Some((cycles, Form::Conv(l.clone(), t, weights)));
-            }
-        }
-        Ok(best.map(|(_, form)| form))
+        let l = match &s.kind {
+            Kind::Linear(l) => l,
+            Kind::Pool => return Ok(pool::takes_turns(s, a).then_some(Form::Pool)),
+        };
+        let place = |t: &conv::Tiling| conv::place(l, t, &mut Placer::new(a));
+        let mut all = self.tilings(s, l);
+        all.retain(|t| conv::rows_of_turn(s, t) == rows && conv::takes_turns(s, t, &place(t)));
+        let best = self.cheapest(s, l, all, |_| 0)?;
+        Ok(best.map(|t| {
+            let weights = place(&t);
+            Form::Conv(l.clone(), t, weights)
+        }))
     }
 
     /// Makes these forms those of the steps from `i` on, and one layer of theirs.
