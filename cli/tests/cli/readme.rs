@@ -50,7 +50,7 @@ const EXCEPTIONS: [Exception; 10] = [
     },
     Exception {
         begins: "cnna train",
-        why: "minutes; needs the trainer",
+        why: "minutes",
         run: Run::Asked(Runner::here),
     },
     Exception {
