@@ -1,9 +1,8 @@
 //! What follows an operator's sums: bias, normalisation over the batch, rounding to a word, activation; and its
 //! gradient.
 //!
-//! Rounding passes the gradient on (the straight-through estimator: Bengio et al. 2013, arXiv:1308.3432), saturation
-//! and clips
-//! stop it. Words are made by the same functions as in the reference run.
+//! Rounding passes the gradient on (the straight-through estimator: Bengio et al. 2013, arXiv:1308.3432), saturation and
+//! clips stop it. Words are made by the same functions as in the reference run.
 
 use super::linear::{joined, part};
 use super::op::Format;
@@ -166,20 +165,15 @@ impl<T: Real> Finish<T> {
         let mut before = std::mem::take(&mut self.before);
         let mut passes = std::mem::take(&mut self.passes);
         passes.resize(if self.format.is_some() { len } else { 0 }, 0);
-        // Empty where nothing is kept; every part then has an empty share.
-        let parts = y.par_chunks_mut(size).enumerate();
-        let shares = Shares {
-            before: keeps.then(|| before.chunks_mut(size).collect::<Vec<_>>()),
-            passes: self
-                .format
-                .is_some()
-                .then(|| passes.chunks_mut(size).collect::<Vec<_>>()),
-        };
-        let shares = shares.split(len.div_ceil(size));
-        parts.zip(shares).for_each(|((_, y), (before, passes))| {
-            affine(y, self.channels, factors.as_deref(), summands.as_deref());
-            self.activate(y, before, passes);
-        });
+        let count = len.div_ceil(size);
+        let kept = if keeps { &mut before[..] } else { &mut [] };
+        y.par_chunks_mut(size)
+            .zip(parts_of(kept, size, count))
+            .zip(parts_of(&mut passes, size, count))
+            .for_each(|((y, before), passes)| {
+                affine(y, self.channels, factors.as_deref(), summands.as_deref());
+                self.activate(y, before, passes);
+            });
         (self.before, self.passes) = (before, passes);
     }
 
@@ -374,30 +368,11 @@ impl<T: Real> Finish<T> {
     }
 }
 
-/// Places of the parts of what is kept, one a part.
-struct Shares<'a, T> {
-    before: Option<Vec<&'a mut [T]>>,
-    passes: Option<Vec<&'a mut [u8]>>,
-}
-
-impl<'a, T> Shares<'a, T> {
-    fn split(self, parts: usize) -> Vec<(&'a mut [T], &'a mut [u8])> {
-        let before = self
-            .before
-            .unwrap_or_default()
-            .into_iter()
-            .map(Some)
-            .chain(std::iter::repeat_with(|| None));
-        let passes = self
-            .passes
-            .unwrap_or_default()
-            .into_iter()
-            .map(Some)
-            .chain(std::iter::repeat_with(|| None));
-        let both = before.zip(passes).take(parts);
-        both.map(|(b, p)| (b.unwrap_or_default(), p.unwrap_or_default()))
-            .collect()
-    }
+/// The parts of what is kept, of `size` elements; empty ones where nothing is.
+fn parts_of<V>(kept: &mut [V], size: usize, count: usize) -> Vec<&mut [V]> {
+    let mut parts: Vec<_> = kept.chunks_mut(size).collect();
+    parts.resize_with(count, Default::default);
+    parts
 }
 
 /// The slope that multiplies: the machine's 15 bits of it where it is quantised.
