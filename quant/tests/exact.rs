@@ -47,8 +47,7 @@ fn compare(net: &FloatNet, formats: &Formats, images: &cnna_quant::Split) -> u64
 }
 
 /// Residuals, concatenation, depthwise and grouped convolutions, averages, a gate, slopes, functions by table, a
-/// border, a
-/// part, rows and columns repeated, a transposed convolution.
+/// border, a part, rows and columns repeated, a transposed convolution.
 fn branches() -> FloatNet {
     let mut r = StdRng::seed_from_u64(11);
     let mut reals =

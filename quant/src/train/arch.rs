@@ -151,8 +151,7 @@ impl Arch {
     /// The network with He-uniform weights from `seed` and zero biases, for images of shape `input`.
     ///
     /// Errors: a window that does not fit, a zero size, a name used twice or not at all, shapes that do not meet, a
-    /// last layer
-    /// that is not `classes` wide. Source: He et al. 2015, arXiv:1502.01852 (bound sqrt(6 / fan-in)).
+    /// last layer that is not `classes` wide. Source: He et al. 2015, arXiv:1502.01852 (bound sqrt(6 / fan-in)).
     pub fn init(&self, input: Shape, classes: usize, seed: u64) -> Result<FloatNet, QuantError> {
         let bad = |reason| QuantError::Arch {
             name: self.name.clone(),

@@ -12,8 +12,7 @@ use cnna_machine::num::Word;
 pub const CALIBRATION_IMAGES: usize = 256;
 
 /// Formats for `net` from the activations of (the first 256 of) `images`: short words with the least squared error,
-/// long ones
-/// with room above every peak.
+/// long ones with room above every peak.
 ///
 /// Errors: no images, NaN or infinite weights.
 pub fn calibrate(

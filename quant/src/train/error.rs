@@ -1,6 +1,5 @@
 //! What can be wrong with data, descriptions, models and options: each error names the thing, what was expected, and
-//! how
-//! to mend it.
+//! how to mend it.
 
 use std::path::PathBuf;
 

@@ -3,7 +3,7 @@
 use super::autodiff::{Network, Real};
 use crate::accuracy::{Accuracy, check, right_answers};
 use crate::{FloatNet, Formats, QuantError, Split, pixel, to_graph};
-use cnna_machine::num::{dequantise, quantise};
+use cnna_machine::num::{Word, dequantise, quantise};
 use cnna_net::Graph;
 use rayon::prelude::*;
 
@@ -20,14 +20,13 @@ pub(crate) struct Change {
 }
 
 /// Puts the images at `indices` into the network's input, [row][column][channel]; `change` is asked by place in the
-/// batch.
-/// With `formats` pixels are the words of the input's format.
+/// batch. With an input format pixels are its words.
 pub(crate) fn fill<T: Real>(
     network: &mut Network<T>,
     split: &Split,
     indices: &[usize],
     change: impl Fn(usize) -> Change + Sync,
-    input: Option<(i32, cnna_machine::num::Word)>,
+    input: Option<(i32, Word)>,
 ) {
     let table: Vec<T> = (0..=255u8)
         .map(|b| {

@@ -1,7 +1,6 @@
 //! Quantisation-aware training: a float network (`FloatNet`) is trained on labelled images, given number formats
 //! (`Formats`), trained on with straight-through fake quantisation, and becomes integers (`cnna_net::Graph`) and
-//! standard
-//! ONNX. The arithmetic is `cnna_machine::num`'s; gradients are `autodiff`'s, over `net`'s graph.
+//! standard ONNX. The arithmetic is `cnna_machine::num`'s; gradients are `autodiff`'s, over `net`'s graph.
 
 mod arch;
 mod autodiff;

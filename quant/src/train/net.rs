@@ -65,12 +65,10 @@ const OTHER_WAY: &str = "`cnna quantize` takes any readable model without traini
 
 impl FloatNet {
     /// A network from a graph whose activations are part of the nodes before them. A Softmax at the end is left out:
-    /// the loss
-    /// has its own, and the order of the classes is the same.
+    /// the loss has its own, and the order of the classes is the same.
     ///
     /// Errors: several inputs or outputs, an output that is not one value a class, an operator without a gradient,
-    /// constants
-    /// that are quantised already.
+    /// constants that are quantised already.
     pub fn new(mut graph: Graph) -> Result<Self, NotTrainable> {
         if graph
             .nodes
@@ -178,8 +176,7 @@ impl FloatNet {
     }
 
     /// For each node that learns its constants in their order (weights, biases, slopes), then the scale of its
-    /// normalisation,
-    /// to change.
+    /// normalisation, to change.
     pub fn parameters_mut(&mut self) -> impl Iterator<Item = (usize, Vec<&mut Vec<f32>>)> {
         let nodes = self.graph.nodes.iter_mut().zip(&mut self.norms).enumerate();
         nodes.filter_map(|(i, (n, norm))| {

@@ -18,9 +18,8 @@ pub struct Formats {
     pub fracs: Vec<i32>,
 }
 
-/// The quantised graph, with a rescaling before nodes that need one. Errors: NaN or infinite weights, a shift that
-/// the machine
-/// does not have.
+/// The quantised graph, with a rescaling before nodes that need one. Errors: NaN or infinite weights, a shift that the
+/// machine does not have.
 pub fn to_graph(net: &FloatNet, formats: &Formats) -> Result<Graph, QuantError> {
     net.check_finite()?;
     let mut graph = net.graph().into_owned();

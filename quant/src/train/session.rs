@@ -1,9 +1,8 @@
 //! Training: first in float, then with fake-quantised weights, biases and activations (quantisation-aware).
 //!
 //! Weights are f32. Each step runs them, or the words that they round to, forwards and backwards, and updates the f32
-//! originals: the straight-through estimator, with no gradient where a weight is clipped. Batch normalisations learn
-//! in the
-//! float phase and are folded into their convolutions before the quantised one.
+//! originals: the straight-through estimator, with no gradient where a weight is clipped. Batch normalisations learn in
+//! the float phase and are folded into their convolutions before the quantised one.
 
 use super::autodiff::{Gradients, Network, cross_entropy};
 use super::checkpoint::{self, State};
@@ -268,8 +267,7 @@ impl<'a> Trainer<'a> {
         self.network = None;
         let train = &self.data.train;
         // Each epoch of a phase has its own stream, so a resumed run repeats the uninterrupted one, and a quantised
-        // phase
-        // that begins from a float file repeats the one that follows its float phase.
+        // phase that begins from a float file repeats the one that follows its float phase.
         let stream = (done - before) as u64 + 1;
         let mut rng = StdRng::seed_from_u64(o.seed.wrapping_mul(1_000_003).wrapping_add(stream));
         let mut order: Vec<usize> = (0..train.len()).collect();

@@ -1,20 +1,16 @@
 //! Convolutions as products of matrices: forward, and both gradients. A transposed convolution is the same with the
-//! parts
-//! exchanged.
+//! parts exchanged.
 //!
 //! Images are [image][row][column][channel]. A row of the matrix is a result pixel's window, [kernel row][kernel
-//! column]
-//! [channel], gathered for a block of pixels at a time so that the block stays in the cache. Windows of one pixel, or
-//! of the
-//! whole input, lie there already. Depthwise convolutions run over channels directly.
+//! column] [channel], gathered for a block of pixels at a time so that the block stays in the cache. Windows of one
+//! pixel, or of the whole input, lie there already. Depthwise convolutions run over channels directly.
 
 use super::real::{Matrix, Real, multiply};
 use cnna_net::{Padding, Shape, Window};
 use rayon::prelude::*;
 
-/// Parts of a batch that run beside each other, whatever the number of cores: sums over images are taken part by
-/// part, so
-/// their rounding does not depend on the machine.
+/// Parts of a batch that run beside each other, whatever the number of cores: sums over images are taken part by part,
+/// so their rounding does not depend on the machine.
 const PARTS: usize = 8;
 /// Elements of a block of gathered windows: half of a core's second-level cache.
 const BLOCK: usize = 1 << 17;

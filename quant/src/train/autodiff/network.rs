@@ -56,8 +56,7 @@ fn linear(op: &Op) -> Option<(&Values, &Values, &[u8])> {
 
 impl<T: Real> Network<T> {
     /// A graph of real constants, or a quantised one, which is computed as its integers are. Errors: an operator
-    /// without
-    /// gradients.
+    /// without gradients.
     pub fn new(graph: &Graph, norms: &[Option<Norm>]) -> Result<Self, NotTrainable> {
         let shapes: Vec<Shape> = graph.tensors.iter().map(|t| t.shape).collect();
         let mut needed = vec![false; shapes.len()];
@@ -187,9 +186,8 @@ impl<T: Real> Network<T> {
         (!finish.moments.mean.is_empty()).then_some(&finish.moments)
     }
 
-    /// The gradients of all constants from those of some tensors, for the batch that was run last. With `all` those
-    /// of every
-    /// tensor are there too, for [`Network::gradient`].
+    /// The gradients of all constants from those of some tensors, for the batch that was run last. With `all` those of
+    /// every tensor are there too, for [`Network::gradient`].
     pub fn backward(&mut self, outputs: &[(TensorId, &[T])], all: bool) -> Gradients<T> {
         let n = self.images;
         let mut written = vec![false; self.shapes.len()];

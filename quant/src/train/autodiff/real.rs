@@ -1,8 +1,7 @@
 //! The numbers that a network is computed in, and the product of matrices of them.
 //!
-//! f32 trains. f64 is exact for fake-quantised networks: every product (below 2^30) and every partial sum (below
-//! 2^53) is an
-//! integer times one power of two, so the same code gives the integers of the reference.
+//! f32 trains. f64 is exact for fake-quantised networks: every product (below 2^30) and every partial sum (below 2^53)
+//! is an integer times one power of two, so the same code gives the integers of the reference.
 
 use num_traits::Float;
 use std::iter::Sum;
@@ -91,8 +90,7 @@ pub fn multiply<T: Real>(a: Matrix<T>, b: Matrix<T>, c: &mut [T], pitch: usize, 
     let steps = |m: &Matrix<T>| m.steps.map(|s| s as isize);
     let ([a_down, a_right], [b_down, b_right]) = (steps(&a), steps(&b));
     // SAFETY: every element that the product reads or writes lies inside its slice, by the two assertions above, and
-    // `c` is
-    // borrowed alone.
+    // `c` is borrowed alone.
     unsafe {
         gemm::gemm(
             m,

@@ -1,6 +1,5 @@
 //! Operators that only move values: concatenation, parts, borders, other orders, rows and columns repeated. Each is a
-//! list of
-//! runs of elements that lie together on both sides.
+//! list of runs of elements that lie together on both sides.
 
 use super::{Format, Kernel};
 use crate::train::autodiff::linear::part;
