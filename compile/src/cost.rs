@@ -9,7 +9,7 @@ use crate::stream::Entry;
 use cnna_machine::Board;
 use cnna_machine::config::BURST_BEATS;
 use cnna_machine::isa::{
-    Body, COMMAND_BYTES, Command, Compute, Queue, Weight, store_kind, weight_kind,
+    Body, COMMAND_BYTES, Command, Compute, Load, Queue, Store, Weight, store_kind, weight_kind,
 };
 use cnna_machine::timing;
 
@@ -20,6 +20,15 @@ struct Done {
     operands: u64,
     /// Compute: results are in the output buffer. Others: complete.
     results: u64,
+}
+
+impl Done {
+    fn both(end: u64) -> Self {
+        Done {
+            operands: end,
+            results: end,
+        }
+    }
 }
 
 struct Clock<'a> {
@@ -36,6 +45,9 @@ struct Clock<'a> {
     memory: Vec<u32>,
 }
 
+/// Cycles from a local store's start to its first beat.
+const TO_LOCAL: u64 = 4;
+
 /// Cycles in which transfers share the memory's bandwidth in any proportion.
 const STRETCH: u64 = 64;
 
@@ -50,7 +62,9 @@ pub fn cycles(stream: &[Entry], board: &Board) -> u64 {
         memory: Vec::new(),
     };
     let mut done: Vec<Done> = Vec::with_capacity(stream.len());
-    for e in stream {
+    // The latest local store: its place, and when its next beat is there.
+    let mut local = (0, 0);
+    for (i, e) in stream.iter().enumerate() {
         let queue = e.command.queue();
         let tokens = Queue::ALL.iter().filter_map(|&from| {
             let d = done[e.after[from as usize]?];
@@ -62,7 +76,26 @@ pub fn cycles(stream: &[Entry], board: &Board) -> u64 {
         });
         let ready = tokens.max().unwrap_or(0);
         let start = clock.deal(queue).max(ready);
-        done.push(clock.run(e, start));
+        match &e.command.body {
+            Body::Store(s) if s.local == 1 => {
+                let start = start.max(clock.ends[Queue::Store as usize]);
+                clock.starts[Queue::Store as usize].push(start);
+                local = (i, start + TO_LOCAL);
+                done.push(Done::default());
+            }
+            Body::Load(l) if l.local == 1 => {
+                let start = start.max(clock.ends[Queue::Load as usize]).max(local.1);
+                clock.starts[Queue::Load as usize].push(start);
+                let phases = timing::load_phases(l.stride, board.accelerator.tiles);
+                let end = start + l.seg_beats as u64 * l.seg_count as u64 * phases;
+                clock.ends[Queue::Load as usize] = end;
+                clock.ends[Queue::Store as usize] = end;
+                local.1 = end;
+                done.push(Done::both(end));
+                done[local.0] = Done::both(end);
+            }
+            _ => done.push(clock.run(e, start)),
+        }
     }
     done.iter().map(|d| d.results).max().unwrap_or(0)
 }
@@ -75,7 +108,11 @@ pub fn at_least(work: &Jobs, board: &Board) -> u64 {
     let mut moves = |queue: Queue, kind: i32, body: &Body| {
         let t = transfer(kind, body, board);
         queues[queue as usize] += t.bytes.div_ceil(t.rate);
-        bytes += t.bytes;
+        let local = matches!(
+            body,
+            Body::Load(Load { local: 1, .. }) | Body::Store(Store { local: 1, .. })
+        );
+        bytes += if local { 0 } else { t.bytes };
     };
     let loads = work.loads.iter().map(|l| (Queue::Load, l));
     for (queue, items) in loads.chain([(Queue::Weight, &work.weights)]) {
@@ -127,10 +164,7 @@ impl Clock<'_> {
         let end = self.transfer((start + latency).max(before), t.bytes, t.rate) + t.tail;
         self.starts[queue].push(start);
         self.ends[queue] = end;
-        Done {
-            operands: end,
-            results: end,
-        }
+        Done::both(end)
     }
 
     /// The end of a transfer whose data may come from `from` on, at most `rate` bytes a cycle.

@@ -15,8 +15,10 @@ fn hull(ddr: i32, beats: i32, segments: i32, stride: i32, a: &Accelerator) -> Ra
     from..from + last + beats as u64 * a.beat_bytes() as u64
 }
 
+/// The bytes of memory that a store writes, row by row.
 fn stored<'s>(s: &'s Store, a: &'s Accelerator) -> impl Iterator<Item = Range<u64>> + 's {
-    (0..s.rows).map(move |row| {
+    let rows = if s.local == 0 { s.rows } else { 0 };
+    (0..rows).map(move |row| {
         let ddr = (s.ddr as u32).wrapping_add((s.row_stride as u32).wrapping_mul(row as u32));
         hull(ddr as i32, s.seg_beats, s.seg_count, s.seg_stride, a)
     })

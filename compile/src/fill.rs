@@ -1,6 +1,6 @@
 //! A fill: some channels and columns of one or more maps on their way through the activation buffer's ring of rows.
 
-use crate::jobs::{ACTIVATIONS, Jobs, address, field};
+use crate::jobs::{ACTIVATIONS, Jobs, LOCAL, Loads, address, field};
 use crate::memory::Images;
 use crate::stage::{Source, Stage};
 use cnna_machine::Accelerator;
@@ -59,6 +59,10 @@ pub struct Fill {
     number: usize,
     /// (row, its load items), ascending.
     listed: Vec<(usize, Range<usize>)>,
+    /// Its rows come from local stores.
+    pub local: bool,
+    /// What has: (row, channels of the fill, load item).
+    taken: Vec<(usize, Range<usize>, usize)>,
 }
 
 /// The parts of a stage's sources that hold some of its channels.
@@ -144,6 +148,8 @@ impl Fill {
             images: None,
             number: 0,
             listed: Vec::new(),
+            local: false,
+            taken: Vec::new(),
         }
     }
 
@@ -161,6 +167,13 @@ impl Fill {
         // Results that see padding only still need a fill: one column of it.
         let columns = from as usize..to.clamp(from + 1, w) as usize;
         Self::of_sets(s, s.planes(), channels, columns, paired, a)
+    }
+
+    /// Words of a channel's row, where the fill can take whole rows of a map from local stores.
+    pub fn whole_row(&self, s: &Stage) -> Option<usize> {
+        let all = self.columns.start == 0 && !self.side && self.pieces.len() == 1;
+        let rows = (0..self.planes[0]).all(|y| self.row_is_used(y, s));
+        (all && rows).then_some(self.beats * BEAT_WORDS)
     }
 
     /// True where the buffer holds so many slots.
@@ -198,8 +211,56 @@ impl Fill {
     }
 
     /// Lists loads up to the rows' end and returns the items that hold the rows: those of this fill from the first to the last.
-    /// Rows must come in ascending order.
-    pub fn rows(&mut self, rows: Range<usize>, s: &Stage, jobs: &mut Jobs) -> Range<usize> {
+    /// Rows must come in ascending order. What local stores bring is there; of that, the items that hold some channels.
+    pub fn rows(
+        &mut self,
+        rows: Range<usize>,
+        channels: &Range<usize>,
+        s: &Stage,
+        jobs: &mut Jobs,
+    ) -> Loads {
+        let mut loads = Loads::default();
+        match self.local {
+            true => loads[LOCAL] = self.held(&rows, channels),
+            false => loads[ACTIVATIONS] = self.list_rows(rows, s, jobs),
+        }
+        loads
+    }
+
+    /// From the first to the last item that holds some of these rows and channels.
+    fn held(&self, rows: &Range<usize>, channels: &Range<usize>) -> Range<usize> {
+        let meet = |a: &Range<usize>| a.start < channels.end && channels.start < a.end;
+        let items = self
+            .taken
+            .iter()
+            .filter(|(y, c, _)| rows.contains(y) && meet(c));
+        let all = items.map(|t| t.2..t.2 + 1);
+        all.reduce(|a, b| a.start.min(b.start)..a.end.max(b.end))
+            .unwrap_or(0..0)
+    }
+
+    /// Lists loads of rows of some channels that the latest job's stores bring, in the order in which these bring them.
+    pub fn takes(&mut self, rows: impl Iterator<Item = (Range<usize>, usize)>, jobs: &mut Jobs) {
+        let first = jobs.loads[LOCAL].len();
+        for (channels, y) in rows {
+            let row_line = self.row_line(y / self.planes[0], y % self.planes[0]);
+            let beats = channels.len() * self.beats;
+            let (load, lines) = self.load(row_line, channels.start, channels.len(), self.planes[1]);
+            let load = Load {
+                seg_beats: field(beats),
+                seg_count: 1,
+                row_bank: field(y / self.planes[0] % 4),
+                local: 1,
+                ..load
+            };
+            self.taken.push((y, channels, jobs.loads[LOCAL].len()));
+            jobs.load(self.number, load, lines);
+        }
+        jobs.brings(first);
+    }
+
+    /// Lists loads up to the rows' end; the items of the rows.
+    fn list_rows(&mut self, rows: Range<usize>, s: &Stage, jobs: &mut Jobs) -> Range<usize> {
         let first = self.listed.last().map_or(rows.start, |(y, _)| y + 1);
         for y in first.max(rows.start)..rows.end {
             if self.row_is_used(y, s) {
@@ -240,8 +301,7 @@ impl Fill {
             Some(images) => (4 * row + image, images.pitch),
             None => (row, 0),
         };
-        let slot_line = self.base + (row / 4 + self.first_slot) % self.slots * self.row_pitch;
-        let row_line = slot_line + py * self.plane_y_pitch;
+        let row_line = self.row_line(row, py);
         for (at, piece) in &self.pieces {
             let layout = &piece.info.layout;
             let count = piece.channels.len();
@@ -263,50 +323,71 @@ impl Fill {
                 true => row_line + at * self.plane_pitch,
                 false => row_line,
             };
-            let line = match self.set_lines {
-                Some(set) => base + first / 2 * self.c_pitch + first % 2 * set,
-                None => base + first * self.c_pitch,
-            };
+            let (load, lines) = self.load(base, first, count, stride);
             let load = Load {
                 ddr: address(ddr),
                 seg_beats: field(seg_beats),
                 seg_count: field(seg_count),
                 seg_stride: address(layout.channel_bytes()),
-                line: field(line),
                 row_bank: field(row % 4 + bank),
-                stride: field(stride),
-                target: target::ACTIVATIONS,
-                channel_beats: field(self.beats),
-                plane_pitch: field(self.plane_pitch),
-                parity: i32::from(self.set_lines.is_some()),
+                ..load
             };
-            if let Some(set) = self.set_lines {
-                // Of each plane, the even channels' lines in the lower set, the odd ones' in the upper one.
-                let channels = [0, 1].map(|odd| {
-                    let pairs = |c: usize| (c + 1 - odd) / 2 * self.c_pitch;
-                    odd * set + pairs(first)..odd * set + pairs(first + count)
-                });
-                let written = (0..stride)
-                    .map(|p| base + p * self.plane_pitch)
-                    .flat_map(|at| channels.clone().map(|c| at + c.start..at + c.end))
-                    .filter(|lines| !lines.is_empty())
-                    .collect();
-                jobs.load(self.number, load, written);
-                continue;
-            }
-            let lines = count * self.c_pitch;
-            // With several pieces each plane's lines are told apart, for others lie between them.
-            let (each, planes) = match (stride, self.pieces.len()) {
-                (1, _) => (lines, 1),
-                (_, 1) => (self.plane_y_pitch, 1),
-                _ => (lines, stride),
-            };
-            let written = (0..planes)
-                .map(|p| line + p * self.plane_pitch)
-                .map(|l| l..l + each)
-                .collect();
-            jobs.load(self.number, load, written);
+            jobs.load(self.number, load, lines);
         }
+    }
+
+    /// The first line of a row of a plane of rows.
+    fn row_line(&self, row: usize, plane: usize) -> usize {
+        let slot = (row / 4 + self.first_slot) % self.slots;
+        self.base + slot * self.row_pitch + plane * self.plane_y_pitch
+    }
+
+    /// Where `count` channels of a row at line `base` go, from the fill's channel `first` on, and the lines that they overwrite.
+    fn load(
+        &self,
+        base: usize,
+        first: usize,
+        count: usize,
+        stride: usize,
+    ) -> (Load, Vec<Range<usize>>) {
+        let line = match self.set_lines {
+            Some(set) => base + first / 2 * self.c_pitch + first % 2 * set,
+            None => base + first * self.c_pitch,
+        };
+        let load = Load {
+            line: field(line),
+            stride: field(stride),
+            target: target::ACTIVATIONS,
+            channel_beats: field(self.beats),
+            plane_pitch: field(self.plane_pitch),
+            parity: i32::from(self.set_lines.is_some()),
+            ..Load::default()
+        };
+        if let Some(set) = self.set_lines {
+            // Of each plane, the even channels' lines in the lower set, the odd ones' in the upper one.
+            let channels = [0, 1].map(|odd| {
+                let pairs = |c: usize| (c + 1 - odd) / 2 * self.c_pitch;
+                odd * set + pairs(first)..odd * set + pairs(first + count)
+            });
+            let lines = (0..stride)
+                .map(|p| base + p * self.plane_pitch)
+                .flat_map(|at| channels.clone().map(|c| at + c.start..at + c.end))
+                .filter(|lines| !lines.is_empty())
+                .collect();
+            return (load, lines);
+        }
+        let lines = count * self.c_pitch;
+        // Where it brings not all channels each plane's lines are told apart, for others lie between them.
+        let (each, planes) = match stride {
+            1 => (lines, 1),
+            _ if count == self.channels.len() => (self.plane_y_pitch, 1),
+            _ => (lines, stride),
+        };
+        let lines = (0..planes)
+            .map(|p| line + p * self.plane_pitch)
+            .map(|l| l..l + each)
+            .collect();
+        (load, lines)
     }
 
     /// A compute command's view of the fill: channels from `c0` on, first tap at map position (y, x), taps so many rows and

@@ -14,6 +14,13 @@ use std::sync::Arc;
 pub const ACTIVATIONS: usize = 0;
 /// See [`ACTIVATIONS`].
 pub const RESIDUALS: usize = 1;
+/// Loads of what a local store brings.
+pub const LOCAL: usize = 2;
+/// How many lists there are.
+pub const LISTS: usize = 3;
+
+/// Loads that a job reads, of each list: those of the same fill as the first.
+pub type Loads = [Range<usize>; LISTS];
 
 /// A buffer that items fill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +52,8 @@ pub struct Item {
     pub rows: (Space, Vec<Range<usize>>),
     /// The mark after which memory holds what it reads.
     pub after: Option<usize>,
+    /// Its place among the loads of all lists.
+    pub order: usize,
 }
 
 /// A compute command with its stores, or a store command alone.
@@ -56,14 +65,16 @@ pub struct Job {
     pub kind: i32,
     /// Its layer.
     pub tag: u16,
-    /// Load items that it reads, of each list of [`Jobs::loads`]: those of the same fill as the first.
-    pub loads: [Range<usize>; 2],
+    /// Load items that it reads, of each list of [`Jobs::loads`].
+    pub loads: Loads,
     /// Weight items that it reads: weights, biases, its activation set.
     pub weights: [Option<usize>; 3],
     /// Output buffer lines that it writes.
     pub region: Range<usize>,
     /// Stores of what this job and the ones before it left in its region.
     pub stores: Vec<Store>,
+    /// Load items that take what its local stores bring, one a row.
+    pub brings: Range<usize>,
     /// The mark before it: a layer's counters hold nothing of the next, not even of a result that needs no input.
     pub after: Option<usize>,
 }
@@ -75,10 +86,11 @@ impl Job {
             body: Body::Store(body),
             kind,
             tag,
-            loads: [0..0, 0..0],
+            loads: Loads::default(),
             weights: [None; 3],
             region: 0..0,
             stores: Vec::new(),
+            brings: 0..0,
             after: None,
         }
     }
@@ -87,8 +99,9 @@ impl Job {
 /// The lists, and the state of the buffers' allocation.
 #[derive(Clone, Debug)]
 pub struct Jobs {
-    /// Loads in order of need: of activations, and of residuals, which do not wait for one another.
-    pub loads: [Vec<Item>; 2],
+    /// Loads in order of need: of activations, and of residuals, which do not wait for one another; and those of what local stores
+    /// bring.
+    pub loads: [Vec<Item>; LISTS],
     /// Weight and bias transfers in order of need.
     pub weights: Vec<Item>,
     /// In order of execution.
@@ -137,13 +150,19 @@ impl Jobs {
 
     /// Appends a load of a fill that writes these lines.
     pub fn load(&mut self, fill: usize, load: Load, lines: Vec<Range<usize>>) {
-        self.loads[ACTIVATIONS].push(Item {
+        let (list, after) = match load.local {
+            0 => (ACTIVATIONS, self.mark),
+            _ => (LOCAL, None),
+        };
+        let order = self.loads.iter().map(Vec::len).sum();
+        self.loads[list].push(Item {
             body: Body::Load(load),
             kind: 0,
             tag: self.tag,
             fill,
             rows: (Space::Act(load.row_bank as usize), lines),
-            after: self.mark,
+            after,
+            order,
         });
     }
 
@@ -152,6 +171,7 @@ impl Jobs {
         let depth = self.residual_depth;
         let (from, count) = (lines.start % depth, lines.len());
         let end = (from + count).min(depth);
+        let order = self.loads.iter().map(Vec::len).sum();
         self.loads[RESIDUALS].push(Item {
             body: Body::Load(load),
             kind: 0,
@@ -162,6 +182,7 @@ impl Jobs {
                 vec![from..end, 0..from + count - end],
             ),
             after: self.mark,
+            order,
         });
     }
 
@@ -174,6 +195,7 @@ impl Jobs {
             fill: 0,
             rows: (space, vec![rows]),
             after: None,
+            order: self.weights.len(),
         });
         self.weights.len() - 1
     }
@@ -182,7 +204,7 @@ impl Jobs {
     pub fn compute(
         &mut self,
         compute: Compute,
-        loads: [Range<usize>; 2],
+        loads: Loads,
         weights: [Option<usize>; 3],
         region: &Range<usize>,
         stores: Vec<Store>,
@@ -195,8 +217,24 @@ impl Jobs {
             weights,
             region: region.clone(),
             stores,
+            brings: 0..0,
             after: self.mark,
         });
+    }
+
+    /// The latest job's stores are local: they bring what the loads of [`LOCAL`] from the `first` on take, one a row.
+    pub fn brings(&mut self, first: usize) {
+        let job = self.jobs.last_mut().expect("there is a job");
+        job.brings = first..self.loads[LOCAL].len();
+        for store in &mut job.stores {
+            *store = Store {
+                ddr: 0,
+                seg_stride: 0,
+                row_stride: 0,
+                local: 1,
+                ..*store
+            };
+        }
     }
 
     /// Appends a mark: later loads wait for it.

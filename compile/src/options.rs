@@ -20,6 +20,8 @@ pub struct Options {
     pub paired: Use,
     /// Let neighbouring convolutions take turns, a few rows each.
     pub turns: Use,
+    /// Let what one of them makes stay in the activation buffer for the next one, where nobody else reads it.
+    pub local: Use,
     /// Let 2x2 pooling ride on the convolution before it.
     pub fuse: bool,
     /// Most images that share the weights of fully connected layers; 1: no stream for several images.
@@ -36,6 +38,7 @@ impl Default for Options {
             winograd: true,
             paired: Use::Cheaper,
             turns: Use::Cheaper,
+            local: Use::Cheaper,
             fuse: true,
             batch: usize::MAX,
             host: true,

@@ -30,14 +30,6 @@ pub enum Form<'a> {
 }
 
 impl Form<'_> {
-    /// The weights of a form that tiles.
-    pub fn weights(&self) -> Option<&Weights> {
-        match self {
-            Form::Conv(_, _, weights) => Some(weights),
-            _ => None,
-        }
-    }
-
     /// Its mode.
     pub fn mode(&self) -> Mode {
         match self {
@@ -66,6 +58,8 @@ pub struct Step<'a> {
     pub record: usize,
     /// It takes turns with the next step, and has no mark of its own.
     pub turns: bool,
+    /// Its results stay in the activation buffer, for the next step alone.
+    pub local: bool,
 }
 
 /// The stream that runs all steps, each for all images before the next.
@@ -82,7 +76,7 @@ pub fn stream(steps: &[Step], images: Images, a: &Accelerator) -> Result<Vec<Ent
         jobs.tag = u16::try_from(step.layer).unwrap_or(u16::MAX);
         match these {
             [step] => step.schedule(images, a, &mut jobs)?,
-            _ => turns::schedule(these, images, a, &mut jobs),
+            _ => turns::schedule(these, images, a, &mut jobs)?,
         }
         jobs.mark(step.record);
     }

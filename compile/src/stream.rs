@@ -1,7 +1,7 @@
 //! From jobs to a stream: prefetching as early as the buffers permit, then the fewest tokens that keep every order.
 
 use crate::error::CompileError;
-use crate::jobs::{ACTIVATIONS, Item, Job, Jobs, RESIDUALS, Space};
+use crate::jobs::{ACTIVATIONS, Item, Job, Jobs, LISTS, LOCAL, RESIDUALS, Space};
 use cnna_machine::isa::{Body, Command, Queue, TOKEN_PATHS, store_kind};
 use cnna_machine::{Accelerator, timing};
 use std::collections::BTreeMap;
@@ -67,28 +67,33 @@ impl Readers {
     }
 }
 
-/// For each item, the last job that reads what it overwrites.
-fn freed_by(items: &[Item], readers: &[Readers]) -> Vec<Option<usize>> {
+/// For each item of some lists, the last job that reads what it overwrites, whichever list brought that.
+fn freed_by<const N: usize>(
+    lists: [&[Item]; N],
+    readers: &[Vec<Readers>; N],
+) -> [Vec<Option<usize>>; N] {
+    let mut freed = lists.map(|list| vec![None; list.len()]);
+    let each = lists.iter().enumerate();
+    let each = each.flat_map(|(list, items)| items.iter().enumerate().map(move |i| (list, i)));
+    let mut all: Vec<_> = each.collect();
+    all.sort_by_key(|(_, (_, item))| item.order);
+    let readers: Vec<Readers> = all.iter().map(|&(list, (i, _))| readers[list][i]).collect();
     let (mut act, mut residual): ([Rows; 4], [Rows; 2]) = Default::default();
     let (mut weights, mut bias, mut sets) = (Rows::default(), Rows::default(), Rows::default());
-    items
-        .iter()
-        .enumerate()
-        .map(|(i, item)| {
-            let (space, rows) = &item.rows;
-            let buffer = match space {
-                Space::Act(bank) => &mut act[*bank],
-                Space::Weights => &mut weights,
-                Space::Bias => &mut bias,
-                Space::Residual(bank) => &mut residual[*bank],
-                Space::Sets => &mut sets,
-            };
-            let before = rows.iter().flat_map(|r| buffer.latest(r));
-            let free = before.filter_map(|i| readers[i].0.map(|r| r[1])).max();
-            rows.iter().for_each(|r| buffer.set(r, i));
-            free
-        })
-        .collect()
+    for (n, (list, (i, item))) in all.into_iter().enumerate() {
+        let (space, rows) = &item.rows;
+        let buffer = match space {
+            Space::Act(bank) => &mut act[*bank],
+            Space::Weights => &mut weights,
+            Space::Bias => &mut bias,
+            Space::Residual(bank) => &mut residual[*bank],
+            Space::Sets => &mut sets,
+        };
+        let before = rows.iter().flat_map(|r| buffer.latest(r));
+        freed[list][i] = before.filter_map(|n| readers[n].0.map(|r| r[1])).max();
+        rows.iter().for_each(|r| buffer.set(r, n));
+    }
+    freed
 }
 
 /// One in-order list of items on its way into the stream.
@@ -101,13 +106,15 @@ struct Feed<'a> {
 }
 
 impl<'a> Feed<'a> {
-    fn new(items: &'a [Item], readers: Vec<Readers>) -> Self {
-        Feed {
-            freed_by: freed_by(items, &readers),
+    fn new<const N: usize>(lists: [&'a [Item]; N], readers: [Vec<Readers>; N]) -> [Self; N] {
+        let mut freed = freed_by(lists, &readers).into_iter();
+        let mut readers = readers.into_iter();
+        lists.map(|items| Feed {
+            freed_by: freed.next().expect("one a list"),
+            readers: readers.next().expect("one a list"),
             items,
-            readers,
             issued: Vec::new(),
-        }
+        })
     }
 
     /// The next item, of which there must be one.
@@ -154,7 +161,7 @@ struct Pace {
     array: u64,
     drain: u64,
     /// Cycle in which each load issued has its data, of each list.
-    loaded: [Vec<u64>; 2],
+    loaded: [Vec<u64>; LISTS],
     /// The same of all in the order of issue.
     ends: Vec<u64>,
     /// Loads that have theirs before `array`.
@@ -177,6 +184,11 @@ impl Pace {
     }
 
     fn loads(&mut self, list: usize, item: &Item) {
+        if list == LOCAL {
+            // What the array has made is there soon, and no load in the queue has to wait for memory.
+            self.loaded[list].push(self.array);
+            return;
+        }
         let end = self.next_load() + self.of_load(item);
         self.loaded[list].push(end);
         self.ends.push(end);
@@ -249,12 +261,9 @@ pub fn build(work: &Jobs, a: &Accelerator) -> Result<Vec<Entry>, CompileError> {
             weight_readers[w].add(j);
         }
     }
-    let [activations, residuals] = load_readers;
-    let mut loads = [
-        Feed::new(&work.loads[ACTIVATIONS], activations),
-        Feed::new(&work.loads[RESIDUALS], residuals),
-    ];
-    let mut weights = Feed::new(&work.weights, weight_readers);
+    let lists = work.loads.each_ref().map(|list| list.as_slice());
+    let mut loads = Feed::new(lists, load_readers);
+    let [mut weights] = Feed::new([&work.weights], [weight_readers]);
     let mut stream = Vec::new();
     let mut job_at = Vec::with_capacity(work.jobs.len());
     // Last store that reads each output line.
@@ -283,8 +292,23 @@ pub fn build(work: &Jobs, a: &Accelerator) -> Result<Vec<Entry>, CompileError> {
             weights.check(job, done)?;
             weights.issue(&mut stream, &job_at);
         }
-        issue_job(job, &loads, &weights, &mut stored, &mut stream, &mut job_at);
+        if loads[LOCAL].issued.len() < job.loads[LOCAL].end {
+            return Err(broken(job, "it reads what no job before it brings"));
+        }
+        issue_job(job, &loads, &weights, &mut stream, &mut job_at, &stored);
         pace.runs(job);
+        for s in &job.stores {
+            let mut after = [None; 4];
+            after[Queue::Compute as usize] = Some(job_at[j]);
+            stored.set(&job.region, stream.len());
+            stream.push(entry(store_kind::STORE, job.tag, Body::Store(*s), after));
+            // A local store ends when its loads have taken all: nothing may come between that waits for what is behind it.
+            for _ in 0..s.local * s.rows {
+                loads[LOCAL].check(job, Some(j))?;
+                pace.loads(LOCAL, loads[LOCAL].next());
+                loads[LOCAL].issue(&mut stream, &job_at);
+            }
+        }
         while pace.waiting() < a.queue_depth {
             let Some(list) = ahead(&loads, j, work, &pace) else {
                 break;
@@ -302,8 +326,8 @@ pub fn build(work: &Jobs, a: &Accelerator) -> Result<Vec<Entry>, CompileError> {
 
 /// The list whose next load goes ahead of job `j`'s successors: the one that is needed first, or else one of activations that
 /// is there before the next residual is needed.
-fn ahead(loads: &[Feed; 2], j: usize, work: &Jobs, pace: &Pace) -> Option<usize> {
-    let [activations, residuals] = loads.each_ref().map(|feed| feed.first_reader());
+fn ahead(loads: &[Feed; LISTS], j: usize, work: &Jobs, pace: &Pace) -> Option<usize> {
+    let [activations, residuals, _] = loads.each_ref().map(|feed| feed.first_reader());
     let residual_first = match (activations, residuals) {
         (_, None) => false,
         (None, Some(_)) => true,
@@ -329,11 +353,11 @@ fn broken(job: &Job, message: &str) -> CompileError {
 
 fn issue_job(
     job: &Job,
-    loads: &[Feed; 2],
+    loads: &[Feed; LISTS],
     weights: &Feed,
-    stored: &mut Rows,
     stream: &mut Vec<Entry>,
     job_at: &mut Vec<usize>,
+    stored: &Rows,
 ) {
     let mut after = [None; 4];
     let used = job.loads.iter().zip(loads).filter(|(l, _)| !l.is_empty());
@@ -342,15 +366,8 @@ fn issue_job(
     after[Queue::Weight as usize] = used.map(|&w| weights.issued[w]).max();
     let mark = job.after.map(|j| job_at[j]);
     after[Queue::Store as usize] = stored.latest(&job.region).max().max(mark);
-    let at = stream.len();
-    job_at.push(at);
+    job_at.push(stream.len());
     stream.push(entry(job.kind, job.tag, job.body, after));
-    for s in &job.stores {
-        let mut after = [None; 4];
-        after[Queue::Compute as usize] = Some(at);
-        stored.set(&job.region, stream.len());
-        stream.push(entry(store_kind::STORE, job.tag, Body::Store(*s), after));
-    }
 }
 
 /// Sets the token masks: queues are in order, so a command waits only for what no earlier one of its queue awaited.

@@ -1,6 +1,8 @@
 //! Steps of one layer in turns, a stripe of rows each: one reads what the one before it has stored, while that one goes on. So what
 //! the one has to read and the other to write goes to memory and back at the same time.
 
+use crate::error::CompileError;
+use crate::fill::Fill;
 use crate::jobs::Jobs;
 use crate::linear::Linear;
 use crate::memory::{Fills, Images};
@@ -19,24 +21,32 @@ pub trait Turn {
     fn reads(&self) -> usize;
     /// Lists the loads of rows up to `end` as far as the buffer has room for them beside those of the next turn.
     fn load(&mut self, end: usize, jobs: &mut Jobs);
+    /// The end of the map's rows for which the buffer has room beside those of the next turn.
+    fn room(&self) -> usize;
     /// Rows of the output that are made.
     fn made(&self) -> usize;
-    /// Appends the jobs of the next turn.
-    fn turn(&mut self, jobs: &mut Jobs);
+    /// Rows of the output that are made after the next turn, of which there must be one.
+    fn makes(&self) -> usize;
+    /// Where the rows that it reads lie.
+    fn fill(&mut self) -> &mut Fill;
+    /// Appends the jobs of the next turn, whose results go `to` another stage's fill, or to memory.
+    fn turn(&mut self, to: Option<&mut Fill>, jobs: &mut Jobs);
 }
 
-/// A step's form, with weights that stay.
+/// A step's form; weights that are needed in several turns stay.
 enum Member<'s> {
     Conv(&'s Linear<'s>, &'s conv::Tiling, Box<Weights>),
     Pool,
 }
 
 impl<'s> Member<'s> {
-    fn new(form: &'s Form) -> Self {
-        match form {
+    fn new(step: &'s Step) -> Self {
+        match &step.form {
             Form::Conv(l, t, weights) => {
                 let mut weights = Box::new(weights.clone());
-                weights.stay();
+                if stays(step).is_some() {
+                    weights.stay();
+                }
                 Member::Conv(l, t, weights)
             }
             Form::Pool => Member::Pool,
@@ -59,16 +69,38 @@ impl<'s> Member<'s> {
         &'t mut self,
         s: &'t Stage<'t>,
         spare: usize,
+        local: bool,
         a: &'t Accelerator,
         jobs: &mut Jobs,
     ) -> Box<dyn Turn + 't> {
         match self {
             Member::Conv(l, t, weights) => {
-                Box::new(conv::Turns::new(s, l, t, weights, spare, a, jobs))
+                Box::new(conv::Turns::new(s, l, t, weights, spare, local, a, jobs))
             }
-            Member::Pool => Box::new(pool::Turns::new(s, spare, a, jobs)),
+            Member::Pool => Box::new(pool::Turns::new(s, spare, local, a, jobs)),
         }
     }
+}
+
+/// The weights of a step that stay in the buffers from turn to turn.
+fn stays<'s>(step: &'s Step) -> Option<&'s Weights> {
+    match &step.form {
+        Form::Conv(_, t, weights) if !conv::is_one_turn(&step.stage, t) => Some(weights),
+        _ => None,
+    }
+}
+
+/// True when what a step makes can stay in the buffer for the next one, row by row as it is.
+pub fn can_stay([from, to]: [&Step; 2], a: &Accelerator) -> bool {
+    let made = match &from.form {
+        Form::Conv(_, t, _) => conv::row_words(&from.stage, t, a),
+        Form::Pool => Some(pool::row_words(&from.stage, a)),
+        _ => None,
+    };
+    let s = &to.stage;
+    let paired = matches!(&to.form, Form::Conv(_, t, _) if t.form == weights::Form::Pairs);
+    let fill = Fill::for_columns(s, 0..s.ow, 0..s.input().c, paired, a);
+    made.is_some() && made == fill.whole_row(s)
 }
 
 /// Lines of the activation buffer for the fills of all members together: where one has two sets, those of one set.
@@ -78,14 +110,11 @@ fn room(members: &[Member], a: &Accelerator) -> usize {
 
 /// True when the buffers have room for what these steps need at once.
 pub fn fits(steps: &[Step], a: &Accelerator) -> bool {
-    let members: Vec<_> = steps.iter().map(|s| Member::new(&s.form)).collect();
+    let members: Vec<_> = steps.iter().map(Member::new).collect();
     let lines = members.iter().zip(steps);
     let lines: usize = lines.map(|(m, s)| m.lines(&s.stage, 0, a)).sum();
     let [weights, biases] = staying(steps);
-    let mut sets: Vec<_> = steps
-        .iter()
-        .filter_map(|s| s.form.weights()?.set_words())
-        .collect();
+    let mut sets: Vec<_> = steps.iter().filter_map(|s| stays(s)?.set_words()).collect();
     sets.sort_unstable();
     sets.dedup();
     let stays = weights <= a.weight_depth && biases <= a.bias_depth && sets.len() <= SETS;
@@ -94,20 +123,31 @@ pub fn fits(steps: &[Step], a: &Accelerator) -> bool {
 
 /// Rows of weights and of biases that stay in the buffers for these steps.
 fn staying(steps: &[Step]) -> [usize; 2] {
-    let each = steps.iter().filter_map(|s| s.form.weights()?.staying());
+    let each = steps.iter().filter_map(|s| stays(s)?.staying());
     each.fold([0; 2], |a, b| [a[0] + b[0], a[1] + b[1]])
 }
 
 /// Appends the jobs of steps of which each reads no rows but those that the one before it has made.
 ///
-/// All of them [`conv::takes_turns`] or [`pool::takes_turns`], and the buffers hold what they need: [`fits`].
-pub fn schedule(steps: &[Step], images: Images, a: &Accelerator, jobs: &mut Jobs) {
-    let mut members: Vec<_> = steps.iter().map(|s| Member::new(&s.form)).collect();
+/// All of them [`conv::takes_turns`] or [`pool::takes_turns`], and the buffers hold what they need: [`fits`]. Errors: a buffer is too
+/// small for what a step's turn makes while the next step still needs other rows.
+pub fn schedule(
+    steps: &[Step],
+    images: Images,
+    a: &Accelerator,
+    jobs: &mut Jobs,
+) -> Result<(), CompileError> {
+    let mut members: Vec<_> = steps.iter().map(Member::new).collect();
     // What stays must not lie round the buffer's end, where another's would overwrite it.
     let [weights, biases] = staying(steps);
     jobs.weight_ring.reserve(weights);
     jobs.bias_ring.reserve(biases);
     for n in 0..images.count {
+        for (member, step) in members.iter_mut().zip(steps) {
+            if stays(step).is_none() {
+                *member = Member::new(step);
+            }
+        }
         let stages: Vec<_> = steps
             .iter()
             .map(|s| s.stage.moved(n * images.pitch))
@@ -123,40 +163,66 @@ pub fn schedule(steps: &[Step], images: Images, a: &Accelerator, jobs: &mut Jobs
                 (spare[i], room) = (1, room - more);
             }
         }
-        let mut turns: Vec<_> = stages
-            .iter()
-            .zip(&mut members)
-            .zip(spare)
-            .map(|((s, member), spare)| member.turns(s, spare, a, jobs))
+        let local = |i: usize| i > 0 && steps[i - 1].local;
+        let turns = stages.iter().zip(&mut members).zip(spare).enumerate();
+        let turns = turns
+            .map(|(i, ((s, member), spare))| member.turns(s, spare, local(i), a, jobs))
             .collect();
-        // Of each step: rows made, and the fence behind their stores.
-        let mut made: Vec<Vec<(usize, usize)>> = vec![Vec::new(); steps.len()];
-        loop {
-            // The fence that step `i` waits for in its next turn: one turn of the step before lies between, while which the rows come.
-            let fence = |i: usize| {
-                let before: &[_] = &made[i.checked_sub(1)?];
-                let there = match turns[i - 1].is_done() {
-                    true => before,
-                    false => &before[..before.len().saturating_sub(1)],
-                };
-                let reads = turns[i].reads();
-                there.iter().find(|(rows, _)| *rows >= reads).map(|f| f.1)
-            };
-            let left = |i: &usize| !turns[*i].is_done();
-            let next = (0..steps.len())
-                .rev()
-                .filter(left)
-                .map(|i| (i, fence(i)))
-                .find(|(i, fence)| *i == 0 || fence.is_some());
-            let Some((i, fence)) = next else { break };
-            jobs.behind(fence, |jobs| turns[i].turn(jobs));
-            if i + 1 < steps.len() {
-                // Loads come a turn after what they read, behind those of this step's turn.
-                if let Some(&(rows, fence)) = made[i].last() {
-                    jobs.behind(Some(fence), |jobs| turns[i + 1].load(rows, jobs));
-                }
-                made[i].push((turns[i].made(), jobs.fence()));
-            }
-        }
+        interleave(turns, steps, jobs)?;
     }
+    Ok(())
+}
+
+/// Appends the jobs of all turns: always those of the last step that has what it needs.
+fn interleave(
+    mut turns: Vec<Box<dyn Turn + '_>>,
+    steps: &[Step],
+    jobs: &mut Jobs,
+) -> Result<(), CompileError> {
+    let local = |i: usize| steps[i].local;
+    // Of each step: rows made, and the fence behind their stores.
+    let mut made: Vec<Vec<(usize, Option<usize>)>> = vec![Vec::new(); steps.len()];
+    while turns.iter().any(|t| !t.is_done()) {
+        // What step `i` waits for in its next turn; `None` when it is not there. With one turn of the step before in between, while
+        // which the rows come.
+        let needs = |i: usize, between: usize| -> Option<Option<usize>> {
+            let Some(before) = i.checked_sub(1) else {
+                return Some(None);
+            };
+            let there = match turns[before].is_done() {
+                true => made[before].len(),
+                false => made[before].len().saturating_sub(between),
+            };
+            let reads = turns[i].reads();
+            let rows = made[before][..there].iter().find(|m| m.0 >= reads)?;
+            Some(rows.1)
+        };
+        let has_room = |i: usize| !local(i) || turns[i].makes() <= turns[i + 1].room();
+        let ready = |between: usize| {
+            let left = (0..steps.len()).rev().filter(|&i| !turns[i].is_done());
+            left.filter(|&i| has_room(i))
+                .find_map(|i| Some((i, needs(i, between)?)))
+        };
+        let next = ready(1).or_else(|| ready(0));
+        let (i, fence) = next.ok_or_else(|| CompileError::Internal {
+            layer: steps[0].stage.name.into(),
+            message: "its turns and those of the layers behind it wait for each other".into(),
+        })?;
+        let (these, behind) = turns.split_at_mut(i + 1);
+        let to = behind.first_mut();
+        let to = to.filter(|_| local(i)).map(|t| t.fill());
+        jobs.behind(fence, |jobs| these[i].turn(to, jobs));
+        if i + 1 == steps.len() {
+            continue;
+        }
+        // Loads come a turn after what they read, behind those of this step's turn.
+        if let Some(&(rows, fence)) = made[i].last()
+            && !local(i)
+        {
+            jobs.behind(fence, |jobs| turns[i + 1].load(rows, jobs));
+        }
+        let fence = (!local(i)).then(|| jobs.fence());
+        made[i].push((turns[i].made(), fence));
+    }
+    Ok(())
 }

@@ -6,6 +6,7 @@
 // beat: these lie in another group of four columns. A beat waits a cycle where that is not so: in the same group, which a
 // channel's row of odd length leads to, or in another command.
 // Parity: channels go to the lower and the upper set of the buffer in turn, two of them to the same lines.
+// Local: the beats are those of the store queue's local store, and memory is not asked.
 `default_nettype none
 module load_engine import cnna_pkg::*; #(
   parameter int unsigned T           = 2,
@@ -38,6 +39,10 @@ module load_engine import cnna_pkg::*; #(
   output logic                  rready_o,
   input  wire logic [8*W-1:0]   rdata_i,
   input  wire logic             rlast_i,
+  // beats of a local store
+  input  wire logic             local_valid_i,
+  output logic                  local_ready_o,
+  input  wire logic [8*W-1:0]   local_data_i,
   // activation or residual buffer write
   output logic [4*T-1:0]        wen_o,
   output logic [4*T-1:0]        residual_wen_o,
@@ -60,7 +65,7 @@ module load_engine import cnna_pkg::*; #(
 
   axi_burst #(.BeatBytes(BeatBytes), .AddrW(AddrW), .Outstanding(Outstanding)) i_burst (
     .clk_i, .rst_i, .halt_i, .base_i, .size_i,
-    .desc_valid_i (accept),
+    .desc_valid_i (accept & ~cmd_i[LOAD_LOCAL]),
     .desc_ready_o (burst_ready),
     .desc_addr_i  (cmd_i[LOAD_DDR +: LOAD_DDR_W]),
     .desc_beats_i (32'(cmd_i[LOAD_SEG_BEATS +: LOAD_SEG_BEATS_W])),
@@ -83,6 +88,7 @@ module load_engine import cnna_pkg::*; #(
     logic [15:0] channel_beats;
     logic [15:0] plane_pitch;
     logic        parity;
+    logic        local_beats;
   } rx_t;
   rx_t rx_new, rx;
   logic rx_valid, rx_pop;
@@ -96,7 +102,8 @@ module load_engine import cnna_pkg::*; #(
     target:        cmd_i[LOAD_TARGET],
     channel_beats: cmd_i[LOAD_CHANNEL_BEATS +: LOAD_CHANNEL_BEATS_W],
     plane_pitch:   cmd_i[LOAD_PLANE_PITCH +: LOAD_PLANE_PITCH_W],
-    parity:        cmd_i[LOAD_PARITY]
+    parity:        cmd_i[LOAD_PARITY],
+    local_beats:   cmd_i[LOAD_LOCAL]
   };
   fifo #(.Width($bits(rx_t)), .Depth(DEPTH_RECEIVE)) i_rx (
     .clk_i, .rst_i, .push_i(accept), .data_i(rx_new), .ready_o(rx_ready),
@@ -144,9 +151,15 @@ module load_engine import cnna_pkg::*; #(
   assign blocked = late_q & (~split | fresh_q | (group_q == late_group_q));
 
   logic take, done_phase, last_beat, last_seg, last_chan;
-  assign take       = rvalid_i & rx_valid & ~blocked;
+  logic             takes, valid;         // a beat of the source that the command has
+  logic [8*W-1:0]   data;
+  assign valid      = rx.local_beats ? local_valid_i : rvalid_i;
+  assign data       = rx.local_beats ? local_data_i : rdata_i;
+  assign take       = valid & rx_valid & ~blocked;
   assign done_phase = phase_q == last_phase;
-  assign rready_o   = (rx_valid & done_phase & ~blocked) | halt_i;
+  assign takes      = rx_valid & done_phase & ~blocked;
+  assign rready_o   = (takes & ~rx.local_beats) | halt_i;
+  assign local_ready_o = takes & rx.local_beats;
   assign last_beat  = beat == 16'd1;
   assign last_seg   = seg == 16'd1;
   assign last_chan  = chan == 16'd1;
@@ -245,7 +258,7 @@ module load_engine import cnna_pkg::*; #(
     late_bank_q  <= rx.bank;
     late_group_q <= fresh_q ? '0 : group_q;
     late_line_q  <= line + rx.plane_pitch;
-    for (int unsigned i = 0; i < 4; i++) late_data_q[i*W +: W] <= rdata_i[(2*i+1)*W +: W];
+    for (int unsigned i = 0; i < 4; i++) late_data_q[i*W +: W] <= data[(2*i+1)*W +: W];
     wbank_o <= late_q ? late_bank_q : rx.bank;
     for (int unsigned g = 0; g < T; g++) begin
       wline_o[g*16 +: 16] <= late[g] ? late_line_q : line + (dealt ? offset_q : 16'd0);
@@ -253,7 +266,7 @@ module load_engine import cnna_pkg::*; #(
     for (int unsigned j = 0; j < LineWords; j++) begin
       wen_o[j]          <= (take & enable[j] & ~rx.target) | late[j/4];
       residual_wen_o[j] <= take & enable[j] & rx.target;
-      wdata_o[j*W +: W] <= late[j/4] ? late_data_q[(j%4)*W +: W] : rdata_i[source[j]*W +: W];
+      wdata_o[j*W +: W] <= late[j/4] ? late_data_q[(j%4)*W +: W] : data[source[j]*W +: W];
     end
   end
 endmodule

@@ -1,5 +1,5 @@
 // Store queue: rows of results from the output buffer to memory, marks (counters to memory), fences and the end of the program.
-// One command at a time. STORE is complete with its last beat taken; MARK waits for every earlier write's answer, writes its
+// One command at a time. A local STORE's beats go to the load queue's local loads, one behind the other, instead. STORE is complete with its last beat taken; MARK waits for every earlier write's answer, writes its
 // record and waits for that answer; FENCE waits only; END pulses end_o. Throughput: one line of the output buffer a cycle,
 // also from row to row.
 // halt_i: no new bursts; the beats that those under way still owe go out without strobes, so that memory keeps what it has.
@@ -44,6 +44,10 @@ module store_engine import cnna_pkg::*; #(
   output logic                      wlast_o,
   input  wire logic                 bvalid_i,
   output logic                      bready_o,
+  // beats of a local store
+  output logic                      local_valid_o,
+  input  wire logic                 local_ready_i,
+  output logic [8*W-1:0]            local_data_o,
   // status
   output logic                      in_flight_o,
   output logic                      error_o
@@ -91,12 +95,12 @@ module store_engine import cnna_pkg::*; #(
   assign bready_o = 1'b1;
 
   // Lengths of the issued bursts, for wlast. As deep as there are bursts in flight: never full.
-  logic       len_ready, len_valid, beat_out, last_of_burst;
+  logic       len_ready, len_valid, bus_out, last_of_burst;
   logic [7:0] len;
   logic [7:0] burst_q;
   fifo #(.Width(8), .Depth(DEPTH_STORE_BURSTS)) i_len (
     .clk_i, .rst_i, .push_i(awvalid_o & awready_i), .data_i(awlen_o), .ready_o(len_ready),
-    .valid_o(len_valid), .data_o(len), .pop_i(beat_out & last_of_burst)
+    .valid_o(len_valid), .data_o(len), .pop_i(bus_out & last_of_burst)
   );
   assign last_of_burst = burst_q == len;
   assign wlast_o       = last_of_burst;
@@ -136,7 +140,7 @@ module store_engine import cnna_pkg::*; #(
   end
 
   // Beats waiting for the bus. Marks put their record in directly.
-  logic             q_valid, q_ready, q_last, mark_push;
+  logic             q_valid, q_ready, q_last, mark_push, beat_out, local_q;
   logic [BeatW-1:0] q_data, mark_data;
   logic [1:0]       mark_q;
   logic [8*RECORD_BYTES-1:0]     counters_q;
@@ -149,10 +153,13 @@ module store_engine import cnna_pkg::*; #(
   // A beat on offer may not change; every other one is empty from the halt on.
   logic flush, stalled_q;
   assign flush    = halt_i & ~stalled_q;
-  assign wvalid_o = (q_valid | halt_i) & len_valid;
+  assign wvalid_o = ((q_valid & ~local_q) | halt_i) & len_valid;
   assign wdata_o  = flush ? '0 : q_data;
   assign wstrb_o  = {BeatBytes{~flush}};
-  assign beat_out = wvalid_o & wready_i;
+  assign bus_out  = wvalid_o & wready_i;
+  assign beat_out = bus_out | (local_valid_o & local_ready_i);
+  assign local_valid_o = q_valid & local_q;
+  assign local_data_o  = q_data;
 
   logic sent;
   assign sent = beat_out & q_last;
@@ -173,7 +180,7 @@ module store_engine import cnna_pkg::*; #(
       signal_o   <= 1'b0;
       end_o      <= 1'b0;
       ask_beat_q <= {ask_beat_q[0], ask};
-      if (beat_out) burst_q <= last_of_burst ? '0 : burst_q + 8'd1;
+      if (bus_out) burst_q <= last_of_burst ? '0 : burst_q + 8'd1;
       // Room: taken when a beat is asked for (T = 1: with its second line), given back when it leaves.
       if ((ask & ((T != 1) | sub_q)) & ~(beat_out & (state_q == Data))) room_q <= room_q - 4'd1;
       if (~(ask & ((T != 1) | sub_q)) & (beat_out & (state_q == Data))) room_q <= room_q + 4'd1;
@@ -229,6 +236,7 @@ module store_engine import cnna_pkg::*; #(
       line_q       <= OutAddrW'(cmd_i[STORE_LINE +: STORE_LINE_W]);
       row_line_q   <= OutAddrW'(cmd_i[STORE_LINE +: STORE_LINE_W]);
       bank_q       <= cmd_i[STORE_BANK];
+      local_q      <= is_store & cmd_i[STORE_LOCAL];
       sub_q        <= 1'b0;
     end else if (ask) begin
       // T = 1: two lines a beat. T = 4: two beats a line. T = 2: one.
@@ -249,7 +257,7 @@ module store_engine import cnna_pkg::*; #(
       end
     end
     if (accept) begin
-      rows_q     <= cmd_i[STORE_ROWS +: STORE_ROWS_W];
+      rows_q     <= cmd_i[STORE_LOCAL] ? '0 : cmd_i[STORE_ROWS +: STORE_ROWS_W];
       row_addr_q <= cmd_i[STORE_DDR +: STORE_DDR_W];
     end else if (more_rows & desc_ready) begin
       rows_q     <= rows_q - 3'd1;

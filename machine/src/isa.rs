@@ -190,6 +190,7 @@ command! {
     ///   parity:      channels of channel_beats beats, from the set in which `line` lies on: one of the lower set is followed by
     ///                one in the same lines of the upper set, half of the buffer further on; that by the lower set's next lines
     /// target RESIDUAL: bank[row_bank % 2] of the residual buffer instead, lines modulo its depth; stride 1
+    /// local:           the beats are the next ones of local stores, and nothing is read from memory
     /// ```
     Load {
         ddr = 1, 0, 32, false; "byte offset of the first segment in the window"
@@ -203,6 +204,7 @@ command! {
         channel_beats = 5, 0, 16, false; "beats of one channel's row (used when stride > 1, or parity)"
         plane_pitch = 5, 16, 16, false; "lines between column planes"
         parity = 4, 30, 1, false; "channels go to the sets of the buffer in turn, two to the same lines"
+        local = 4, 29, 1, false; "the beats come from local stores instead of memory"
     }
 }
 
@@ -382,6 +384,7 @@ command! {
     /// STORE: for row in 0..rows: lines of bank (bank + row) % 2 from line + (bank + row) / 2 * row_pitch on, read contiguously:
     ///   for seg in 0..seg_count: for beat in 0..seg_beats:
     ///     8 words to ddr + row * row_stride + seg * seg_stride + beat * beat_bytes
+    ///   local: to the local loads that follow in the stream, in that order; complete when they have taken all
     /// MARK:  8 counters of 32 bits to ddr (see `counters.rs`), after every earlier write has been answered
     /// FENCE: nothing, after every earlier write has been answered
     /// ```
@@ -395,6 +398,7 @@ command! {
         rows = 4, 17, 3, false; "rows"
         row_stride = 5, 0, 32, false; "bytes between rows"
         row_pitch = 6, 0, 16, false; "lines between rows of one bank"
+        local = 4, 20, 1, false; "the beats go to local loads instead of memory"
     }
 }
 

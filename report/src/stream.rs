@@ -62,8 +62,8 @@ pub fn traffic(program: &Program<'_>, stream: &Stream) -> Result<Traffic, Report
         };
         match command.body {
             Body::Weight(w) => layer.weight(command.kind, &w, a.weight_ports, a.beat_bytes()),
-            Body::Load(l) => layer.read_bytes += bytes(l.seg_beats, l.seg_count),
-            Body::Store(s) if command.kind == store_kind::STORE => {
+            Body::Load(l) if l.local == 0 => layer.read_bytes += bytes(l.seg_beats, l.seg_count),
+            Body::Store(s) if command.kind == store_kind::STORE && s.local == 0 => {
                 layer.write_bytes += bytes(s.seg_beats, s.seg_count) * s.rows as u64;
             }
             _ => {}

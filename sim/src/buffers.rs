@@ -7,6 +7,7 @@ use cnna_machine::Accelerator;
 use cnna_machine::config::{BIAS_ROW, KERNEL_WORDS, POSITIONS};
 use cnna_machine::isa::SETS;
 use cnna_machine::num::Word;
+use std::collections::VecDeque;
 
 /// An entry of the bias buffer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,6 +54,8 @@ pub struct Buffers {
     pub residual: [Vec<i16>; 2],
     /// Output buffer: two row banks of `out_depth * 4T` words.
     pub out: [Vec<i16>; 2],
+    /// Bytes of local stores that no local load has taken.
+    pub local: VecDeque<u8>,
     /// Accumulators that a command with `last` = 0 leaves: [lane][16T], 48 bits each.
     pub acc: Vec<i64>,
 }
@@ -76,6 +79,7 @@ impl Buffers {
             }),
             residual: std::array::from_fn(|_| vec![0; a.residual_depth() * line]),
             out: std::array::from_fn(|_| vec![0; a.out_depth * line]),
+            local: VecDeque::new(),
             acc: vec![0; a.lanes * a.tiles * POSITIONS],
         }
     }

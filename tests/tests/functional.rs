@@ -63,9 +63,14 @@ fn run_apart(
     loop {
         let ready = order.into_iter().find(|q| {
             heads[*q as usize].peek().is_some_and(|c| {
-                Queue::ALL
-                    .iter()
-                    .all(|f| c.wait & f.bit() == 0 || tokens[*f as usize][*q as usize] > 0)
+                // A store that local loads have not taken keeps those behind it waiting.
+                let room = match &c.body {
+                    Body::Load(l) => l.local == 0 || !b.local.is_empty(),
+                    Body::Store(_) => b.local.is_empty(),
+                    _ => true,
+                };
+                let has = |f: &Queue| tokens[*f as usize][*q as usize] > 0;
+                room && Queue::ALL.iter().all(|f| c.wait & f.bit() == 0 || has(f))
             })
         });
         let Some(q) = ready else {
@@ -80,7 +85,7 @@ fn run_apart(
             Body::Load(l) => exec::load(l, &mut b, window),
             Body::Weight(w) => exec::weight(c.kind, w, &mut b, window),
             Body::Compute(k) => exec::compute(k, &mut b).map(|_| ()),
-            Body::Store(s) if c.kind == store_kind::STORE => exec::store(s, &b, window),
+            Body::Store(s) if c.kind == store_kind::STORE => exec::store(s, &mut b, window),
             Body::Store(_) if c.kind == store_kind::END => return Ok(()),
             Body::Store(_) => Ok(()),
         };

@@ -133,9 +133,9 @@ impl<'b, 'a> Build<'b, 'a> {
                 });
                 let last = &self.graph.nodes[last];
                 LayerInfo {
-                    name: match l.inner.is_empty() {
-                        true => first.name.clone(),
-                        false => format!("{}..{}", first.name, last.name),
+                    name: match l.turns {
+                        false => first.name.clone(),
+                        true => format!("{}..{}", first.name, last.name),
                     },
                     inner: inner.collect(),
                     nodes: l.nodes.clone(),

@@ -82,6 +82,8 @@ struct Layer {
     /// Results on the way, of which nodes: where nodes take turns.
     inner: Vec<(usize, BufferId)>,
     output: BufferId,
+    /// Its nodes take turns.
+    turns: bool,
 }
 
 /// What lowering builds up.
@@ -152,6 +154,7 @@ impl<'b, 'a> Build<'b, 'a> {
                 nodes: vec![i],
                 inner: vec![],
                 output: n.output,
+                turns: false,
             });
             let before = b.planned.len();
             match op::lower(&mut b, i) {

@@ -38,6 +38,7 @@ impl<'b, 'a> Build<'b, 'a> {
                 layer: self.layers.len() - 1,
                 record,
                 turns: false,
+                local: false,
             },
             inputs,
             residual,

@@ -20,6 +20,9 @@ const MARGIN: u64 = 32;
 /// Beats of a tensor between two steps from which on its way to memory and back is worth a look.
 const LARGE: usize = 4096;
 
+/// Rows of a turn: all that there are.
+const ALL_ROWS: usize = usize::MAX;
+
 /// The cheapest form of each step of which so many rows can be made in turn: (step, rows).
 type Forms<'a> = BTreeMap<(usize, usize), Option<Form<'a>>>;
 
@@ -100,6 +103,29 @@ impl<'b, 'a> Build<'b, 'a> {
             && [p, next].iter().all(|p| of_layer(p.step.layer) == 1)
     }
 
+    /// True when nobody but step `i + 1` reads what step `i` makes, which is a whole tensor.
+    fn is_for_next_alone(&self, i: usize) -> bool {
+        let (p, next) = (&self.planned[i], &self.planned[i + 1]);
+        let root = |b: super::BufferId| self.buffers[b].root.0;
+        let of = root(p.output);
+        let reads = |p: &super::Planned| p.inputs.iter().chain(&p.residual).any(|&b| root(b) == of);
+        let all = self.planned.iter().enumerate();
+        let mut others =
+            all.filter(|(j, p)| root(p.output) == of && *j != i || reads(p) && *j != i + 1);
+        let node = |n: usize| {
+            let n = &self.graph.nodes[n];
+            n.inputs.iter().chain([&n.output]).any(|&t| root(t) == of)
+        };
+        let mut ports = self.graph.inputs.iter().chain(&self.graph.outputs);
+        let whole = &next.step.stage.sources[0].channels;
+        self.is_same(p.output, next.inputs[0])
+            && *whole == (0..self.shape(p.output).c)
+            && next.residual.is_none_or(|b| root(b) != of)
+            && others.next().is_none()
+            && !self.host.iter().any(|h| node(h.node))
+            && !ports.any(|p| root(p.tensor) == of)
+    }
+
     /// Steps for an estimate: with addresses of its own for each tensor, as far as 32 bits have room for them.
     fn steps(&self, range: Range<usize>) -> Vec<Step<'a>> {
         let place = |b: usize| {
@@ -126,7 +152,10 @@ impl<'b, 'a> Build<'b, 'a> {
     ) -> Result<Option<(u64, Vec<Step<'a>>)>, CompileError> {
         let a = self.accelerator;
         let mut best: Option<(u64, Vec<Step<'a>>)> = None;
-        for rows in [2, 4, 8, 16] {
+        let stays: Vec<bool> = (0..steps.len() - 1)
+            .map(|i| self.options.local != Use::Never && self.is_for_next_alone(first + i))
+            .collect();
+        for rows in [2, 4, 8, 16, ALL_ROWS] {
             let mut all = Vec::new();
             for (i, s) in steps.iter().enumerate() {
                 let form = match forms.entry((first + i, rows)) {
@@ -145,9 +174,25 @@ impl<'b, 'a> Build<'b, 'a> {
             if all.len() < steps.len() || !turns::fits(&all, a) {
                 continue;
             }
-            let cycles = self.cycles(&all)?;
-            if best.as_ref().is_none_or(|b| cycles < b.0) {
-                best = Some((cycles, all));
+            let mut local = all.clone();
+            for i in 0..stays.len() {
+                local[i].local = stays[i] && turns::can_stay([&all[i], &all[i + 1]], a);
+            }
+            let mut better = |cycles: u64, steps| {
+                if best.as_ref().is_none_or(|b| cycles < b.0) {
+                    best = Some((cycles, steps));
+                }
+            };
+            let mut ran = false;
+            if local.iter().any(|s| s.local) {
+                // Where turns would wait for each other there is no such form.
+                if let Ok(cycles) = self.cycles(&local) {
+                    ran = true;
+                    better(cycles, local);
+                }
+            }
+            if !(ran && self.options.local == Use::Always) {
+                better(self.cycles(&all)?, all);
             }
         }
         Ok(best)
@@ -162,7 +207,11 @@ impl<'b, 'a> Build<'b, 'a> {
         };
         let place = |t: &conv::Tiling| conv::place(l, t, &mut Placer::new(a));
         let mut all = self.tilings(s, l);
-        all.retain(|t| conv::rows_of_turn(s, t) == rows && conv::takes_turns(s, t, &place(t)));
+        let fits = |t: &conv::Tiling| match rows {
+            ALL_ROWS => conv::is_one_turn(s, t),
+            rows => conv::rows_of_turn(s, t) == rows && place(t).staying().is_some(),
+        };
+        all.retain(|t| fits(t) && conv::takes_turns(s, t, &place(t)));
         let best = self.cheapest(s, l, all, |_| 0)?;
         Ok(best.map(|t| {
             let weights = place(&t);
@@ -177,6 +226,7 @@ impl<'b, 'a> Build<'b, 'a> {
         for (p, s) in self.planned[i..].iter_mut().zip(steps) {
             p.step.form = s.form;
             p.step.turns = s.turns;
+            p.step.local = s.local;
             p.step.layer = layer;
         }
         for p in &mut self.planned[i + n..] {
@@ -184,9 +234,12 @@ impl<'b, 'a> Build<'b, 'a> {
         }
         let others: Vec<_> = self.layers.drain(layer + 1..layer + n).collect();
         let joined = &mut self.layers[layer];
-        for other in others {
+        joined.turns = true;
+        for (other, p) in others.into_iter().zip(&self.planned[i..]) {
             let last = *joined.nodes.last().expect("a layer has a node");
-            joined.inner.push((last, joined.output));
+            if !p.step.local {
+                joined.inner.push((last, joined.output));
+            }
             joined.nodes.extend(other.nodes);
             joined.output = other.output;
         }

@@ -439,17 +439,29 @@ pub fn schedule(
             };
             let mut turns = Turns::begin(work, set.clone(), block, tile_rows, jobs);
             while !turns.is_done() {
-                turns.turn(jobs);
+                turns.turn(None, jobs);
             }
         }
     }
 }
 
 /// True when the rows of a convolution tiled so can be made in turn with another's: one fill serves all channels and columns, and
-/// its weights stay in the buffer.
+/// its weights stay in the buffer, where they are needed in several turns.
 pub fn takes_turns(s: &Stage, t: &Tiling, weights: &Weights) -> bool {
     let single = t.block >= s.ow && sets(&weights.groups, t.together).len() == 1;
-    single && t.chunk.is_none() && !t.fold && !s.spread && !s.side && weights.staying().is_some()
+    let there = is_one_turn(s, t) || weights.staying().is_some();
+    single && t.chunk.is_none() && !t.fold && !s.spread && !s.side && there
+}
+
+/// True when a turn of a convolution tiled so makes all rows.
+pub fn is_one_turn(s: &Stage, t: &Tiling) -> bool {
+    t.first >= s.oh.div_ceil(pass_rows(s, t.form).0)
+}
+
+/// Words of a row of results as a convolution that [`takes_turns`] leaves it in the output buffer; `None` where it comes in parts.
+pub fn row_words(s: &Stage, t: &Tiling, a: &Accelerator) -> Option<usize> {
+    let (_, pitch) = out_lines(s, t.form, s.ow, a);
+    (t.width >= s.ow).then_some(pitch * a.line_words())
 }
 
 /// Lines, in as many sets as it has, of the fill of a convolution that [`takes_turns`], with so many spare tile rows.
@@ -485,6 +497,7 @@ impl<'s> Turns<'s> {
         t: &'s Tiling,
         weights: &'s mut Weights,
         spare: usize,
+        local: bool,
         a: &'s Accelerator,
         jobs: &mut Jobs,
     ) -> Self {
@@ -496,7 +509,9 @@ impl<'s> Turns<'s> {
             a,
             weights,
         };
-        Self::begin(work, set, 0..s.ow, t.stripe + spare, jobs)
+        let mut turns = Self::begin(work, set, 0..s.ow, t.stripe + spare, jobs);
+        turns.fill.local = local;
+        turns
     }
 
     /// Places the fill, which holds the rows of so many tile rows where the buffer has room.
@@ -554,7 +569,7 @@ impl Turn for Turns<'_> {
         let from = s.input_rows(rows.start, rows.len()).start;
         let end = end.min(self.fill.room(from));
         if from < end {
-            self.fill.rows(from..end, s, jobs);
+            self.fill.rows(from..end, &(0..s.input().c), s, jobs);
         }
     }
 
@@ -566,14 +581,33 @@ impl Turn for Turns<'_> {
         if self.work.s.pooled { end / 2 } else { end }
     }
 
-    fn turn(&mut self, jobs: &mut Jobs) {
+    fn makes(&self) -> usize {
+        let end = self.rows(&self.stripes[self.next]).end;
+        if self.work.s.pooled { end / 2 } else { end }
+    }
+
+    fn fill(&mut self) -> &mut Fill {
+        &mut self.fill
+    }
+
+    fn room(&self) -> usize {
+        match self.stripes.get(self.next) {
+            Some(stripe) => {
+                let (s, rows) = (self.work.s, self.rows(stripe));
+                self.fill.room(s.input_rows(rows.start, rows.len()).start)
+            }
+            None => usize::MAX,
+        }
+    }
+
+    fn turn(&mut self, mut to: Option<&mut Fill>, jobs: &mut Jobs) {
         let (rows, _) = pass_rows(self.work.s, self.work.t.form);
         for group in self.set.clone() {
             for tile_row in self.stripes[self.next].clone() {
                 for part in spans(self.block.len(), self.work.t.width) {
                     let part = self.block.start + part.start..self.block.start + part.end;
-                    self.work
-                        .part(&mut self.fill, group, tile_row * rows, part, jobs);
+                    let (fill, to) = (&mut self.fill, to.as_deref_mut());
+                    self.work.part(fill, to, group, tile_row * rows, part, jobs);
                 }
             }
         }
@@ -591,7 +625,16 @@ struct Tiled<'s> {
 
 impl Tiled<'_> {
     /// One tile row of some columns and one group: its compute commands and stores.
-    fn part(&mut self, fill: &mut Fill, group: usize, o: usize, x: Range<usize>, jobs: &mut Jobs) {
+    /// Its results go `to` another fill, or to memory.
+    fn part(
+        &mut self,
+        fill: &mut Fill,
+        mut to: Option<&mut Fill>,
+        group: usize,
+        o: usize,
+        x: Range<usize>,
+        jobs: &mut Jobs,
+    ) {
         let (s, t, a) = (self.s, self.t, self.a);
         let (rows, _) = pass_rows(s, t.form);
         let valid = rows.min(s.oh - o);
@@ -631,7 +674,7 @@ impl Tiled<'_> {
                     }
                     false => &mut *fill,
                 };
-                let loads = fill.rows(s.input_rows(o, valid), s, jobs);
+                let mut loads = fill.rows(s.input_rows(o, valid), &chunk.c, s, jobs);
                 let (item, weight_row) = self.weights.need(group, k, jobs);
                 let dilation = match t.form {
                     f if f.is_winograd() => [KERNEL_SIDE; 2],
@@ -681,12 +724,17 @@ impl Tiled<'_> {
                     Vec::new()
                 };
                 let writes = if last { region.clone() } else { 0..0 };
-                let residuals = match last {
-                    true => self.residuals(&place, &mut residuals, jobs),
-                    false => 0..0,
-                };
+                if last {
+                    loads[RESIDUALS] = self.residuals(&place, &mut residuals, jobs);
+                }
                 let used = [Some(item), biases, set];
-                jobs.compute(cmd, [loads, residuals], used, &writes, stores);
+                jobs.compute(cmd, loads, used, &writes, stores);
+                if let (true, Some(to)) = (done, &mut to) {
+                    let rows = self.results(&place).flat_map(|(results, rows)| {
+                        rows.map(move |(_, y)| (results.channels.clone(), y))
+                    });
+                    to.takes(rows, jobs);
+                }
             }
         }
     }

@@ -129,6 +129,7 @@ impl ResultRows {
             rows: 1,
             row_stride: 0,
             row_pitch: field(self.channels.len() * self.pitch),
+            local: 0,
         }
     }
 }

@@ -88,7 +88,7 @@ pub fn schedule(s: &Stage, a: &Accelerator, jobs: &mut Jobs) -> Result<(), Compi
         for channels in spans(s.input().c, t.channels) {
             let mut turns = Turns::begin(s, a, x.clone(), channels, s.oh, jobs);
             while !turns.is_done() {
-                turns.turn(jobs);
+                turns.turn(None, jobs);
             }
         }
     }
@@ -103,6 +103,11 @@ fn by_results(s: &Stage, columns: usize, a: &Accelerator) -> usize {
 /// True when all channels and columns can share a fill, whose rows come in turn with those of other stages.
 pub fn takes_turns(s: &Stage, a: &Accelerator) -> bool {
     !s.spread && !s.side && by_results(s, s.ow, a) > 0
+}
+
+/// Words of a row of results of a stage that [`takes_turns`].
+pub fn row_words(s: &Stage, a: &Accelerator) -> usize {
+    pitch(s, s.ow, a) * a.line_words()
 }
 
 /// Lines of the fill of a stage that [`takes_turns`], with so many spare tile rows.
@@ -124,8 +129,16 @@ pub struct Turns<'s> {
 
 impl<'s> Turns<'s> {
     /// All of a stage that [`takes_turns`], with room for the rows of one turn and `spare` tile rows.
-    pub fn new(s: &'s Stage, spare: usize, a: &'s Accelerator, jobs: &mut Jobs) -> Self {
-        Self::begin(s, a, 0..s.ow, 0..s.input().c, 1 + spare, jobs)
+    pub fn new(
+        s: &'s Stage,
+        spare: usize,
+        local: bool,
+        a: &'s Accelerator,
+        jobs: &mut Jobs,
+    ) -> Self {
+        let mut turns = Self::begin(s, a, 0..s.ow, 0..s.input().c, 1 + spare, jobs);
+        turns.fill.local = local;
+        turns
     }
 
     /// Places the fill, which holds the rows of so many tile rows where the buffer has room.
@@ -156,7 +169,7 @@ impl<'s> Turns<'s> {
     }
 
     /// The jobs of some channels in the next turn.
-    fn part(&mut self, channels: Range<usize>, jobs: &mut Jobs) {
+    fn part(&mut self, channels: Range<usize>, to: Option<&mut Fill>, jobs: &mut Jobs) {
         let (s, a, o) = (self.s, self.a, self.next);
         let valid = rows_of_use(s).min(s.oh - o);
         let pitch = pitch(s, self.x.len(), a);
@@ -166,7 +179,7 @@ impl<'s> Turns<'s> {
             false => (self.x.len().div_ceil(a.line_words()), a.line_words()),
         };
         let region = jobs.out_ring.take(count * pitch * (ROWS / 2));
-        let loads = self.fill.rows(s.input_rows(o, valid), s, jobs);
+        let loads = self.fill.rows(s.input_rows(o, valid), &channels, s, jobs);
         let cmd = Compute {
             mode: mode::POOL,
             first: 1,
@@ -190,13 +203,17 @@ impl<'s> Turns<'s> {
             )
         };
         let results = ResultRows {
-            channels,
+            channels: channels.clone(),
             column: s.stored(self.x.start, a),
             pitch,
             line: region.start,
         };
         let stores = results.stores(s, (0..valid).map(|r| (r, o + r)), a);
-        jobs.compute(cmd, [loads, 0..0], [None; 3], &region, stores);
+        jobs.compute(cmd, loads, [None; 3], &region, stores);
+        if let Some(to) = to {
+            let rows = (0..valid).map(|r| (results.channels.clone(), o + r));
+            to.takes(rows, jobs);
+        }
     }
 }
 
@@ -216,7 +233,7 @@ impl Turn for Turns<'_> {
         let from = self.rows().start;
         let end = end.min(self.fill.room(from));
         if from < end {
-            self.fill.rows(from..end, self.s, jobs);
+            self.fill.rows(from..end, &self.channels, self.s, jobs);
         }
     }
 
@@ -224,11 +241,27 @@ impl Turn for Turns<'_> {
         self.next.min(self.s.oh)
     }
 
-    fn turn(&mut self, jobs: &mut Jobs) {
+    fn makes(&self) -> usize {
+        (self.next + rows_of_use(self.s)).min(self.s.oh)
+    }
+
+    fn fill(&mut self) -> &mut Fill {
+        &mut self.fill
+    }
+
+    fn room(&self) -> usize {
+        match self.is_done() {
+            true => usize::MAX,
+            false => self.fill.room(self.rows().start),
+        }
+    }
+
+    fn turn(&mut self, mut to: Option<&mut Fill>, jobs: &mut Jobs) {
         let most = by_results(self.s, self.x.len(), self.a);
         for channels in spans(self.channels.len(), most) {
             let first = self.channels.start;
-            self.part(first + channels.start..first + channels.end, jobs);
+            let channels = first + channels.start..first + channels.end;
+            self.part(channels, to.as_deref_mut(), jobs);
         }
         self.next += rows_of_use(self.s);
     }

@@ -156,7 +156,7 @@ pub fn schedule(
                 };
                 for c in block.clone() {
                     for k in 0..weights.chunks[group].len() {
-                        let loads = fill.rows(s.input_rows(q, rows), s, jobs);
+                        let loads = fill.rows(s.input_rows(q, rows), &(0..s.input().c), s, jobs);
                         let (item, weight_row) = weights.need(group, k, jobs);
                         let chunk = &weights.chunks[group][k];
                         let last = k + 1 == weights.chunks[group].len();
@@ -194,7 +194,7 @@ pub fn schedule(
                         };
                         let writes = if last { region.clone() } else { 0..0 };
                         let used = [Some(item), biases, set];
-                        jobs.compute(cmd, [loads, 0..0], used, &writes, stores);
+                        jobs.compute(cmd, loads, used, &writes, stores);
                     }
                 }
             }

@@ -138,7 +138,7 @@ pub fn schedule(
                 }
             };
             fill.images = Some(images);
-            let loads = fill.rows(chunk.ky.clone(), s, jobs);
+            let loads = fill.rows(chunk.ky.clone(), &chunk.c, s, jobs);
             let (item, weight_row) = weights.need(group, k, jobs);
             let last = k + 1 == chunks.len();
             let (y, x) = (chunk.ky.start as i64, chunk.kx.start as i64);
@@ -167,7 +167,7 @@ pub fn schedule(
             };
             let writes = if last { region.clone() } else { 0..0 };
             let used = [Some(item), biases, set];
-            jobs.compute(cmd, [loads, 0..0], used, &writes, stores);
+            jobs.compute(cmd, loads, used, &writes, stores);
         }
     }
 }
@@ -191,6 +191,7 @@ fn stores(
         rows: field(images.count),
         row_stride: address(images.pitch),
         row_pitch: field(pitch),
+        local: 0,
     }]
 }
 

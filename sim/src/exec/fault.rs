@@ -35,6 +35,14 @@ pub enum Fault {
         /// What it should have been.
         expected: &'static str,
     },
+    /// A local load without the local stores that it takes from.
+    #[error("a local load takes {bytes} bytes of {there} that local stores left")]
+    Local {
+        /// Bytes that it takes.
+        bytes: usize,
+        /// Bytes that are there.
+        there: usize,
+    },
     /// In stream order, a token is awaited before it is sent.
     #[error("it waits for a token from the {from:?} queue that nobody sent")]
     Token {

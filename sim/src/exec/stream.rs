@@ -51,7 +51,7 @@ pub fn run_in_order(
             Body::Weight(w) => weight(c.kind, w, &mut buffers, window).map_err(here)?,
             Body::Compute(k) => saturated += compute(k, &mut buffers).map_err(here)?,
             Body::Store(s) => match c.kind {
-                store_kind::STORE => store(s, &buffers, window).map_err(here)?,
+                store_kind::STORE => store(s, &mut buffers, window).map_err(here)?,
                 store_kind::MARK => {
                     let record = s.ddr as u32 as usize;
                     let bytes = window.len();

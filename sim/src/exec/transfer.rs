@@ -16,8 +16,30 @@ fn bytes_at(window: &[u8], from: usize, len: usize) -> Result<&[u8], Fault> {
     })
 }
 
-/// A `Load`: segments of memory into one row bank.
+/// A `Load`: segments of memory, or of what local stores left, into one row bank.
 pub fn load(cmd: &Load, b: &mut Buffers, window: &[u8]) -> Result<(), Fault> {
+    if cmd.local == 0 {
+        return deal(cmd, b, window);
+    }
+    let bytes = positive("seg_beats", cmd.seg_beats)? * BEAT_WORDS * b.word.bytes();
+    let all = bytes * positive("seg_count", cmd.seg_count)?;
+    if b.local.len() < all {
+        return Err(Fault::Local {
+            bytes: all,
+            there: b.local.len(),
+        });
+    }
+    let taken: Vec<u8> = b.local.drain(..all).collect();
+    let cmd = Load {
+        ddr: 0,
+        seg_stride: bytes as i32,
+        ..*cmd
+    };
+    deal(&cmd, b, &taken)
+}
+
+/// Segments of `window` into one row bank.
+fn deal(cmd: &Load, b: &mut Buffers, window: &[u8]) -> Result<(), Fault> {
     let beats = positive("seg_beats", cmd.seg_beats)?;
     let segs = positive("seg_count", cmd.seg_count)?;
     let (line, word) = (b.line(), b.word.bytes());
@@ -244,12 +266,30 @@ fn put_rows<const N: usize, const BYTES: usize>(
     }
 }
 
-/// A `Store` of kind STORE: lines of the output banks into segments of memory, row by row.
-pub fn store(cmd: &Store, b: &Buffers, window: &mut [u8]) -> Result<(), Fault> {
+/// A `Store` of kind STORE: lines of the output banks into segments of memory, or to local loads, row by row.
+pub fn store(cmd: &Store, b: &mut Buffers, window: &mut [u8]) -> Result<(), Fault> {
+    if cmd.local == 0 {
+        return put(cmd, b, window);
+    }
+    let row = positive("seg_beats", cmd.seg_beats)? * BEAT_WORDS * b.word.bytes();
+    let all = row * positive("seg_count", cmd.seg_count)?;
+    let mut bytes = vec![0; all * positive("rows", cmd.rows)?];
+    let cmd = Store {
+        ddr: 0,
+        seg_stride: row as i32,
+        row_stride: all as i32,
+        ..*cmd
+    };
+    put(&cmd, b, &mut bytes)?;
+    b.local.extend(bytes);
+    Ok(())
+}
+
+/// Lines of the output banks into segments of `window`.
+fn put(cmd: &Store, b: &Buffers, window: &mut [u8]) -> Result<(), Fault> {
     let beats = positive("seg_beats", cmd.seg_beats)?;
     let segs = positive("seg_count", cmd.seg_count)?;
-    let rows = positive("rows", cmd.rows)?;
-    for row in 0..rows {
+    for row in 0..positive("rows", cmd.rows)? {
         let at = cmd.bank as usize + row;
         let bank = &b.out[at % 2];
         let line = cmd.line as usize + at / 2 * cmd.row_pitch as usize;

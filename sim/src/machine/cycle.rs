@@ -37,6 +37,9 @@ impl Machine {
 
         let dealt = self.units.may_deal(self.board.accelerator.queue_depth);
         let compute_event = now == self.derived.compute_at;
+        // Both engines see a local beat in the same cycle.
+        let local = self.derived.local;
+        let local_moves = local && self.units.load.takes_local();
         let start = match self.derived.heads || compute_event {
             true => self.start_heads(),
             false => Default::default(),
@@ -71,18 +74,25 @@ impl Machine {
         }
         let on_act = |word: Signals| word >> (8 * port::ACT) & 0xff;
         if awake & awake::LOAD != 0
+            || local
             || s_load.is_some()
             || on_act(offered & on(port::ACT, channel::R) | moved) & READ != 0
         {
-            self.load(size, s_load, on_act(offered), on_act(moved), window)?;
+            let signals = [offered, moved].map(on_act);
+            self.load(size, s_load, signals, local, window)?;
         }
         let on_weight = moved | offered & self.units.weight.watches() << (8 * port::WEIGHT);
         if awake & awake::WEIGHT != 0 || s_weight.is_some() || on_weight >> (8 * port::WEIGHT) != 0
         {
             self.weight(size, s_weight, offered, moved, window)?;
         }
-        if awake & awake::STORE != 0 || s_store.is_some() || on_act(moved) & WRITE != 0 {
-            self.store(size, s_store, on_act(moved), before, window)?;
+        if awake & awake::STORE != 0
+            || local_moves
+            || s_store.is_some()
+            || on_act(moved) & WRITE != 0
+        {
+            let moved = (on_act(moved), local_moves);
+            self.store(size, s_store, moved, before, window)?;
         }
         let on_command = |word: Signals| word >> (8 * port::COMMAND) & 0xff;
         if awake & awake::FETCH != 0 || self.start_pulse || dealt || on_command(moved) != 0 {
@@ -248,18 +258,21 @@ impl Machine {
         &mut self,
         size: u64,
         start: Option<Entry>,
-        offered: u64,
-        moved: u64,
+        [offered, moved]: [u64; 2],
+        local: bool,
         window: &[u8],
     ) -> Result<(), ExecError> {
         let u = &mut self.units;
-        u.load.step(size, start, offered, moved, |e| match &e.body {
-            Body::Load(l) => *l,
-            _ => isa::Load::default(),
-        });
+        u.load
+            .step(size, start, offered, moved, local, |e| match &e.body {
+                Body::Load(l) => *l,
+                _ => isa::Load::default(),
+            });
         if let Some(e) = u.load.signal.clone() {
             if let Some(r) = &mut self.recorder {
-                r.moved(Track::Read(port::ACT), &e);
+                if !is_local(&e) {
+                    r.moved(Track::Read(port::ACT), &e);
+                }
                 r.done(&e, self.now);
             }
             if let (Body::Load(l), true) = (&e.body, self.values) {
@@ -311,26 +324,33 @@ impl Machine {
         &mut self,
         size: u64,
         start: Option<Entry>,
-        moved: u64,
+        (moved, local): (u64, bool),
         before: Option<Counters>,
         window: &mut [u8],
     ) -> Result<(), ExecError> {
-        let u = &mut self.units;
+        let starts = start.clone();
         let request = &self.requests[port::ACT];
-        let events = u
+        let events = self
+            .units
             .store
-            .step(size, start, moved, request, |e| match &e.body {
+            .step(size, start, moved, request, local, |e| match &e.body {
                 Body::Store(s) => *s,
                 _ => isa::Store::default(),
             });
-        if let Some(e) = &events.done {
-            if let Some(r) = &mut self.recorder {
-                r.moved(Track::Write(port::ACT), e);
-                r.done(e, self.now);
-            }
+        // Local loads take their words before their store is complete.
+        let early = starts.as_ref().filter(|e| is_local(e));
+        let late = events.done.as_ref().filter(|e| !is_local(e));
+        for e in early.into_iter().chain(late) {
             if let (Body::Store(s), store_kind::STORE, true) = (&e.body, e.kind, self.values) {
-                exec::store(s, &u.buffers, window).map_err(|f| self.fault(e, f))?;
+                let stored = exec::store(s, &mut self.units.buffers, window);
+                stored.map_err(|f| self.fault(e, f))?;
             }
+        }
+        if let (Some(e), Some(r)) = (&events.done, &mut self.recorder) {
+            if !is_local(e) {
+                r.moved(Track::Write(port::ACT), e);
+            }
+            r.done(e, self.now);
         }
         if let (Some(e), Some(before)) = (&events.mark, before) {
             if let Some(r) = &mut self.recorder {
@@ -361,7 +381,7 @@ impl Machine {
     /// Lets at most `limit` cycles pass in which only time and the beats within bursts go on.
     pub(super) fn coast(&mut self, limit: u64) {
         let d = &self.derived;
-        let busy = d.awake != 0 || d.heads || self.start_pulse;
+        let busy = d.awake != 0 || d.heads || d.local || self.start_pulse;
         if busy
             || self.units.may_deal(self.board.accelerator.queue_depth)
             || self.run && d.error.is_some()
@@ -411,5 +431,14 @@ impl Machine {
             tag: entry.tag,
             fault,
         }
+    }
+}
+
+/// True of a load or store whose beats do not go over a port.
+fn is_local(e: &Entry) -> bool {
+    match &e.body {
+        Body::Load(l) => l.local != 0,
+        Body::Store(s) => s.local != 0,
+        _ => false,
     }
 }

@@ -15,6 +15,8 @@ pub(super) struct Derived {
     pub ready: [bool; 4],
     /// A head, a token, or an engine's readiness has changed.
     pub heads: bool,
+    /// A beat of a local store is on offer to the local load in front.
+    pub local: bool,
     /// Whose token keeps a free array waiting: load's before weight's before store's.
     pub lack: Option<Queue>,
     /// Next cycle in which the array does something by itself: ends, or sends tokens.
@@ -65,6 +67,7 @@ impl Machine {
         self.wants = self.wants & !on(port::ACT, READ) | on(port::ACT, signals);
         let stirs = load.awake(size);
         self.derived.wake(awake::LOAD, stirs);
+        self.derived.local = load.is_local() && self.units.store.offers_local();
         let (ready, failed) = (load.ready(), load.burst.error());
         self.derive_unit(Queue::Load, ready, failed);
     }
@@ -92,6 +95,7 @@ impl Machine {
         self.wants = self.wants & !on(port::ACT, WRITE) | on(port::ACT, signals);
         let stirs = store.awake(size);
         self.derived.wake(awake::STORE, stirs);
+        self.derived.local = store.offers_local() && self.units.load.is_local();
         let (ready, failed) = (store.ready(), store.burst.error());
         self.derive_unit(Queue::Store, ready, failed);
     }

@@ -14,6 +14,8 @@ struct Receive {
     entry: Entry,
     beats: u64,
     phases: u32,
+    /// The beats are those of a local store.
+    local: bool,
     /// Columns go to two planes: the odd ones are written a cycle after the beat, in this many beats a channel.
     split: Option<u64>,
 }
@@ -63,10 +65,23 @@ impl Load {
             (Some(late), Some(beats)) => self.taken == 0 || self.group(beats) == late,
         }
     }
+    /// The next beat is taken in this cycle when it is on offer.
+    fn takes(&self, r: &Receive) -> bool {
+        self.phase + 1 == r.phases && !self.blocked(r)
+    }
+    /// The next beat is a local store's.
+    pub(super) fn is_local(&self) -> bool {
+        self.receive.front().is_some_and(|r| r.local)
+    }
+    /// A local store's beat on offer is taken in this cycle.
+    pub(super) fn takes_local(&self) -> bool {
+        let front = self.receive.front();
+        front.is_some_and(|r| r.local && self.takes(r))
+    }
     /// Drives the read channels; their signals.
     pub(super) fn drive(&self, size: u64, request: &mut Request) -> u64 {
-        let takes = |r: &Receive| self.phase + 1 == r.phases && !self.blocked(r);
-        let data = match self.receive.front().is_some_and(takes) {
+        let front = self.receive.front();
+        let data = match front.is_some_and(|r| !r.local && self.takes(r)) {
             true => channel::R,
             false => 0,
         };
@@ -75,7 +90,7 @@ impl Load {
     /// The memory's signals that must be seen in each cycle: data that take several cycles a beat, or may.
     pub(super) fn watches(&self) -> u64 {
         match self.receive.front() {
-            Some(r) if r.phases > 1 || r.split.is_some() => channel::R,
+            Some(r) if !r.local && (r.phases > 1 || r.split.is_some()) => channel::R,
             _ => 0,
         }
     }
@@ -83,21 +98,24 @@ impl Load {
     pub(super) fn take(&mut self, beats: u64) {
         self.taken += beats;
     }
-    /// The clock edge: `offered` are the memory's signals on the port, `moved` the handshakes.
+    /// The clock edge: `offered` are the memory's signals on the port, `moved` the handshakes; `local`: a beat of a local store that
+    /// the command in front takes is on offer.
     pub(super) fn step(
         &mut self,
         size: u64,
         start: Option<Entry>,
         offered: u64,
         moved: u64,
+        local: bool,
         cmd: impl Fn(&Entry) -> isa::Load,
     ) {
         self.signal = None;
         let blocked = self.receive.front().is_some_and(|r| self.blocked(r));
         let mut late = None;
-        let take = moved & channel::R != 0;
-        let retired = take && offered & channel::R_LAST != 0;
-        if let (true, Some(r)) = (offered & channel::R != 0, self.receive.front()) {
+        let retired = moved & channel::R != 0 && offered & channel::R_LAST != 0;
+        let take = moved & channel::R != 0 || local && self.takes_local();
+        let valid = local || offered & channel::R != 0 && !self.is_local();
+        if let (true, Some(r)) = (valid, self.receive.front()) {
             if take {
                 late = r.split.map(|beats| self.group(beats));
                 self.phase = 0;
@@ -122,6 +140,7 @@ impl Load {
             self.receive.push_back(Receive {
                 entry: e,
                 beats: t.beats * t.segs,
+                local: c.local != 0,
                 phases: timing::load_phases(c.stride, self.tiles) as u32,
                 // A count of zero is one that the counter of 16 bits comes to after all others.
                 split: (c.stride == 2 && self.tiles > 1).then_some(match c.channel_beats {
@@ -129,9 +148,9 @@ impl Load {
                     n => n as u64,
                 }),
             });
-            t
+            (c.local == 0).then_some(t)
         });
         let issued = moved & channel::AR != 0;
-        self.burst.step(size, transfer, issued, retired);
+        self.burst.step(size, transfer.flatten(), issued, retired);
     }
 }

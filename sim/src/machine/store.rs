@@ -35,6 +35,8 @@ pub(super) struct Store {
     mark_beats: u32,
     state: State,
     current: Option<Entry>,
+    /// The beats of the command go to local loads.
+    local: bool,
     /// Mask sent in this cycle.
     pub(super) signal: Option<u32>,
     /// The program ends in this cycle.
@@ -62,6 +64,7 @@ impl Store {
             mark_beats: (RECORD_BYTES / a.beat_bytes()) as u32,
             state: State::Idle,
             current: None,
+            local: false,
             signal: None,
             end: false,
             rows: 0,
@@ -117,10 +120,14 @@ impl Store {
             (request.awaddr, request.awbeats) = (addr, beats);
             signals |= channel::AW;
         }
-        if !self.beats.is_empty() && !self.lens.is_empty() {
+        if !self.local && !self.beats.is_empty() && !self.lens.is_empty() {
             signals |= channel::W;
         }
         signals
+    }
+    /// A beat for a local load is on offer.
+    pub(super) fn offers_local(&self) -> bool {
+        self.local && !self.beats.is_empty()
     }
     /// Halted: beats of bursts under way have not gone out.
     pub(super) fn owes_beats(&self) -> bool {
@@ -144,20 +151,21 @@ impl Store {
             self.lens.pop_front();
         }
     }
-    /// The clock edge: `moved` are the handshakes on the port, `request` what was offered.
+    /// The clock edge: `moved` are the handshakes on the port, `request` what was offered; `local`: a local load takes a beat.
     pub(super) fn step(
         &mut self,
         size: u64,
         start: Option<Entry>,
         moved: u64,
         request: &Request,
+        local: bool,
         cmd: impl Fn(&Entry) -> isa::Store,
     ) -> Events {
         let mut events = Events::default();
         self.signal = None;
         self.end = false;
         let issued = moved & channel::AW != 0;
-        let beat_out = moved & channel::W != 0;
+        let bus_out = moved & channel::W != 0;
         let answered = moved & channel::B != 0;
         let (answered_all, row_go) = (self.answered(), self.row_goes());
         let ask = self.asks();
@@ -165,9 +173,11 @@ impl Store {
 
         // Beats leave.
         let mut sent = false;
-        if beat_out {
-            sent = self.beats.pop_front() == Some(true);
+        if bus_out {
             self.beat_of_burst();
+        }
+        if bus_out || local {
+            sent = self.beats.pop_front() == Some(true);
             if in_data {
                 self.room += 1;
             }
@@ -201,6 +211,7 @@ impl Store {
             State::Idle => {
                 if let Some(e) = start {
                     let c = cmd(&e);
+                    self.local = e.kind == store_kind::STORE && c.local != 0;
                     match e.kind {
                         store_kind::STORE => {
                             self.row = Transfer {
@@ -209,7 +220,7 @@ impl Store {
                                 segs: c.seg_count as u64,
                                 stride: u64::from(c.seg_stride as u32),
                             };
-                            self.rows = c.rows;
+                            self.rows = if self.local { 0 } else { c.rows };
                             self.lines_left = self.row.beats * self.row.segs * c.rows as u64;
                             self.asking = true;
                             self.sub = false;
