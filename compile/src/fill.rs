@@ -169,6 +169,11 @@ impl Fill {
         Self::of_sets(s, s.planes(), channels, columns, paired, a)
     }
 
+    /// Rows of the map.
+    pub fn height(&self) -> usize {
+        self.map.h
+    }
+
     /// Words of a channel's row, where the fill can take whole rows of a map from local stores.
     pub fn whole_row(&self, s: &Stage) -> Option<usize> {
         let all = self.columns.start == 0 && !self.side && self.pieces.len() == 1;
@@ -190,10 +195,10 @@ impl Fill {
         ((rows.end - 1) / p - rows.start / p + 1).div_ceil(4)
     }
 
-    /// The end of the rows for which the ring has room while row `from` and those behind it are in use.
+    /// The end of the rows for which the ring has room while row `from` and those behind it are in use: each bank is a ring of rows.
     pub fn room(&self, from: usize) -> usize {
         let p = self.planes[0];
-        (from / p / 4 + self.slots) * 4 * p
+        (from / p + self.slots * 4) * p
     }
 
     /// As many slots as the buffer has room for, at most `most`.

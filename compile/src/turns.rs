@@ -12,6 +12,7 @@ use crate::step::{Form, Step};
 use crate::weights::{self, Weights};
 use cnna_machine::Accelerator;
 use cnna_machine::isa::SETS;
+use std::ops::Range;
 
 /// A stage whose rows are made from the top, some a turn.
 pub trait Turn {
@@ -31,6 +32,38 @@ pub trait Turn {
     fn fill(&mut self) -> &mut Fill;
     /// Appends the jobs of the next turn, whose results go `to` another stage's fill, or to memory.
     fn turn(&mut self, to: Option<&mut Fill>, jobs: &mut Jobs);
+}
+
+/// Where the rows come from that a step's turns read, and for how many its fill has room beside those of one turn.
+#[derive(Debug)]
+pub enum RowsFrom {
+    /// From memory, with room for more tile rows.
+    Memory {
+        /// How many.
+        spare: usize,
+    },
+    /// From local stores.
+    Local(Local),
+}
+
+/// Rows from local stores.
+#[derive(Debug)]
+pub struct Local {
+    /// Rows that a turn of the step before makes.
+    step: usize,
+    /// Such turns that there is more room for.
+    spare: usize,
+}
+
+impl Local {
+    /// Slots of a fill for turns that read these rows.
+    pub fn slots(&self, fill: &Fill, turns: impl Iterator<Item = Range<usize>>) -> usize {
+        let each = turns.map(|rows| {
+            let end = rows.end.next_multiple_of(self.step) + self.spare * self.step;
+            fill.slots_for(&(rows.start..end.min(fill.height())))
+        });
+        each.max().unwrap_or(1)
+    }
 }
 
 /// A step's form; weights that are needed in several turns stay.
@@ -54,10 +87,10 @@ impl<'s> Member<'s> {
         }
     }
 
-    fn lines(&self, s: &Stage, spare: usize, a: &Accelerator) -> usize {
+    fn lines(&self, s: &Stage, rows: &RowsFrom, a: &Accelerator) -> usize {
         match self {
-            Member::Conv(l, t, _) => conv::turn_lines(s, l, t, spare, a),
-            Member::Pool => pool::turn_lines(s, spare, a),
+            Member::Conv(l, t, _) => conv::turn_lines(s, l, t, rows, a),
+            Member::Pool => pool::turn_lines(s, rows, a),
         }
     }
 
@@ -68,16 +101,15 @@ impl<'s> Member<'s> {
     fn turns<'t>(
         &'t mut self,
         s: &'t Stage<'t>,
-        spare: usize,
-        local: bool,
+        rows: &RowsFrom,
         a: &'t Accelerator,
         jobs: &mut Jobs,
     ) -> Box<dyn Turn + 't> {
         match self {
             Member::Conv(l, t, weights) => {
-                Box::new(conv::Turns::new(s, l, t, weights, spare, local, a, jobs))
+                Box::new(conv::Turns::new(s, l, t, weights, rows, a, jobs))
             }
-            Member::Pool => Box::new(pool::Turns::new(s, spare, local, a, jobs)),
+            Member::Pool => Box::new(pool::Turns::new(s, rows, a, jobs)),
         }
     }
 }
@@ -108,11 +140,27 @@ fn room(members: &[Member], a: &Accelerator) -> usize {
     a.act_depth / (1 + usize::from(members.iter().any(Member::is_paired)))
 }
 
+/// Where step `i`'s rows come from, with so much spare room for them.
+fn rows_from(steps: &[Step], i: usize, spare: usize) -> RowsFrom {
+    let before = i.checked_sub(1).map(|i| &steps[i]);
+    match before.filter(|s| s.local) {
+        None => RowsFrom::Memory { spare },
+        Some(from) => RowsFrom::Local(Local {
+            step: match &from.form {
+                Form::Conv(_, t, _) => conv::rows_a_turn(&from.stage, t),
+                _ => pool::ROWS,
+            },
+            spare,
+        }),
+    }
+}
+
 /// True when the buffers have room for what these steps need at once.
 pub fn fits(steps: &[Step], a: &Accelerator) -> bool {
     let members: Vec<_> = steps.iter().map(Member::new).collect();
-    let lines = members.iter().zip(steps);
-    let lines: usize = lines.map(|(m, s)| m.lines(&s.stage, 0, a)).sum();
+    let lines = members.iter().zip(steps).enumerate();
+    let lines = lines.map(|(i, (m, s))| m.lines(&s.stage, &rows_from(steps, i, 0), a));
+    let lines: usize = lines.sum();
     let [weights, biases] = staying(steps);
     let mut sets: Vec<_> = steps.iter().filter_map(|s| stays(s)?.set_words()).collect();
     sets.sort_unstable();
@@ -154,7 +202,8 @@ pub fn schedule(
             .collect();
         // All fills are in use at once, so they lie beside each other. Rows of the turn after the next where there is room.
         jobs.fills = Fills::new(a.act_depth);
-        let lines = |i: usize, spare| members[i].lines(&stages[i], spare, a);
+        let rows = |i: usize, spare: &[usize]| rows_from(steps, i, spare[i]);
+        let lines = |i: usize, spare| members[i].lines(&stages[i], &rows_from(steps, i, spare), a);
         let mut spare = vec![0; steps.len()];
         let mut room = room(&members, a) - (0..steps.len()).map(|i| lines(i, 0)).sum::<usize>();
         for i in (0..steps.len()).rev() {
@@ -163,10 +212,9 @@ pub fn schedule(
                 (spare[i], room) = (1, room - more);
             }
         }
-        let local = |i: usize| i > 0 && steps[i - 1].local;
-        let turns = stages.iter().zip(&mut members).zip(spare).enumerate();
+        let turns = stages.iter().zip(&mut members).enumerate();
         let turns = turns
-            .map(|(i, ((s, member), spare))| member.turns(s, spare, local(i), a, jobs))
+            .map(|(i, (s, member))| member.turns(s, &rows(i, &spare), a, jobs))
             .collect();
         interleave(turns, steps, jobs)?;
     }

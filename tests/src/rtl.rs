@@ -222,6 +222,9 @@ const FOLDED: &str = "a folded map";
 
 /// What a machine of 16-bit words must have run besides.
 const NARROW: &str = "8-bit weights";
+/// Local loads of each kind.
+const LOCAL: [&str; 3] = ["local", "local to two sets", "local to planes"];
+
 /// What a machine with pairs must have run besides.
 const PAIRED: [&str; 4] = [
     "paired",
@@ -247,6 +250,14 @@ impl Coverage {
             }
             let c = match command.body {
                 Body::Compute(c) => c,
+                Body::Load(l) if l.local == 1 => {
+                    self.seen.insert(match (l.stride, l.parity) {
+                        (1, 0) => LOCAL[0],
+                        (1, _) => LOCAL[1],
+                        _ => LOCAL[2],
+                    });
+                    continue;
+                }
                 Body::Load(l) if l.stride == 2 => {
                     self.seen.insert("columns to two planes");
                     continue;
@@ -304,7 +315,8 @@ impl Coverage {
         let narrow = (a.word == Word::W16).then_some(NARROW);
         let paired = PAIRED.into_iter().filter(|_| a.paired);
         let all = WANTED.into_iter().filter(|w| folds || *w != FOLDED);
-        let all = all.chain(narrow).chain(paired);
+        let local = LOCAL.into_iter().filter(|l| a.paired || *l != LOCAL[1]);
+        let all = all.chain(narrow).chain(paired).chain(local);
         all.filter(|w| !self.seen.contains(w)).collect()
     }
 }
@@ -365,7 +377,8 @@ pub fn case(
         batch: pick(&mut r, &[2, 3, 4]),
         host: false,
         keep: r.random(),
-        turns: pick(&mut r, &[Use::Never, Use::Never, Use::Always]),
+        turns: pick(&mut r, &[Use::Never, Use::Always]),
+        local: pick(&mut r, &[Use::Never, Use::Always]),
     };
     let program = match compile(&graph, &board, &options) {
         Ok(p) => p,

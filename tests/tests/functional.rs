@@ -194,6 +194,7 @@ fn case(seed: u64, draw: Draw) -> Checked {
         winograd: r.random_ratio(3, 4),
         paired: pick(&mut r, &[Use::Cheaper, Use::Always]),
         turns: pick(&mut r, &[Use::Never, Use::Always]),
+        local: pick(&mut r, &[Use::Never, Use::Always, Use::Always]),
         fuse: r.random_ratio(3, 4),
         batch: pick(&mut r, &[2, 3, 4]),
         keep: r.random_ratio(1, 2),

@@ -43,6 +43,9 @@ impl<'b, 'a> Build<'b, 'a> {
                 }
                 let steps = self.steps(i..i + n);
                 let apart = self.cycles(&steps)?;
+                if std::env::var("CNNA_DEBUG").is_ok() {
+                    eprintln!("{} n={n} apart {apart}", steps[0].stage.name);
+                }
                 let Some((cycles, turns)) = self.in_turns(i, &steps, &mut forms)? else {
                     continue;
                 };
@@ -152,8 +155,9 @@ impl<'b, 'a> Build<'b, 'a> {
     ) -> Result<Option<(u64, Vec<Step<'a>>)>, CompileError> {
         let a = self.accelerator;
         let mut best: Option<(u64, Vec<Step<'a>>)> = None;
+        let may = self.options.local != Use::Never && !self.options.keep;
         let stays: Vec<bool> = (0..steps.len() - 1)
-            .map(|i| self.options.local != Use::Never && self.is_for_next_alone(first + i))
+            .map(|i| may && self.is_for_next_alone(first + i))
             .collect();
         for rows in [2, 4, 8, 16, ALL_ROWS] {
             let mut all = Vec::new();
@@ -171,28 +175,40 @@ impl<'b, 'a> Build<'b, 'a> {
                     ..s.clone()
                 });
             }
-            if all.len() < steps.len() || !turns::fits(&all, a) {
+            if all.len() < steps.len() {
                 continue;
             }
-            let mut local = all.clone();
-            for i in 0..stays.len() {
-                local[i].local = stays[i] && turns::can_stay([&all[i], &all[i + 1]], a);
-            }
-            let mut better = |cycles: u64, steps| {
+            let hops: Vec<usize> = (0..stays.len())
+                .filter(|&i| stays[i] && turns::can_stay([&all[i], &all[i + 1]], a))
+                .collect();
+            // Each choice of hops that stay, all of them first.
+            for choice in (0..1 << hops.len()).rev() {
+                let mut these = all.clone();
+                for (bit, &i) in hops.iter().enumerate() {
+                    these[i].local = choice >> bit & 1 == 1;
+                }
+                if !turns::fits(&these, a) {
+                    continue;
+                }
+                let cycles = match self.cycles(&these) {
+                    Ok(cycles) => cycles,
+                    // Turns that would wait for each other.
+                    Err(_) if choice > 0 => continue,
+                    Err(e) => return Err(e),
+                };
+                if std::env::var("CNNA_DEBUG").is_ok() {
+                    eprintln!(
+                        "{} n={} rows {rows}: {choice:b} {cycles}",
+                        steps[0].stage.name,
+                        steps.len()
+                    );
+                }
                 if best.as_ref().is_none_or(|b| cycles < b.0) {
-                    best = Some((cycles, steps));
+                    best = Some((cycles, these));
                 }
-            };
-            let mut ran = false;
-            if local.iter().any(|s| s.local) {
-                // Where turns would wait for each other there is no such form.
-                if let Ok(cycles) = self.cycles(&local) {
-                    ran = true;
-                    better(cycles, local);
+                if self.options.local == Use::Always {
+                    break;
                 }
-            }
-            if !(ran && self.options.local == Use::Always) {
-                better(self.cycles(&all)?, all);
             }
         }
         Ok(best)

@@ -18,7 +18,7 @@ use crate::jobs::{Jobs, RESIDUALS, field};
 use crate::linear::Linear;
 use crate::memory::Placer;
 use crate::stage::Stage;
-use crate::turns::Turn;
+use crate::turns::{RowsFrom, Turn};
 use crate::weights::{Chunk, Form, Group, KERNEL_SIDE, Weights, parts, spans};
 use cnna_machine::Accelerator;
 use cnna_machine::isa::{Compute, Store, mode};
@@ -437,7 +437,8 @@ pub fn schedule(
                 a,
                 weights: &mut *weights,
             };
-            let mut turns = Turns::begin(work, set.clone(), block, tile_rows, jobs);
+            let slots = |fill: &Fill| slots_needed(s, fill, t.form, tile_rows);
+            let mut turns = Turns::begin(work, set.clone(), block, slots, jobs);
             while !turns.is_done() {
                 turns.turn(None, jobs);
             }
@@ -458,16 +459,33 @@ pub fn is_one_turn(s: &Stage, t: &Tiling) -> bool {
     t.first >= s.oh.div_ceil(pass_rows(s, t.form).0)
 }
 
+/// Rows of the output that a turn makes.
+pub fn rows_a_turn(s: &Stage, t: &Tiling) -> usize {
+    let rows = t.stripe * pass_rows(s, t.form).0;
+    if s.pooled { rows / 2 } else { rows }
+}
+
 /// Words of a row of results as a convolution that [`takes_turns`] leaves it in the output buffer; `None` where it comes in parts.
 pub fn row_words(s: &Stage, t: &Tiling, a: &Accelerator) -> Option<usize> {
     let (_, pitch) = out_lines(s, t.form, s.ow, a);
     (t.width >= s.ow).then_some(pitch * a.line_words())
 }
 
-/// Lines, in as many sets as it has, of the fill of a convolution that [`takes_turns`], with so many spare tile rows.
-pub fn turn_lines(s: &Stage, l: &Linear, t: &Tiling, spare: usize, a: &Accelerator) -> usize {
+/// Lines, in as many sets as it has, of the fill of a convolution that [`takes_turns`].
+pub fn turn_lines(s: &Stage, l: &Linear, t: &Tiling, rows: &RowsFrom, a: &Accelerator) -> usize {
     let fill = Fill::for_columns(s, 0..s.ow, 0..l.groups * l.inputs, t.form == Form::Pairs, a);
-    slots_needed(s, &fill, t.form, t.stripe + spare) * fill.row_pitch
+    turn_slots(s, &fill, t, rows) * fill.row_pitch
+}
+
+/// Slots of that fill.
+fn turn_slots(s: &Stage, fill: &Fill, t: &Tiling, from: &RowsFrom) -> usize {
+    let (rows, _) = pass_rows(s, t.form);
+    let turns = (0..s.oh).step_by(rows * t.stripe);
+    let turns = turns.map(|o| s.input_rows(o, (rows * t.stripe).min(s.oh - o)));
+    match from {
+        RowsFrom::Memory { spare } => slots_needed(s, fill, t.form, t.stripe + spare),
+        RowsFrom::Local(local) => local.slots(fill, turns),
+    }
 }
 
 /// Result rows of a turn of a convolution tiled so; none where its turns differ.
@@ -490,14 +508,13 @@ pub struct Turns<'s> {
 }
 
 impl<'s> Turns<'s> {
-    /// All rows of a convolution that [`takes_turns`], with room for the rows of one turn and `spare` tile rows.
+    /// All rows of a convolution that [`takes_turns`].
     pub fn new(
         s: &'s Stage,
         l: &'s Linear,
         t: &'s Tiling,
         weights: &'s mut Weights,
-        spare: usize,
-        local: bool,
+        from: &RowsFrom,
         a: &'s Accelerator,
         jobs: &mut Jobs,
     ) -> Self {
@@ -509,17 +526,18 @@ impl<'s> Turns<'s> {
             a,
             weights,
         };
-        let mut turns = Self::begin(work, set, 0..s.ow, t.stripe + spare, jobs);
-        turns.fill.local = local;
+        let slots = |fill: &Fill| turn_slots(s, fill, t, from);
+        let mut turns = Self::begin(work, set, 0..s.ow, slots, jobs);
+        turns.fill.local = matches!(from, RowsFrom::Local(_));
         turns
     }
 
-    /// Places the fill, which holds the rows of so many tile rows where the buffer has room.
+    /// Places the fill, of so many slots where the buffer has room.
     fn begin(
         work: Tiled<'s>,
         set: Range<usize>,
         block: Range<usize>,
-        tile_rows: usize,
+        slots: impl FnOnce(&Fill) -> usize,
         jobs: &mut Jobs,
     ) -> Self {
         let (s, t, a) = (work.s, work.t, work.a);
@@ -527,7 +545,7 @@ impl<'s> Turns<'s> {
         let window = window(&work.weights.groups[set.clone()]);
         let paired = t.form == Form::Pairs;
         let mut fill = Fill::for_columns(s, block.clone(), window, paired, a);
-        fill.open(slots_needed(s, &fill, t.form, tile_rows), a);
+        fill.open(slots(&fill), a);
         fill.place(jobs);
         fill.fold = fold(s, t, a).filter(|_| t.fold);
         let all = s.oh.div_ceil(rows);

@@ -10,14 +10,14 @@ use crate::error::CompileError;
 use crate::fill::Fill;
 use crate::jobs::{Jobs, field};
 use crate::stage::Stage;
-use crate::turns::Turn;
+use crate::turns::{RowsFrom, Turn};
 use crate::weights::spans;
 use cnna_machine::Accelerator;
 use cnna_machine::isa::{Compute, mode};
 use std::ops::Range;
 
 /// Result rows of a pass.
-const ROWS: usize = 4;
+pub const ROWS: usize = 4;
 
 struct Tiling {
     /// Result columns of a block.
@@ -86,7 +86,8 @@ pub fn schedule(s: &Stage, a: &Accelerator, jobs: &mut Jobs) -> Result<(), Compi
     let t = tiling(s, a)?;
     for x in spans(s.ow, t.block) {
         for channels in spans(s.input().c, t.channels) {
-            let mut turns = Turns::begin(s, a, x.clone(), channels, s.oh, jobs);
+            let slots = |fill: &Fill| slots_needed(s, fill, s.oh);
+            let mut turns = Turns::begin(s, a, x.clone(), channels, slots, jobs);
             while !turns.is_done() {
                 turns.turn(None, jobs);
             }
@@ -110,10 +111,20 @@ pub fn row_words(s: &Stage, a: &Accelerator) -> usize {
     pitch(s, s.ow, a) * a.line_words()
 }
 
-/// Lines of the fill of a stage that [`takes_turns`], with so many spare tile rows.
-pub fn turn_lines(s: &Stage, spare: usize, a: &Accelerator) -> usize {
+/// Lines of the fill of a stage that [`takes_turns`].
+pub fn turn_lines(s: &Stage, rows: &RowsFrom, a: &Accelerator) -> usize {
     let fill = Fill::for_columns(s, 0..s.ow, 0..s.input().c, false, a);
-    slots_needed(s, &fill, 1 + spare) * fill.row_pitch
+    turn_slots(s, &fill, rows) * fill.row_pitch
+}
+
+/// Slots of that fill.
+fn turn_slots(s: &Stage, fill: &Fill, from: &RowsFrom) -> usize {
+    let turns = (0..s.oh).step_by(ROWS);
+    let turns = turns.map(|o| s.input_rows(o, ROWS.min(s.oh - o)));
+    match from {
+        RowsFrom::Memory { spare } => slots_needed(s, fill, 1 + spare),
+        RowsFrom::Local(local) => local.slots(fill, turns),
+    }
 }
 
 /// Some columns and channels, a tile row a turn.
@@ -128,30 +139,25 @@ pub struct Turns<'s> {
 }
 
 impl<'s> Turns<'s> {
-    /// All of a stage that [`takes_turns`], with room for the rows of one turn and `spare` tile rows.
-    pub fn new(
-        s: &'s Stage,
-        spare: usize,
-        local: bool,
-        a: &'s Accelerator,
-        jobs: &mut Jobs,
-    ) -> Self {
-        let mut turns = Self::begin(s, a, 0..s.ow, 0..s.input().c, 1 + spare, jobs);
-        turns.fill.local = local;
+    /// All of a stage that [`takes_turns`].
+    pub fn new(s: &'s Stage, from: &RowsFrom, a: &'s Accelerator, jobs: &mut Jobs) -> Self {
+        let slots = |fill: &Fill| turn_slots(s, fill, from);
+        let mut turns = Self::begin(s, a, 0..s.ow, 0..s.input().c, slots, jobs);
+        turns.fill.local = matches!(from, RowsFrom::Local(_));
         turns
     }
 
-    /// Places the fill, which holds the rows of so many tile rows where the buffer has room.
+    /// Places the fill, of so many slots where the buffer has room.
     fn begin(
         s: &'s Stage,
         a: &'s Accelerator,
         x: Range<usize>,
         channels: Range<usize>,
-        tile_rows: usize,
+        slots: impl FnOnce(&Fill) -> usize,
         jobs: &mut Jobs,
     ) -> Self {
         let mut fill = Fill::for_columns(s, x.clone(), channels.clone(), false, a);
-        fill.open(slots_needed(s, &fill, tile_rows), a);
+        fill.open(slots(&fill), a);
         fill.place(jobs);
         Turns {
             s,
