@@ -28,6 +28,8 @@ pub struct Options {
     pub batch: usize,
     /// Leave to the host what the machine cannot run; otherwise refuse it.
     pub host: bool,
+    /// Bytes a cycle that plans count on the memory for, where not the board's: transfers that meet get less.
+    pub plan_bytes: Option<u32>,
     /// Give each tensor memory of its own, so that all values can be compared after a run.
     pub keep: bool,
 }
@@ -42,6 +44,7 @@ impl Default for Options {
             fuse: true,
             batch: usize::MAX,
             host: true,
+            plan_bytes: None,
             keep: false,
         }
     }

@@ -57,7 +57,11 @@ pub fn compile<'a>(
     options: &Options,
 ) -> Result<CompiledProgram<'a>, CompileError> {
     check::network(graph, &board.accelerator)?;
-    let build = Build::run(graph, board, options)?;
+    let mut plan = board.clone();
+    if let Some(bytes) = options.plan_bytes {
+        plan.memory.bytes_per_cycle = bytes;
+    }
+    let build = Build::run(graph, &plan, options)?;
     let lowered = build.allocate(options.keep);
     if lowered.steps.is_empty() {
         return Err(CompileError::Network {

@@ -2,17 +2,13 @@
 
 use crate::error::ExploreError;
 use cnna_compile::{CompiledProgram, Options, compile};
-use cnna_flow::Session;
+use cnna_flow::{Session, tune};
 use cnna_host::HostError;
 use cnna_machine::Board;
-use cnna_machine::engine::Engine;
 use cnna_machine::program::Program;
-use cnna_machine::regs;
 use cnna_net::Graph;
 use cnna_report::stream;
-use cnna_sim::Machine as Simulator;
 use serde::Serialize;
-use std::sync::atomic::Ordering;
 
 /// A network in words of the board's width.
 #[derive(Clone, Debug)]
@@ -90,13 +86,7 @@ fn commands(compiled: &CompiledProgram<'_>) -> Vec<u8> {
         .into_owned()
 }
 
-/// Cycles between two looks at the user's wish to stop.
-const SLICE: u64 = 1 << 20;
-
-/// Cycles of one image by the simulator, from start to done. They do not depend on values, so nothing is
-/// computed, on the machine or on the host.
-///
-/// Errors: the simulator's, interrupted.
+/// Cycles of one image by the simulator. Errors: see [`tune::cycles`].
 pub fn simulate(
     network: &Network,
     board: &Board,
@@ -104,29 +94,8 @@ pub fn simulate(
 ) -> Result<u64, ExploreError> {
     let bad = |message: &dyn std::fmt::Display| bad(network, board, message);
     let compiled = compile(&network.graph, board, &options()).map_err(|e| bad(&e))?;
-    let meta = &compiled.meta;
-    let mut window = vec![0; meta.window_bytes];
-    let commands = commands(&compiled);
-    window[..commands.len()].copy_from_slice(&commands);
-    let mut machine = Simulator::timing(board);
-    let size = u32::try_from(meta.window_bytes).map_err(|e| bad(&e))?;
-    machine.write(regs::MEM_SIZE, size);
-    let mut cycles = 0;
-    for (n, (offset, count)) in meta.streams[0].segments().enumerate() {
-        // Both lie in the window.
-        machine.write(regs::PROG_OFFSET, offset as u32);
-        machine.write(regs::PROG_COUNT, count as u32);
-        machine.write(regs::START, n as u32 + 1);
-        while machine.advance(&mut window, SLICE).map_err(|e| bad(&e))? {
-            if session.stop.load(Ordering::SeqCst) {
-                return Err(HostError::Interrupted.into());
-            }
-        }
-        let code = machine.read(regs::STATUS) >> 8 & 0xff;
-        if code != 0 {
-            return Err(bad(&format!("it stopped with error code {code}")));
-        }
-        cycles += u64::from(machine.read(regs::CYCLES));
-    }
-    Ok(cycles)
+    tune::cycles(&compiled, session).map_err(|e| match e {
+        HostError::Interrupted => e.into(),
+        e => bad(&e),
+    })
 }

@@ -49,6 +49,16 @@ pub enum FlowError {
         /// Why.
         source: Box<cnna_compile::CompileError>,
     },
+    /// A plan of a network that the simulator cannot run.
+    #[error("{model} for {board}: tuning")]
+    Tune {
+        /// As the user named it.
+        model: String,
+        /// The board's name.
+        board: String,
+        /// Why.
+        source: Box<HostError>,
+    },
     /// A quantised model that cannot be written.
     #[error("{model}")]
     Export {

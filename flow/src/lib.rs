@@ -20,6 +20,7 @@ pub mod reference;
 pub mod sources;
 pub mod steps;
 pub mod trace;
+pub mod tune;
 
 pub use engines::Simulated;
 pub use error::FlowError;

@@ -2,8 +2,10 @@
 
 use crate::error::FlowError;
 use crate::progress::Session;
-use cnna_compile::{CompiledProgram, Options, compile};
+use crate::tune::{TuneError, compile_fastest};
+use cnna_compile::{CompileError, CompiledProgram, Options, compile};
 use cnna_data::{DataError, Preprocess};
+use cnna_host::HostError;
 use cnna_machine::Board;
 use cnna_machine::num::Word;
 use cnna_machine::program::{ProgramMeta, Stream};
@@ -114,17 +116,47 @@ impl Model {
         progress.begin(&format!("compiling {}", self.name), None, "");
         let compiled = compile(&front.graph, board, options);
         progress.end();
-        let mut compiled = compiled.map_err(|source| FlowError::Compile {
+        let refused = |source| self.refused(board, source);
+        Ok(with_pictures(front, compiled.map_err(refused)?))
+    }
+
+    /// The same, of several plans the one that is the fastest in the simulator, with its cycles. Errors: also the simulator's, and
+    /// the user's wish to stop.
+    pub fn tune<'g>(
+        &self,
+        front: &'g Front,
+        board: &Board,
+        options: &Options,
+        session: &Session<'_>,
+    ) -> Result<(CompiledProgram<'g>, u64), FlowError> {
+        match compile_fastest(&front.graph, board, options, session) {
+            Ok((program, cycles)) => Ok((with_pictures(front, program), cycles)),
+            Err(TuneError::Compile(source)) => Err(self.refused(board, source)),
+            Err(TuneError::Simulate(HostError::Interrupted)) => Err(HostError::Interrupted.into()),
+            Err(TuneError::Simulate(source)) => Err(FlowError::Tune {
+                model: self.name.clone(),
+                board: board.name.clone(),
+                source: Box::new(source),
+            }),
+        }
+    }
+
+    fn refused(&self, board: &Board, source: CompileError) -> FlowError {
+        FlowError::Compile {
             model: self.name.clone(),
             board: board.name.clone(),
             source: Box::new(source),
-        })?;
-        if let Some(p) = &front.preprocess {
-            let metadata = &mut compiled.meta.metadata;
-            metadata.insert(Preprocess::KEY.into(), p.to_text());
         }
-        Ok(compiled)
     }
+}
+
+/// The program, with how pictures become its input.
+fn with_pictures<'g>(front: &Front, mut compiled: CompiledProgram<'g>) -> CompiledProgram<'g> {
+    if let Some(p) = &front.preprocess {
+        let metadata = &mut compiled.meta.metadata;
+        metadata.insert(Preprocess::KEY.into(), p.to_text());
+    }
+    compiled
 }
 
 /// A board by name or file with keys overridden, refused when its chip cannot hold it. Errors: see [`Board::load`] and

@@ -377,6 +377,7 @@ pub fn case(
         batch: pick(&mut r, &[2, 3, 4]),
         host: false,
         keep: r.random(),
+        plan_bytes: None,
         turns: pick(&mut r, &[Use::Never, Use::Always]),
         local: pick(&mut r, &[Use::Never, Use::Always]),
     };

@@ -12,9 +12,11 @@ const ALONE: Options = Options {
     winograd: true,
     paired: Use::Cheaper,
     turns: Use::Cheaper,
+    local: Use::Cheaper,
     fuse: true,
     batch: 1,
     host: false,
+    plan_bytes: None,
     keep: false,
 };
 

@@ -198,6 +198,7 @@ fn case(seed: u64, draw: Draw) -> Checked {
         fuse: r.random_ratio(3, 4),
         batch: pick(&mut r, &[2, 3, 4]),
         keep: r.random_ratio(1, 2),
+        plan_bytes: None,
         host: false,
     };
     check(&graph, &board, &options, &images).map_err(|e| {

@@ -19,6 +19,7 @@ use std::process::ExitCode;
   cnna compile float.onnx --calib photos --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --board ultra96 -o model.cnna
   cnna compile zoo:vgg16 --seed 1 --board ultra96 -o vgg16.cnna
   cnna compile zoo:vgg16 --board ultra96 --batch 1 -o vgg16.cnna
+  cnna compile zoo:mobilenet-v2 --tune -o mobilenet.cnna
   cnna compile model.onnx --board pynq-z2 --set memory.latency=20 --no-winograd -o model.cnna")]
 pub struct Compile {
     /// An ONNX file, or zoo:NAME (`zoo:` lists the names). A float model needs --calib.
@@ -47,6 +48,9 @@ pub struct Compile {
     /// Run every pooling by itself, for comparison.
     #[arg(long)]
     no_fuse: bool,
+    /// Try several plans, which trust the memory more or less, and take the fastest one by the simulator: seconds.
+    #[arg(long)]
+    tune: bool,
     /// Most images that share the weights of fully connected layers, as far as machine and memory let them [default: all].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     batch: Option<u64>,
@@ -89,7 +93,13 @@ impl Compile {
             keep: self.keep,
             ..Options::default()
         };
-        let compiled = model.compile(&front, &board, &options, &session)?;
+        let (compiled, tuned) = match self.tune {
+            true => {
+                let (compiled, cycles) = model.tune(&front, &board, &options, &session)?;
+                (compiled, Some(cycles))
+            }
+            false => (model.compile(&front, &board, &options, &session)?, None),
+        };
         let (meta, image) = (&compiled.meta, &compiled.image);
         cnna_flow::program::write(&self.output, &compiled, &front.graph)?;
         let report = CompileReport::new(&self.output, &compiled);
@@ -109,6 +119,12 @@ impl Compile {
                 s.commands,
                 s.estimated_cycles,
                 s.estimated_cycles as f64 / (board.clock_mhz * 1e3)
+            );
+        }
+        if let Some(cycles) = tuned {
+            text += &format!(
+                "\n1 image: {cycles} cycles = {:.3} ms in the simulator, the fewest of the plans",
+                cycles as f64 / (board.clock_mhz * 1e3)
             );
         }
         for h in &meta.host {

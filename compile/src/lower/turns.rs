@@ -43,9 +43,6 @@ impl<'b, 'a> Build<'b, 'a> {
                 }
                 let steps = self.steps(i..i + n);
                 let apart = self.cycles(&steps)?;
-                if std::env::var("CNNA_DEBUG").is_ok() {
-                    eprintln!("{} n={n} apart {apart}", steps[0].stage.name);
-                }
                 let Some((cycles, turns)) = self.in_turns(i, &steps, &mut forms)? else {
                     continue;
                 };
@@ -196,13 +193,6 @@ impl<'b, 'a> Build<'b, 'a> {
                     Err(_) if choice > 0 => continue,
                     Err(e) => return Err(e),
                 };
-                if std::env::var("CNNA_DEBUG").is_ok() {
-                    eprintln!(
-                        "{} n={} rows {rows}: {choice:b} {cycles}",
-                        steps[0].stage.name,
-                        steps.len()
-                    );
-                }
                 if best.as_ref().is_none_or(|b| cycles < b.0) {
                     best = Some((cycles, these));
                 }
