@@ -30,6 +30,14 @@ pub enum Form<'a> {
 }
 
 impl Form<'_> {
+    /// The weights of a form that tiles.
+    pub fn weights(&self) -> Option<&Weights> {
+        match self {
+            Form::Conv(_, _, weights) => Some(weights),
+            _ => None,
+        }
+    }
+
     /// Its mode.
     pub fn mode(&self) -> Mode {
         match self {

@@ -73,11 +73,11 @@ enum Member<'s> {
 }
 
 impl<'s> Member<'s> {
-    fn new(step: &'s Step) -> Self {
-        match &step.form {
+    fn new(form: &'s Form, stays: bool) -> Self {
+        match form {
             Form::Conv(l, t, weights) => {
                 let mut weights = Box::new(weights.clone());
-                if stays(step).is_some() {
+                if stays {
                     weights.stay();
                 }
                 Member::Conv(l, t, weights)
@@ -114,12 +114,11 @@ impl<'s> Member<'s> {
     }
 }
 
-/// The weights of a step that stay in the buffers from turn to turn.
-fn stays<'s>(step: &'s Step) -> Option<&'s Weights> {
-    match &step.form {
-        Form::Conv(_, t, weights) if !conv::is_one_turn(&step.stage, t) => Some(weights),
-        _ => None,
-    }
+/// True where weights stay in the buffers from turn to turn: all of them, or where each step makes all of its rows in one turn, none.
+fn stay(steps: &[Step]) -> bool {
+    let several =
+        |s: &Step| matches!(&s.form, Form::Conv(_, t, _) if !conv::is_one_turn(&s.stage, t));
+    steps.iter().any(several)
 }
 
 /// True when what a step makes can stay in the buffer for the next one, row by row as it is.
@@ -157,21 +156,25 @@ fn rows_from(steps: &[Step], i: usize, spare: usize) -> RowsFrom {
 
 /// True when the buffers have room for what these steps need at once.
 pub fn fits(steps: &[Step], a: &Accelerator) -> bool {
-    let members: Vec<_> = steps.iter().map(Member::new).collect();
+    let stay = stay(steps);
+    let members: Vec<_> = steps.iter().map(|s| Member::new(&s.form, stay)).collect();
     let lines = members.iter().zip(steps).enumerate();
     let lines = lines.map(|(i, (m, s))| m.lines(&s.stage, &rows_from(steps, i, 0), a));
     let lines: usize = lines.sum();
     let [weights, biases] = staying(steps);
-    let mut sets: Vec<_> = steps.iter().filter_map(|s| stays(s)?.set_words()).collect();
+    let mut sets: Vec<_> = steps
+        .iter()
+        .filter_map(|s| s.form.weights()?.set_words())
+        .collect();
     sets.sort_unstable();
     sets.dedup();
-    let stays = weights <= a.weight_depth && biases <= a.bias_depth && sets.len() <= SETS;
-    stays && lines <= room(&members, a)
+    let fit = weights <= a.weight_depth && biases <= a.bias_depth && sets.len() <= SETS;
+    (fit || !stay) && lines <= room(&members, a)
 }
 
 /// Rows of weights and of biases that stay in the buffers for these steps.
 fn staying(steps: &[Step]) -> [usize; 2] {
-    let each = steps.iter().filter_map(|s| stays(s)?.staying());
+    let each = steps.iter().filter_map(|s| s.form.weights()?.staying());
     each.fold([0; 2], |a, b| [a[0] + b[0], a[1] + b[1]])
 }
 
@@ -185,16 +188,18 @@ pub fn schedule(
     a: &Accelerator,
     jobs: &mut Jobs,
 ) -> Result<(), CompileError> {
-    let mut members: Vec<_> = steps.iter().map(Member::new).collect();
-    // What stays must not lie round the buffer's end, where another's would overwrite it.
-    let [weights, biases] = staying(steps);
-    jobs.weight_ring.reserve(weights);
-    jobs.bias_ring.reserve(biases);
+    let stay = stay(steps);
+    let anew = || steps.iter().map(|s| Member::new(&s.form, stay));
+    let mut members: Vec<_> = anew().collect();
+    if stay {
+        // What stays must not lie round the buffer's end, where another's would overwrite it.
+        let [weights, biases] = staying(steps);
+        jobs.weight_ring.reserve(weights);
+        jobs.bias_ring.reserve(biases);
+    }
     for n in 0..images.count {
-        for (member, step) in members.iter_mut().zip(steps) {
-            if stays(step).is_none() {
-                *member = Member::new(step);
-            }
+        if !stay {
+            members = anew().collect();
         }
         let stages: Vec<_> = steps
             .iter()

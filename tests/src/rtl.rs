@@ -5,9 +5,9 @@ use cnna_compile::{CompileError, CompiledProgram, Options, Use, compile};
 use cnna_machine::isa::{Body, COMMAND_BYTES, Command, mode, store_kind, weight_kind};
 use cnna_machine::num::Word;
 use cnna_machine::{Accelerator, Board};
-use cnna_net::op::{Conv, MaxPool};
+use cnna_net::op::{Add, Conv, MaxPool};
 use cnna_net::random::{self, pick};
-use cnna_net::{Activation, Graph, Op, Padding, Shape, Values, Window};
+use cnna_net::{Activation, Graph, Op, Padding, Shape, TensorId, Values, Window};
 use cnna_rtlsim::Rtl;
 use cnna_sim::Machine;
 use rand::rngs::StdRng;
@@ -25,12 +25,13 @@ pub type Draw = fn(u64, Word) -> Graph;
 pub type Build<'a> = &'a dyn Fn(&Board) -> Result<Rtl, String>;
 
 /// The kinds of networks that every configuration runs.
-pub const DRAWS: [Draw; 5] = [
+pub const DRAWS: [Draw; 6] = [
     any_graph,
     vector_graph,
     winograd_graph,
     direct_graph,
     folded_graph,
+    chained_graph,
 ];
 
 /// A machine with small buffers, so that small networks are cut into parts as large ones are.
@@ -124,7 +125,6 @@ fn plain_graph(
     [heights, widths]: [&[usize]; 2],
     pools: u32,
 ) -> Graph {
-    const WEIGHT_FRAC: i32 = 4;
     let r = &mut StdRng::seed_from_u64(seed);
     let mut g = Graph::new("plain", word);
     let input = Shape {
@@ -134,60 +134,121 @@ fn plain_graph(
     };
     let mut at = g.input("input", input, Some(8));
     for n in 0..r.random_range(1..=2) {
-        let (i, frac) = (g.tensors[at].shape, g.tensors[at].frac.expect("all have"));
         let k = pick(r, kernels);
-        let (oc, taps) = (r.random_range(4..=40), i.c * k * k);
-        let left = r.random();
-        let weights = match left {
-            // About one tap of a channel counts.
-            true => (0..oc * taps)
-                .map(|_| match r.random_ratio(1, taps as u32) {
-                    true => r.random_range(-2..=2),
-                    false => 0,
-                })
-                .collect(),
-            false => random::words(r, oc * taps, word),
-        };
-        let shift = match left {
-            true => pick(r, &[-1, -1, -1, -1, 0, -2, -4, -8]),
-            false => word.bits() as i32 - 1 + taps.ilog2() as i32 / 2 + r.random_range(-2..=1),
-        };
-        let side = k / 2;
-        let conv = Conv {
-            finer: Vec::new(),
-            oc,
-            groups: 1,
-            window: Window {
-                pad: Padding {
-                    top: side,
-                    left: side,
-                    bottom: side,
-                    right: side,
-                },
-                ..Window::plain(k, k)
-            },
-            weights: Values::Words(weights, WEIGHT_FRAC),
-            bias: Values::Sums((0..oc).map(|_| r.random_range(-99..=99)).collect()),
-            activation: match r.random_ratio(1, 3) {
-                true => Activation::Relu,
-                false => Activation::None,
-            },
-        };
-        let to = Some(frac + WEIGHT_FRAC - shift);
-        at = g.push(&format!("conv{n}"), conv, &[at], to).expect("fits");
+        let oc = r.random_range(4..=40);
+        at = convolve(r, &mut g, at, n, [k, 1, 1], oc);
         let [h, w] = [g.tensors[at].shape.h, g.tensors[at].shape.w];
         if h >= 2 && w >= 2 && r.random_ratio(pools, 8) {
-            let window = Window {
-                stride: [2, 2],
-                ..Window::plain(2, 2)
-            };
-            at = g
-                .push(&format!("pool{n}"), MaxPool { window }, &[at], to)
-                .expect("fits");
+            at = pool(&mut g, at, n, Window::plain(2, 2), 2);
         }
     }
     g.output(at);
     g
+}
+
+/// Of convolutions and poolings behind each other, so few channels that what one makes can stay in the activation buffer for the
+/// next; in a third of them the input is added in the end.
+fn chained_graph(seed: u64, word: Word) -> Graph {
+    let r = &mut StdRng::seed_from_u64(seed);
+    let mut g = Graph::new("chained", word);
+    let input = Shape {
+        c: r.random_range(1..=9),
+        h: r.random_range(4..=14),
+        w: r.random_range(3..=14),
+    };
+    let first = g.input("input", input, Some(8));
+    let mut at = first;
+    let adds = r.random_ratio(1, 3);
+    let count = r.random_range(2..=4);
+    for n in 0..count {
+        let c = g.tensors[at].shape.c;
+        let stride = if adds { 1 } else { pick(r, &[1, 1, 2]) };
+        let last = n + 1 == count;
+        let oc = match adds && last {
+            true => input.c,
+            false => r.random_range(1..=14),
+        };
+        at = match r.random_range(0..6) {
+            0 | 1 => convolve(r, &mut g, at, n, [1, 1, 1], oc),
+            2 if !(adds && last) => convolve(r, &mut g, at, n, [3, c, stride], c),
+            3 if !adds => pool(&mut g, at, n, Window::plain(2, 2), stride),
+            _ => convolve(r, &mut g, at, n, [3, 1, stride], oc),
+        };
+    }
+    let to = g.tensors[at].frac;
+    // Scales too far apart are refused.
+    let near = to.is_some_and(|f| (f - 8).abs() <= 8);
+    if adds && near && g.tensors[at].shape == input {
+        at = g.push("add", Add::of(2), &[at, first], to).expect("fits");
+    }
+    g.output(at);
+    g
+}
+
+/// Appends a convolution of a side's kernel, groups, stride, that pads as much as it takes; half of them with sums so small that they
+/// are shifted to the left.
+fn convolve(
+    r: &mut StdRng,
+    g: &mut Graph,
+    at: TensorId,
+    n: usize,
+    [k, groups, stride]: [usize; 3],
+    oc: usize,
+) -> TensorId {
+    const WEIGHT_FRAC: i32 = 4;
+    let word = g.word;
+    let (i, frac) = (g.tensors[at].shape, g.tensors[at].frac.expect("all have"));
+    let taps = i.c / groups * k * k;
+    let left = r.random();
+    let weights = match left {
+        // About one tap of a channel counts.
+        true => (0..oc * taps)
+            .map(|_| match r.random_ratio(1, taps as u32) {
+                true => r.random_range(-2..=2),
+                false => 0,
+            })
+            .collect(),
+        false => random::words(r, oc * taps, word),
+    };
+    let shift = match left {
+        true => pick(r, &[-1, -1, -1, -1, 0, -2, -4, -8]),
+        false => word.bits() as i32 - 1 + taps.ilog2() as i32 / 2 + r.random_range(-2..=1),
+    };
+    let side = k / 2;
+    let conv = Conv {
+        finer: Vec::new(),
+        oc,
+        groups,
+        window: Window {
+            pad: Padding {
+                top: side,
+                left: side,
+                bottom: side,
+                right: side,
+            },
+            stride: [stride; 2],
+            ..Window::plain(k, k)
+        },
+        weights: Values::Words(weights, WEIGHT_FRAC),
+        bias: Values::Sums((0..oc).map(|_| r.random_range(-99..=99)).collect()),
+        activation: match r.random_ratio(1, 3) {
+            true => Activation::Relu,
+            false => Activation::None,
+        },
+    };
+    let to = Some(frac + WEIGHT_FRAC - shift);
+    g.push(&format!("conv{n}"), conv, &[at], to).expect("fits")
+}
+
+/// Appends a maximum.
+fn pool(g: &mut Graph, at: TensorId, n: usize, window: Window, stride: usize) -> TensorId {
+    let window = Window {
+        stride: [stride; 2],
+        ..window
+    };
+    let to = g.tensors[at].frac;
+    g.push(&format!("pool{n}"), MaxPool { window }, &[at], to)
+        .expect("fits")
 }
 
 /// What ran in the RTL, by the commands.
@@ -370,16 +431,21 @@ pub fn case(
         m.seed = r.random();
     }
     let graph = draw(seed, board.accelerator.word);
+    // Whether results stay on chip where they can: only where tensors have no memory of their own.
+    let stay: bool = r.random();
     let options = Options {
         winograd: r.random_ratio(2, 3),
         paired: pick(&mut r, &[Use::Never, Use::Cheaper, Use::Always]),
         fuse: r.random_ratio(7, 8),
         batch: pick(&mut r, &[2, 3, 4]),
         host: false,
-        keep: r.random(),
+        keep: !stay && r.random(),
         plan_bytes: None,
-        turns: pick(&mut r, &[Use::Never, Use::Always]),
-        local: pick(&mut r, &[Use::Never, Use::Always]),
+        turns: match stay {
+            true => Use::Always,
+            false => pick(&mut r, &[Use::Never, Use::Never, Use::Always]),
+        },
+        local: if stay { Use::Always } else { Use::Never },
     };
     let program = match compile(&graph, &board, &options) {
         Ok(p) => p,
