@@ -148,7 +148,7 @@ fn plain_graph(
 
 /// Of convolutions and poolings behind each other, so few channels that what one makes can stay in the activation buffer for the
 /// next; in a third of them the input is added in the end.
-fn chained_graph(seed: u64, word: Word) -> Graph {
+pub fn chained_graph(seed: u64, word: Word) -> Graph {
     let r = &mut StdRng::seed_from_u64(seed);
     let mut g = Graph::new("chained", word);
     let input = Shape {
@@ -161,7 +161,7 @@ fn chained_graph(seed: u64, word: Word) -> Graph {
     let adds = r.random_ratio(1, 3);
     let count = r.random_range(2..=4);
     for n in 0..count {
-        let c = g.tensors[at].shape.c;
+        let Shape { c, h, w } = g.tensors[at].shape;
         let stride = if adds { 1 } else { pick(r, &[1, 1, 2]) };
         let last = n + 1 == count;
         let oc = match adds && last {
@@ -171,7 +171,7 @@ fn chained_graph(seed: u64, word: Word) -> Graph {
         at = match r.random_range(0..6) {
             0 | 1 => convolve(r, &mut g, at, n, [1, 1, 1], oc),
             2 if !(adds && last) => convolve(r, &mut g, at, n, [3, c, stride], c),
-            3 if !adds => pool(&mut g, at, n, Window::plain(2, 2), stride),
+            3 if !adds && h.min(w) >= 2 => pool(&mut g, at, n, Window::plain(2, 2), stride),
             _ => convolve(r, &mut g, at, n, [3, 1, stride], oc),
         };
     }

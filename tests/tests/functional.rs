@@ -16,6 +16,7 @@ use cnna_net::{Graph, Op};
 use cnna_sim::buffers::Buffers;
 use cnna_sim::exec::{self, run_in_order};
 use cnna_tests::engines::{self, Inputs};
+use cnna_tests::rtl::chained_graph;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -268,6 +269,12 @@ fn any_graph(seed: u64, word: Word) -> Graph {
 fn random_graphs_equal_the_reference_in_every_layer() {
     all_equal(400, any_graph);
 }
+
+#[test]
+fn what_stays_on_chip_equals_the_reference() {
+    all_equal(300, chained_graph);
+}
+
 fn vector_graph(seed: u64, word: Word) -> Graph {
     let limits = random::Limits {
         accept,
