@@ -10,6 +10,9 @@ use std::ops::Range;
 /// Weight transfers issued ahead of the current need.
 const WEIGHTS_AHEAD: usize = 6;
 
+/// Jobs between a load and its first reader, at most, where results stay on chip meanwhile.
+const LOADS_AHEAD: usize = 4;
+
 /// A command and the commands of the other queues (by index) that must be complete before it starts.
 #[derive(Clone, Debug)]
 pub struct Entry {
@@ -309,7 +312,11 @@ pub fn build(work: &Jobs, a: &Accelerator) -> Result<Vec<Entry>, CompileError> {
                 loads[LOCAL].issue(&mut stream, &job_at);
             }
         }
-        while pace.waiting() < a.queue_depth {
+        // A load from memory that is on its way keeps local ones behind it waiting, and these the store queue: so they go ahead while
+        // results go to memory, or when the time has come.
+        let near = |r: usize| r <= j + LOADS_AHEAD;
+        let due = job.brings.is_empty() || loads[ACTIVATIONS].first_reader().is_some_and(near);
+        while due && pace.waiting() < a.queue_depth {
             let Some(list) = ahead(&loads, j, work, &pace) else {
                 break;
             };

@@ -210,10 +210,13 @@ pub fn tilings(s: &Stage, l: &Linear, form: Form, a: &Accelerator) -> Vec<Tiling
                 together,
                 ..base(block)
             };
-            // Those behind the first share only where a row of tiles fits with all their channels, and their weights stay.
+            // Those behind the first share only where a row of tiles fits with all their channels, and their weights stay or are
+            // needed once.
             let resident = rows * set <= a.weight_depth;
-            if together == 1 || resident && fits(s, form, base.block, &widest, 1, a) {
-                all.extend(stripes(s, base, &widest, resident, a));
+            if together == 1 || fits(s, form, base.block, &widest, 1, a) {
+                let all_of = stripes(s, base, &widest, resident, a);
+                let once = |t: &Tiling| together == 1 || resident || is_one_turn(s, t);
+                all.extend(all_of.into_iter().filter(once));
             }
         }
         return all;
