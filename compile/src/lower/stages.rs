@@ -356,7 +356,9 @@ impl<'b, 'a> Build<'b, 'a> {
         s: &Stage<'a>,
         l: &Arc<Linear<'a>>,
     ) -> Result<Option<conv::Tiling>, CompileError> {
-        self.cheapest(s, l, self.tilings(s, l), fence::first_beats)
+        let mut all = self.tilings(s, l);
+        all.retain(|t| !t.once);
+        self.cheapest(s, l, all, fence::first_beats)
     }
 
     /// The cheapest of these tilings by the cost of the stage alone without its `free` cycles; `None` of none.

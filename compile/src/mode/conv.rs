@@ -44,6 +44,8 @@ pub struct Tiling {
     pub chunk: Option<[usize; 2]>,
     /// The last rows lie in parts below each other.
     pub fold: bool,
+    /// All sets share a fill, but their weights do not stay: only for results that stay on chip, whose rows all come before.
+    pub once: bool,
     /// With chunks: the ring holds a chunk of one tile only, not all channels of the block.
     pub refill: bool,
 }
@@ -188,6 +190,7 @@ pub fn tilings(s: &Stage, l: &Linear, form: Form, a: &Accelerator) -> Vec<Tiling
         first: 1,
         fold: false,
         chunk: None,
+        once: false,
         refill: false,
     };
     if let Some(block) = block.filter(|_| rows <= a.weight_depth) {
@@ -206,17 +209,17 @@ pub fn tilings(s: &Stage, l: &Linear, form: Form, a: &Accelerator) -> Vec<Tiling
                 .max_by_key(Range::len)
                 .expect("a stage has an output");
             let set = sets.iter().map(Range::len).max().unwrap_or(1);
-            let base = Tiling {
-                together,
-                ..base(block)
-            };
             // Those behind the first share only where a row of tiles fits with all their channels, and their weights stay or are
             // needed once.
             let resident = rows * set <= a.weight_depth;
+            let base = Tiling {
+                together,
+                once: together > 1 && !resident,
+                ..base(block)
+            };
             if together == 1 || fits(s, form, base.block, &widest, 1, a) {
                 let all_of = stripes(s, base, &widest, resident, a);
-                let once = |t: &Tiling| together == 1 || resident || is_one_turn(s, t);
-                all.extend(all_of.into_iter().filter(once));
+                all.extend(all_of.into_iter().filter(|t| !t.once || is_one_turn(s, t)));
             }
         }
         return all;
