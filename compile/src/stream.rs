@@ -7,9 +7,6 @@ use cnna_machine::{Accelerator, timing};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// Weight transfers issued ahead of the current need.
-const WEIGHTS_AHEAD: usize = 6;
-
 /// Jobs between a load and its first reader, at most, where results stay on chip meanwhile.
 const LOADS_AHEAD: usize = 4;
 
@@ -323,7 +320,9 @@ pub fn build(work: &Jobs, a: &Accelerator) -> Result<Vec<Entry>, CompileError> {
             pace.loads(list, loads[list].next());
             loads[list].issue(&mut stream, &job_at);
         }
-        while weights.issued.len() < weights_used + WEIGHTS_AHEAD && weights.may_issue(Some(j)) {
+        // A full queue would keep the commands of the others from theirs.
+        let most = weights_used + a.queue_depth * 3 / 4;
+        while weights.issued.len() < most && weights.may_issue(Some(j)) {
             weights.issue(&mut stream, &job_at);
         }
     }
