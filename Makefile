@@ -121,9 +121,11 @@ bench-training:
 bench: build
 	CNNA=$(CURDIR)/target/release/cnna $(CARGO) bench -p cnna-tests --bench bars -- $(ONLY)
 
-# cnna-host for ARM Linux, static, with Debian's cross compilers in build/arm; its unit tests under qemu-user. ARCH=armv7 one.
-arm:
+# cnna-host for ARM Linux, static, with Debian's cross compilers in build/arm; its unit tests under qemu-user, and a program with
+# host steps. ARCH=armv7 one.
+arm: build
 	scripts/arm $(ARCH)
+	scripts/arm-steps $(ARCH)
 
 # An emulated ARM machine classifies an image on the simulated accelerator outside of it, bit for bit; ENGINE=rtl the RTL.
 emulate: build
