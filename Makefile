@@ -46,6 +46,8 @@ demo-network: demo-build
 test: setup
 	$(CARGO) test --release --workspace
 	$(MAKE) --no-print-directory fit
+	$(MAKE) --no-print-directory python-tests
+	$(MAKE) --no-print-directory notebooks WHEEL=built
 
 # ENGINES=cycle,rtl drives the verilated RTL by PYNQ's stand-in too.
 python-tests: setup
@@ -126,8 +128,8 @@ bench-training:
 bench: build
 	CNNA=$(CURDIR)/target/release/cnna $(CARGO) bench -p cnna-tests --bench bars -- $(ONLY)
 
-# cnna-host for ARM Linux, static, with Debian's cross compilers in build/arm; its unit tests under qemu-user, and a program with
-# host steps. ARCH=armv7 one.
+# cnna-host for ARM Linux, static, with Debian's cross compilers in build/arm; its unit tests under qemu-user, and a
+# program with host steps. ARCH=armv7 one.
 arm: build
 	scripts/arm $(ARCH)
 	scripts/arm-steps $(ARCH)
