@@ -1,4 +1,5 @@
-"""Makes a network with steps of every kind that the host computes, between convolutions that the machine does, and images for it.
+"""Makes a network with steps of every kind that the host computes, between convolutions that the machine does, and
+images for it.
 
 usage: host_steps.py FOLDER   (writes net.onnx, calib.npy, x.npy)
 """
@@ -41,7 +42,8 @@ node("LogSoftmax", ["c4"], "log", axis=1)
 node("ArgMax", ["c4"], "class", axis=1, keepdims=1)
 
 tensor = lambda name, shape, kind=onnx.TensorProto.FLOAT: helper.make_tensor_value_info(name, kind, shape)
-outputs = [tensor("softmax", [1, 10, 32, 32]), tensor("log", [1, 10, 32, 32]), tensor("class", [1, 1, 32, 32], onnx.TensorProto.INT64)]
+outputs = [tensor("softmax", [1, 10, 32, 32]), tensor("log", [1, 10, 32, 32])]
+outputs.append(tensor("class", [1, 1, 32, 32], onnx.TensorProto.INT64))
 graph = helper.make_graph(nodes, "host-steps", [tensor("x", [1, 3, 16, 16])], outputs, constants)
 onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9), folder / "net.onnx")
 images = random.normal(0, 1, (4, 3, 16, 16)).astype(np.float32)
