@@ -15,7 +15,8 @@ BOARD ?= ultra96
 ONLY  ?=
 
 .PHONY: demo demo-build demo-network test fit lint setup build arm emulate bench bench-fit bench-stops bench-kills axi-model \
-  readme bench-training bench-vgg16 networks node-tests mutations python-tests notebooks real-networks qdq-limits
+  readme bench-training bench-vgg16 networks node-tests mutations python-tests notebooks real-networks qdq-limits ip-schema \
+  arm-wheel
 
 setup:
 	@./scripts/setup
@@ -45,6 +46,8 @@ demo-network: demo-build
 test: setup
 	$(CARGO) test --release --workspace
 	$(MAKE) --no-print-directory fit
+	$(MAKE) --no-print-directory python-tests
+	$(MAKE) --no-print-directory notebooks WHEEL=built
 
 # ENGINES=cycle,rtl drives the verilated RTL by PYNQ's stand-in too.
 python-tests: setup
@@ -86,6 +89,10 @@ readme: setup
 axi-model: build
 	scripts/axi-model $(ONLY)
 
+# The packaged IP of every board against the IP-XACT schema.
+ip-schema: build
+	scripts/ip-schema target/release/cnna
+
 # VGG16 whole, 224 x 224: one image by reference, cycle simulator and RTL, then a batch without the RTL; minutes. Interrupted,
 # the RTL goes on from its last checkpoint when started again.
 bench-vgg16: build
@@ -121,9 +128,16 @@ bench-training:
 bench: build
 	CNNA=$(CURDIR)/target/release/cnna $(CARGO) bench -p cnna-tests --bench bars -- $(ONLY)
 
-# cnna-host for ARM Linux, static, with Debian's cross compilers in build/arm; its unit tests under qemu-user. ARCH=armv7 one.
-arm:
+# cnna-host for ARM Linux, static, with Debian's cross compilers in build/arm; its unit tests under qemu-user, and a
+# program with host steps. ARCH=armv7 one.
+arm: build
 	scripts/arm $(ARCH)
+	scripts/arm-steps $(ARCH)
+
+# The Python package's wheel for aarch64, imported and run by Debian's arm64 Python under qemu-user; minutes.
+arm-wheel: build
+	scripts/arm aarch64
+	scripts/arm-wheel
 
 # An emulated ARM machine classifies an image on the simulated accelerator outside of it, bit for bit; ENGINE=rtl the RTL.
 emulate: build

@@ -175,12 +175,17 @@ fn insert(work: &mut Jobs, fences: &[(usize, Vec<At>)]) {
     for job in &mut work.jobs {
         job.after = job.after.map(moved);
     }
-    for (n, (behind, loads)) in fences.iter().enumerate() {
-        for &(list, l) in loads {
-            work.loads[list][l].after = Some(behind + n + 1);
+    let mut fences = fences.iter().enumerate().peekable();
+    let all = std::mem::take(&mut work.jobs);
+    for (j, job) in all.into_iter().enumerate() {
+        let tag = job.tag;
+        work.jobs.push(job);
+        while let Some((n, (_, loads))) = fences.next_if(|(_, (behind, _))| *behind == j) {
+            for &(list, l) in loads {
+                work.loads[list][l].after = Some(j + n + 1);
+            }
+            let fence = Job::alone(store_kind::FENCE, tag, Store::default());
+            work.jobs.push(fence);
         }
-        let tag = work.jobs[behind + n].tag;
-        let fence = Job::alone(store_kind::FENCE, tag, Store::default());
-        work.jobs.insert(behind + n + 1, fence);
     }
 }

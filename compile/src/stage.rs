@@ -37,7 +37,7 @@ pub struct Residual {
 }
 
 /// Kernel and its steps, and where the first result's first tap lies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Taps {
     /// Tap rows and columns.
     pub kernel: [usize; 2],

@@ -4,7 +4,6 @@ use crate::error::CompileError;
 use crate::jobs::{ACTIVATIONS, Item, Job, Jobs, LISTS, LOCAL, RESIDUALS, Space};
 use cnna_machine::isa::{Body, Command, Queue, TOKEN_PATHS, store_kind};
 use cnna_machine::{Accelerator, timing};
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// Jobs between a load and its first reader, at most, where results stay on chip meanwhile.
@@ -19,40 +18,52 @@ pub struct Entry {
     pub after: [Option<usize>; 4],
 }
 
-/// Which item or job last touched each row of a buffer: stretches of rows that do not overlap, each by its first row, with
-/// its end and who touched it.
+/// Rows that an item or job was the last to touch.
+struct Stretch {
+    rows: Range<usize>,
+    by: usize,
+}
+
+/// Which item or job last touched each row of a buffer: stretches that do not overlap, ascending.
 #[derive(Default)]
-struct Rows(BTreeMap<usize, (usize, usize)>);
+struct Rows(Vec<Stretch>);
 
 impl Rows {
-    /// Stretches that share rows with `rows`, the last first.
-    fn within(&self, rows: &Range<usize>) -> impl Iterator<Item = (usize, (usize, usize))> {
-        let (from, until) = (rows.start, rows.end.max(rows.start));
-        let before = self.0.range(..until).rev();
-        // Of stretches that do not overlap, the earlier also ends earlier.
-        let sharing = before.take_while(move |(_, (end, _))| *end > from && from < until);
-        sharing.map(|(&first, &stretch)| (first, stretch))
+    /// Stretches that share rows with `rows`, which are not empty.
+    fn within(&self, rows: &Range<usize>) -> Range<usize> {
+        let from = self.0.partition_point(|s| s.rows.end <= rows.start);
+        let sharing = self.0[from..].iter();
+        from..from + sharing.take_while(|s| s.rows.start < rows.end).count()
     }
 
     fn latest(&self, rows: &Range<usize>) -> impl Iterator<Item = usize> {
-        self.within(rows).map(|(_, (_, by))| by)
+        let at = match rows.is_empty() {
+            true => 0..0,
+            false => self.within(rows),
+        };
+        self.0[at].iter().map(|s| s.by)
     }
 
     fn set(&mut self, rows: &Range<usize>, by: usize) {
         if rows.is_empty() {
             return;
         }
-        let touched: Vec<_> = self.within(rows).collect();
-        for (first, (end, earlier)) in touched {
-            self.0.remove(&first);
-            if first < rows.start {
-                self.0.insert(first, (rows.start, earlier));
-            }
-            if end > rows.end {
-                self.0.insert(rows.end, (end, earlier));
-            }
-        }
-        self.0.insert(rows.start, (rows.end, by));
+        let at = self.within(rows);
+        let touched = &self.0[at.clone()];
+        let rest = |s: &Stretch, rows: Range<usize>| {
+            let by = s.by;
+            (!rows.is_empty()).then_some(Stretch { rows, by })
+        };
+        let before = touched
+            .first()
+            .and_then(|s| rest(s, s.rows.start..rows.start));
+        let behind = touched.last().and_then(|s| rest(s, rows.end..s.rows.end));
+        let rows = rows.clone();
+        let new = before
+            .into_iter()
+            .chain([Stretch { rows, by }])
+            .chain(behind);
+        self.0.splice(at, new);
     }
 }
 
@@ -264,7 +275,10 @@ pub fn build(work: &Jobs, a: &Accelerator) -> Result<Vec<Entry>, CompileError> {
     let lists = work.loads.each_ref().map(|list| list.as_slice());
     let mut loads = Feed::new(lists, load_readers);
     let [mut weights] = Feed::new([&work.weights], [weight_readers]);
-    let mut stream = Vec::new();
+    let stores: usize = work.jobs.iter().map(|job| job.stores.len()).sum();
+    let transfers = work.weights.len() + work.loads.iter().map(Vec::len).sum::<usize>();
+    // Commands are large: a stream that grew would be copied several times.
+    let mut stream = Vec::with_capacity(transfers + work.jobs.len() + stores);
     let mut job_at = Vec::with_capacity(work.jobs.len());
     // Last store that reads each output line.
     let mut stored = Rows::default();

@@ -14,7 +14,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// How a weight-buffer row is used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Form {
     /// One 3x3 kernel a lane, one input channel and tap a row.
     Kernel,

@@ -3,9 +3,9 @@
 use crate::engines::Simulated;
 use crate::error::FlowError;
 use crate::progress::Session;
-use crate::reference::{self, graph};
-use crate::steps::Steps;
+use crate::reference;
 use cnna_host::report::RunReport;
+use cnna_host::steps::{Steps, needed};
 use cnna_host::tensor::Images;
 use cnna_host::{Device, Driver, HostError, HostSteps, Loaded, Needs, Options, device, serve};
 use cnna_machine::program::Program;
@@ -58,7 +58,7 @@ pub fn with_loaded<T>(
     user: impl FnOnce(&mut Loaded<'_, '_>) -> Result<T, HostError>,
 ) -> Result<T, FlowError> {
     let meta = &program.meta;
-    let graph = host_graph(program)?;
+    let graph = needed(program)?;
     let load =
         |device: &mut dyn Device| loaded(device, name, program, graph.as_ref(), session, user);
     match Simulated::named(name) {
@@ -77,7 +77,7 @@ pub fn run_recorded(
     session: &Session<'_>,
 ) -> Result<(RunReport, Timeline), FlowError> {
     let meta = &program.meta;
-    let graph = host_graph(program)?;
+    let graph = needed(program)?;
     let recording = Recording::default();
     let report = serve::with_served(
         meta.window_bytes,
@@ -90,14 +90,6 @@ pub fn run_recorded(
     )?;
     let mut recorded = recording.lock().map_err(|_| FlowError::Recording)?;
     Ok((report, std::mem::take(&mut *recorded)))
-}
-
-/// The network, for programs that leave something to the host.
-fn host_graph(program: &Program<'_>) -> Result<Option<Graph>, FlowError> {
-    match program.meta.host.is_empty() {
-        true => Ok(None),
-        false => graph(program).map(Some),
-    }
 }
 
 fn loaded<T>(

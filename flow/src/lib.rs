@@ -18,7 +18,6 @@ pub mod program;
 pub mod progress;
 pub mod reference;
 pub mod sources;
-pub mod steps;
 pub mod trace;
 pub mod tune;
 

@@ -5,10 +5,11 @@ use crate::error::FlowError;
 use crate::progress::Session;
 use cnna_host::HostError;
 use cnna_host::report::{LayerReport, RunReport};
+pub use cnna_host::steps::graph;
 use cnna_host::tensor::Images;
-use cnna_machine::program::{PortInfo, Program, ProgramMeta};
+use cnna_machine::program::{Program, ProgramMeta};
+use cnna_net::Graph;
 use cnna_net::run::{self, Run};
-use cnna_net::{Graph, GraphError, Port, file};
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -67,33 +68,6 @@ pub fn run_graph(
     }
     progress.end();
     Ok(report)
-}
-
-/// The network of a program. Errors: damaged, or not the one that the program was made of.
-pub fn graph(program: &Program<'_>) -> Result<Graph, FlowError> {
-    let [structure, constants] = program.network;
-    let graph = file::decode(structure, constants)?;
-    let meta = &program.meta;
-    let of_graph = |ports: &[Port]| -> Vec<usize> {
-        let tensors = ports.iter().map(|p| &graph.tensors[p.tensor]);
-        tensors.map(|t| t.shape.len()).collect()
-    };
-    let of_meta = |ports: &[PortInfo]| -> Vec<usize> {
-        ports.iter().map(|p| p.tensor.layout.shape.len()).collect()
-    };
-    let same = of_graph(&graph.inputs) == of_meta(&meta.inputs)
-        && of_graph(&graph.outputs) == of_meta(&meta.outputs)
-        && meta
-            .layers
-            .iter()
-            .all(|l| !l.nodes.is_empty() && l.nodes.iter().all(|&n| n < graph.nodes.len()));
-    match same {
-        true => Ok(graph),
-        false => Err(GraphError::Bytes(
-            "it is not the one that the program was made of: compile the model again".into(),
-        )
-        .into()),
-    }
 }
 
 /// Every tensor of some images, one behind the other in `words`. Errors: interrupted, a tensor without a format.

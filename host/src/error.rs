@@ -24,7 +24,7 @@ impl std::fmt::Display for Registers {
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
     /// A program whose host steps this runtime cannot compute.
-    #[error("the program leaves {} to the host, which this runtime does not compute: run it with `cnna run`, or change the network so that the machine runs all of it", .steps.join(", "))]
+    #[error("the program leaves {} to the host, which this runtime was built without (feature `steps`): run it with `cnna run`, or change the network so that the machine runs all of it", .steps.join(", "))]
     HostSteps {
         /// Each step's node and operator.
         steps: Vec<String>,
@@ -37,6 +37,10 @@ pub enum HostError {
         /// What is wrong.
         message: String,
     },
+    /// The network in a program file contradicts itself.
+    #[cfg(feature = "steps")]
+    #[error(transparent)]
+    Graph(#[from] cnna_net::GraphError),
     /// Files that do not belong to the program's inputs or outputs.
     #[error("{message}")]
     Ports {

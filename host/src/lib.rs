@@ -4,7 +4,7 @@
 //! Driver --> Device (registers + memory window) --> Uio:        /dev/uioN of a board, memory from u-dma-buf, XRT or reserved
 //!                                              '--> SharedFile: a file, served by `serve` with any machine::engine::Engine
 //! ```
-//! Light by intent: it ships to the board's ARM cores.
+//! Light by intent: it ships to the board's ARM cores. The feature `steps` brings the operators that programs leave to the host.
 
 mod batch;
 pub mod device;
@@ -23,6 +23,8 @@ pub mod report;
 pub mod serve;
 pub mod shared;
 pub mod signals;
+#[cfg(feature = "steps")]
+pub mod steps;
 pub mod system;
 pub mod temporary;
 pub mod tensor;

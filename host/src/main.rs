@@ -4,6 +4,8 @@ use clap::{Parser, Subcommand};
 use cnna_host::doctor::Verdict;
 use cnna_host::power::Meter;
 use cnna_host::report::Summary;
+#[cfg(feature = "steps")]
+use cnna_host::steps;
 use cnna_host::tensor::{self, AllResults, Images, Inputs};
 use cnna_host::{
     Driver, HostError, Needs, Options, System, device, doctor, files, keeper, signals,
@@ -210,11 +212,22 @@ fn run(r: &Run) -> Result<(), HostError> {
     }
     let meter = Meter::new(&system);
     let watch = |_| meter.look();
+    #[cfg(feature = "steps")]
+    let graph = steps::needed(&program)?;
+    #[cfg(feature = "steps")]
+    let steps = graph.as_ref().map(|graph| steps::Steps {
+        graph,
+        meta: &program.meta,
+    });
+    #[cfg(feature = "steps")]
+    let host = steps.as_ref().map(|s| s as &dyn cnna_host::HostSteps);
+    #[cfg(not(feature = "steps"))]
+    let host = None;
     let options = Options {
         timeout: Duration::from_secs(r.timeout),
         stop: Some(&stop),
         watch: Some(&watch),
-        host: None,
+        host,
     };
     let mut loaded = Driver::new(&mut *device, options)?.load(&program)?;
     let mut results = AllResults::create(&results, &program.meta, images.count(), r.raw)?;

@@ -109,7 +109,7 @@ impl ArrayLayout {
 }
 
 /// An activation tensor of one image in the memory window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct TensorLayout {
     /// Logical shape.
     pub shape: Shape,

@@ -3,6 +3,7 @@
 use crate::run::Target;
 use crate::values::Values;
 use cnna_machine::num::{Requantised, Word, apply_slope, interpolate, quantise, table_index};
+use libm::{erf, exp, log1p, tanh};
 use serde::{Deserialize, Serialize};
 
 /// A function of one value. Parameters are reals: the integers follow from the output's format.
@@ -94,15 +95,15 @@ impl Function {
     /// The function of a real.
     pub fn of(self, x: f64) -> f64 {
         match self {
-            Function::Sigmoid => 1.0 / (1.0 + (-x).exp()),
-            Function::Tanh => x.tanh(),
+            Function::Sigmoid => 1.0 / (1.0 + exp(-x)),
+            Function::Tanh => tanh(x),
             Function::HardSigmoid { alpha, beta } => {
                 (f64::from(alpha) * x + f64::from(beta)).clamp(0.0, 1.0)
             }
             Function::HardSwish => x * (x / 6.0 + 0.5).clamp(0.0, 1.0),
-            Function::Silu => x / (1.0 + (-x).exp()),
+            Function::Silu => x / (1.0 + exp(-x)),
             Function::Gelu => 0.5 * x * (1.0 + erf(x * std::f64::consts::FRAC_1_SQRT_2)),
-            Function::Mish => x * (x.max(0.0) + (-x.abs()).exp().ln_1p()).tanh(),
+            Function::Mish => x * tanh(x.max(0.0) + log1p(exp(-x.abs()))),
         }
     }
 
@@ -111,7 +112,7 @@ impl Function {
         let sigmoid = Function::Sigmoid.of(x);
         match self {
             Function::Sigmoid => sigmoid * (1.0 - sigmoid),
-            Function::Tanh => 1.0 - x.tanh().powi(2),
+            Function::Tanh => 1.0 - tanh(x).powi(2),
             Function::HardSigmoid { alpha, beta } => {
                 let (alpha, beta) = (f64::from(alpha), f64::from(beta));
                 if (0.0..=1.0).contains(&(alpha * x + beta)) {
@@ -127,11 +128,11 @@ impl Function {
             },
             Function::Silu => sigmoid * (1.0 + x * (1.0 - sigmoid)),
             Function::Gelu => {
-                let density = (-x * x / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt();
+                let density = exp(-x * x / 2.0) / (2.0 * std::f64::consts::PI).sqrt();
                 0.5 * (1.0 + erf(x * std::f64::consts::FRAC_1_SQRT_2)) + x * density
             }
             Function::Mish => {
-                let inner = (x.max(0.0) + (-x.abs()).exp().ln_1p()).tanh();
+                let inner = tanh(x.max(0.0) + log1p(exp(-x.abs())));
                 inner + x * (1.0 - inner * inner) * sigmoid
             }
         }
@@ -149,27 +150,6 @@ impl Function {
             Function::HardSwish | Function::Silu | Function::Gelu | Function::Mish => output_frac,
         }
     }
-}
-
-/// The error function to about 1e-15: its series near zero, its continued fraction beyond. Source: Abramowitz and Stegun
-/// 7.1.5 and 7.1.14.
-fn erf(x: f64) -> f64 {
-    let a = x.abs();
-    let value = if a < 3.0 {
-        let (mut term, mut sum) = (a, a);
-        for n in 1..100 {
-            term *= -a * a / f64::from(n);
-            sum += term / f64::from(2 * n + 1);
-        }
-        sum * std::f64::consts::FRAC_2_SQRT_PI
-    } else {
-        let mut tail = 0.0;
-        for n in (1..60).rev() {
-            tail = f64::from(n) / 2.0 / (a + tail);
-        }
-        1.0 - (-a * a).exp() / ((a + tail) * std::f64::consts::PI.sqrt())
-    };
-    value.copysign(x)
 }
 
 /// The slope of a leaky part as the machine multiplies by it: 15 fraction bits.

@@ -114,6 +114,8 @@ pub struct Build<'b, 'a> {
     covered: Vec<bool>,
     /// Marks' records.
     records: Arena,
+    /// Tilings chosen so far.
+    chosen: stages::Chosen,
 }
 
 impl<'b, 'a> Build<'b, 'a> {
@@ -140,6 +142,7 @@ impl<'b, 'a> Build<'b, 'a> {
             layers: Vec::new(),
             covered: vec![false; graph.nodes.len()],
             records: Arena::new(accelerator),
+            chosen: Default::default(),
             parts,
         };
         for t in 0..graph.tensors.len() {

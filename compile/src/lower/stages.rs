@@ -13,9 +13,62 @@ use crate::stage::{Kind, Residual, Source, Stage, Taps};
 use crate::step::{Form, Step};
 use crate::weights::{self, KERNEL_SIDE};
 use crate::{check, cost, fence, stream};
+use cnna_machine::Accelerator;
 use cnna_machine::counters::RECORD_BYTES;
-use cnna_machine::layout::Shape;
+use cnna_machine::layout::{Shape, TensorLayout};
+use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
+
+/// All that the cheapest of some tilings of a stage depends on. Weights' values only decide which tilings there are and how wide
+/// they lie in memory, and addresses are all the same to a stage alone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Choice {
+    tilings: Vec<conv::Tiling>,
+    taps: Taps,
+    sources: Vec<(TensorLayout, Range<usize>)>,
+    output: TensorLayout,
+    residual: Option<(TensorLayout, bool)>,
+    side: bool,
+    sides: [usize; 2],
+    pooled: bool,
+    spread: bool,
+    /// Outputs, groups, inputs of a group.
+    counts: [usize; 3],
+    narrow: bool,
+    per_channel: bool,
+    /// Command code, and words of the set.
+    act: (i32, usize),
+}
+
+/// What was chosen, for stages alike: networks repeat them.
+pub type Chosen = HashMap<Choice, Option<conv::Tiling>>;
+
+impl Choice {
+    fn new(s: &Stage, l: &Linear, tilings: &[conv::Tiling], a: &Accelerator) -> Self {
+        let sources = s.sources.iter();
+        Choice {
+            tilings: tilings.to_vec(),
+            taps: s.taps,
+            sources: sources
+                .map(|s| (s.info.layout, s.channels.clone()))
+                .collect(),
+            output: s.output.layout,
+            residual: s.residual.as_ref().map(|r| (r.info.layout, r.last)),
+            side: s.side,
+            sides: [s.oh, s.ow],
+            pooled: s.pooled,
+            spread: s.spread,
+            counts: [l.outputs, l.groups, l.inputs],
+            narrow: l.is_narrow(a.word),
+            per_channel: l.is_per_channel(),
+            act: (
+                l.act.code(),
+                l.act.set(a).map_or(0, |(_, words)| words.len()),
+            ),
+        }
+    }
+}
 
 impl<'b, 'a> Build<'b, 'a> {
     fn push(&mut self, stage: Stage<'a>, form: Form<'a>, inputs: Vec<BufferId>, output: BufferId) {
@@ -352,13 +405,19 @@ impl<'b, 'a> Build<'b, 'a> {
     /// The cheapest of all forms and tilings, but for the first loads, which come while the stage before still runs; `None` when none
     /// fits.
     fn best_tiling(
-        &self,
+        &mut self,
         s: &Stage<'a>,
         l: &Arc<Linear<'a>>,
     ) -> Result<Option<conv::Tiling>, CompileError> {
         let mut all = self.tilings(s, l);
         all.retain(|t| !t.once);
-        self.cheapest(s, l, all, fence::first_beats)
+        let choice = Choice::new(s, l, &all, self.accelerator);
+        if let Some(chosen) = self.chosen.get(&choice) {
+            return Ok(chosen.clone());
+        }
+        let best = self.cheapest(s, l, all, fence::first_beats)?;
+        self.chosen.insert(choice, best.clone());
+        Ok(best)
     }
 
     /// The cheapest of these tilings by the cost of the stage alone without its `free` cycles; `None` of none.

@@ -26,7 +26,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// One way to tile a convolution.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Tiling {
     /// F(2x2, 3x3), direct, or direct with two channels a step.
     pub form: Form,

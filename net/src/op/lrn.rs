@@ -37,7 +37,7 @@ impl Operator for Lrn {
             for p in 0..plane {
                 let sum: f32 = channels.clone().map(|n| x[n * plane + p] * x[n * plane + p]).sum();
                 let scale = self.bias + self.alpha / self.size as f32 * sum;
-                out[c * plane + p] = x[c * plane + p] / scale.powf(self.beta);
+                out[c * plane + p] = x[c * plane + p] / libm::powf(scale, self.beta);
             }
         }
         Some(out)

@@ -45,10 +45,10 @@ impl Operator for Softmax {
         let mut out = vec![0.0; x.len()];
         for_each_set(shape, self.axes, |set| {
             let most = set.iter().map(|&i| x[i]).fold(f32::NEG_INFINITY, f32::max);
-            let sum: f32 = set.iter().map(|&i| (x[i] - most).exp()).sum();
+            let sum: f32 = set.iter().map(|&i| libm::expf(x[i] - most)).sum();
             for &i in set {
-                let log = x[i] - most - sum.ln();
-                out[i] = if self.log { log } else { log.exp() };
+                let log = x[i] - most - libm::logf(sum);
+                out[i] = if self.log { log } else { libm::expf(log) };
             }
         });
         Some(out)
