@@ -17,7 +17,7 @@ mod quantise;
 mod session;
 mod timing;
 
-pub use arch::{Arch, ArchLayer, BUILT_IN};
+pub use arch::{Arch, ArchActivation, ArchLayer, BUILT_IN, LayerKind, Sides};
 pub use calibrate::{CALIBRATION_IMAGES, calibrate};
 pub use error::QuantError;
 pub use evaluate::{evaluate_fake, evaluate_float, fake_logits};
