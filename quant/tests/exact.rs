@@ -9,42 +9,9 @@ use cnna_net::op::{
     Activate, Add, AveragePool, Concat, Conv, ConvTranspose, MaxPool, Mul, Pad, Resize, Slice,
 };
 use cnna_net::{Activation, Graph, Op, Padding, Shape, Values, Window};
-use cnna_quant::{
-    Arch, FloatNet, Formats, accuracy_report, calibrate, evaluate, evaluate_fake, fake_logits,
-    quantise_images, to_graph,
-};
-use common::{fashion, odd};
+use cnna_quant::{Arch, FloatNet, accuracy_report, calibrate, evaluate, evaluate_fake, to_graph};
+use common::{compare, fashion, odd};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
-
-/// Compares all logits of `images`; the number of saturated results.
-fn compare(net: &FloatNet, formats: &Formats, images: &cnna_quant::Split) -> u64 {
-    let integers = to_graph(net, formats).expect("finite weights");
-    let fake = fake_logits(net, formats, images).expect("images fit");
-    let frac = integers.tensors[integers.outputs[0].tensor]
-        .frac
-        .expect("it is quantised");
-    let input_frac = integers.tensors[integers.inputs[0].tensor]
-        .frac
-        .expect("it is quantised");
-    let mut saturated = 0;
-    for (i, row) in fake.iter().enumerate() {
-        let words = quantise_images(images.image(i), input_frac, formats.word);
-        let run = cnna_net::run::run(&integers, &[&words]).expect("every tensor has a format");
-        saturated += run.tensors.iter().map(|t| t.saturated).sum::<u64>();
-        let want: Vec<f64> = run.tensors[integers.outputs[0].tensor]
-            .values
-            .iter()
-            .map(|&v| f64::from(v))
-            .collect();
-        let got: Vec<f64> = row.iter().map(|v| v * 2f64.powi(frac)).collect();
-        assert_eq!(
-            got, want,
-            "image {i}, {:?}, auto-scale {}",
-            formats.word, formats.auto_scale
-        );
-    }
-    saturated
-}
 
 /// Residuals, concatenation, depthwise and grouped convolutions, averages, a gate, slopes, functions by table, a
 /// border, a part, rows and columns repeated, a transposed convolution.

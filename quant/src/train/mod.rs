@@ -17,7 +17,7 @@ mod quantise;
 mod session;
 mod timing;
 
-pub use arch::{Arch, ArchActivation, ArchLayer, BUILT_IN, LayerKind, Sides};
+pub use arch::{Arch, ArchActivation, ArchLayer, BLOCKS, BUILT_IN, LayerKind, Sides, with_block};
 pub use calibrate::{CALIBRATION_IMAGES, calibrate};
 pub use error::QuantError;
 pub use evaluate::{evaluate_fake, evaluate_float, fake_logits};

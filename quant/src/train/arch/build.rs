@@ -60,8 +60,7 @@ pub(super) fn network(
         dims: vec![classes],
         ..ArrayLayout::plain(shape)
     };
-    let mut net =
-        FloatNet::new(graph).map_err(|e| format!("layer `{}`: {}", e.node, e.reason))?;
+    let mut net = FloatNet::new(graph).map_err(|e| format!("layer `{}`: {}", e.node, e.reason))?;
     normalised
         .into_iter()
         .for_each(|(node, channels)| net.normalise(node, channels));
@@ -421,7 +420,12 @@ impl Builder<'_> {
     }
 
     /// Mean over a window; the border does not count.
-    pub fn average(&mut self, suffix: &str, x: TensorId, window: Window) -> Result<TensorId, String> {
+    pub fn average(
+        &mut self,
+        suffix: &str,
+        x: TensorId,
+        window: Window,
+    ) -> Result<TensorId, String> {
         let counted = Padding::default();
         self.push(suffix, AveragePool { window, counted }, &[x])
     }

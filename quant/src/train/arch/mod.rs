@@ -1,14 +1,17 @@
 //! Architectures: the layers of a network before it has weights, built in by name or described in TOML.
 //!
 //! ```text
+//! blocks.rs  one network for each down-sampling block
 //! build.rs   layers become nodes
 //! pooling.rs down-sampling blocks from the literature, of operators that the machine has
 //! ```
 
+mod blocks;
 mod build;
 mod pooling;
 
 use crate::{FloatNet, QuantError};
+pub use blocks::{BLOCKS, with_block};
 use cnna_net::Shape;
 use serde::{Deserialize, Serialize};
 
@@ -22,10 +25,20 @@ macro_rules! built_in {
 
 built_in! {
     "vgg-small",
+    "vgg-bn",
     "resnet20",
+    "resnext20",
     "mobilenet-v2-small",
     "all-cnn",
     "nin",
+    "dla-small",
+    "csp-small",
+    "se-small",
+    "poolformer-small",
+    "mixer-small",
+    "fcn-1d",
+    "deeplab-tiny",
+    "yolo-tiny",
 }
 
 /// Layers, each behind the one before it unless it says otherwise.

@@ -2,8 +2,8 @@
 //! means, sums and tables. Products of two maps are differences of squares by table, and what would need a wide range is
 //! computed relative to a window's maximum, so that 8 bits hold it.
 
-use super::{ArchActivation, Sides};
 use super::build::{Builder, First, Sums};
+use super::{ArchActivation, Sides};
 use cnna_net::activation::Function;
 use cnna_net::op::{Concat, MaxPool, Rearrange, Slice};
 use cnna_net::{ArrayLayout, Shape, TensorId, Window};
@@ -129,7 +129,12 @@ impl Builder<'_> {
     }
 
     /// Source: the same, "tree", with filters and gates a channel.
-    pub fn tree_pool(&mut self, x: TensorId, window: Window, levels: u32) -> Result<TensorId, String> {
+    pub fn tree_pool(
+        &mut self,
+        x: TensorId,
+        window: Window,
+        levels: u32,
+    ) -> Result<TensorId, String> {
         if !(1..=DEEPEST_TREE).contains(&levels) {
             return Err(format!("it has {levels} levels: use 1 to {DEEPEST_TREE}"));
         }
@@ -163,7 +168,12 @@ impl Builder<'_> {
     /// positive, it is `m + mean(s * exp(s)) / mean(exp(s))`, and all of these are bounded.
     ///
     /// Source: Stergiou, Poppe and Kalliatakis 2021, arXiv:2101.00440.
-    pub fn soft_pool(&mut self, suffix: &str, x: TensorId, kernel: usize) -> Result<TensorId, String> {
+    pub fn soft_pool(
+        &mut self,
+        suffix: &str,
+        x: TensorId,
+        kernel: usize,
+    ) -> Result<TensorId, String> {
         let inner = |part: &str| match suffix {
             "" => part.to_string(),
             s => format!("{s}/{part}"),
@@ -256,7 +266,12 @@ impl Builder<'_> {
     }
 
     /// Source: Radenovic, Tolias and Chum 2018, arXiv:1711.02512, with a constant power.
-    pub fn gem_pool(&mut self, x: TensorId, kernel: Option<usize>, power: f32) -> Result<TensorId, String> {
+    pub fn gem_pool(
+        &mut self,
+        x: TensorId,
+        kernel: Option<usize>,
+        power: f32,
+    ) -> Result<TensorId, String> {
         if !(power.is_finite() && power >= 1.0) {
             return Err(format!("its power is {power}: use at least 1"));
         }

@@ -3,6 +3,7 @@
 use super::{Network, cross_entropy};
 use crate::ptq::unquantised;
 use crate::train::net::Norm;
+use crate::{BLOCKS, with_block};
 use cnna_machine::num::{Word, dequantise};
 use cnna_net::op::{Conv, OPERATORS};
 use cnna_net::random::{Limits, graph, inputs, single};
@@ -229,6 +230,24 @@ fn gradients_pass_through_batch_normalisation_and_each_activation_behind_it() {
         let r = &mut StdRng::seed_from_u64(6);
         let nonzero = check(&g, &norms, r, N, &format!("{:?}", g.nodes[0].op));
         assert!(nonzero > 10, "only {nonzero} gradients were not zero");
+    }
+}
+
+/// The whole network around each block, normalisations and fixed filters among it.
+#[test]
+fn gradients_of_every_block_are_those_of_differences() {
+    for (name, layers) in BLOCKS {
+        let arch = with_block(name, layers, [4, 4, 3]);
+        let net = arch
+            .init(Shape { c: 1, h: 9, w: 8 }, 10, 3)
+            .unwrap_or_else(|e| panic!("{e}"));
+        let (g, norms) = net.parts();
+        let r = &mut StdRng::seed_from_u64(9);
+        let nonzero = check(g, norms, r, 3, name);
+        assert!(
+            nonzero > 30,
+            "{name}: only {nonzero} gradients were not zero"
+        );
     }
 }
 
