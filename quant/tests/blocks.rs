@@ -13,6 +13,7 @@ fn the_integers_of_every_block_are_those_of_the_fake_quantised_network() {
     let (sample, images) = (data.train.first(32), data.test.first(8));
     for (name, layers) in BLOCKS {
         let arch = with_block(name, layers, [6, 8, 8]);
+        let arch = Arch::parse(&arch).unwrap_or_else(|e| panic!("{name}: {e}"));
         let net = arch.init(images.shape, 10, 5);
         let net = net.unwrap_or_else(|e| panic!("{e}"));
         for word in [Word::W16, Word::W8] {

@@ -9,7 +9,9 @@ use cnna_net::op::{
     Activate, Add, AveragePool, Concat, Conv, ConvTranspose, MaxPool, Mul, Pad, Resize, Slice,
 };
 use cnna_net::{Activation, Graph, Op, Padding, Shape, Values, Window};
-use cnna_quant::{Arch, FloatNet, accuracy_report, calibrate, evaluate, evaluate_fake, to_graph};
+use cnna_quant::{
+    Arch, FloatNet, Formats, accuracy_report, calibrate, evaluate, evaluate_fake, to_graph,
+};
 use common::{compare, fashion, odd};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 
@@ -165,6 +167,26 @@ fn exported_integers_equal_the_fake_quantised_network() {
                     calibrate(&net, &data.train, word, auto_scale).expect("finite weights");
                 compare(&net, &formats, &images);
             }
+        }
+        for (word, narrow_weights) in [(Word::W16, true), (Word::W16, false), (Word::W8, false)] {
+            let formats = Formats {
+                per_channel: true,
+                narrow_weights,
+                ..calibrate(&net, &data.train, word, true).expect("finite weights")
+            };
+            compare(&net, &formats, &images);
+            let graph = to_graph(&net, &formats).expect("finite weights");
+            let convs = || graph.nodes.iter().filter_map(|n| n.op.conv());
+            assert!(
+                convs().any(|c| !c.finer.is_empty()),
+                "no channel has a scale of its own"
+            );
+            let low = |c: &Conv| {
+                c.weights
+                    .words()
+                    .is_some_and(|(w, _)| w.iter().all(|q| q & 0xff == 0))
+            };
+            assert_eq!(convs().all(low), narrow_weights, "{word:?}");
         }
     }
 }

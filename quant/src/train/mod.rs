@@ -6,6 +6,7 @@ mod arch;
 mod autodiff;
 mod calibrate;
 mod checkpoint;
+mod compress;
 mod error;
 mod evaluate;
 mod export;

@@ -129,6 +129,18 @@ impl FloatNet {
         self.norms[node] = Some(Norm::new(channels));
     }
 
+    /// The graph without its normalisations, to change; a node that is put into it is told by [`FloatNet::inserted`].
+    pub(crate) fn graph_mut(&mut self) -> &mut Graph {
+        &mut self.graph
+    }
+
+    /// Node number `at` is new.
+    pub(crate) fn inserted(&mut self, at: usize) {
+        self.norms.insert(at, None);
+        let behind = self.fixed.iter_mut().filter(|f| **f >= at);
+        behind.for_each(|f| *f += 1);
+    }
+
     /// Keeps the constants of node number `node` from being trained.
     pub(crate) fn fix(&mut self, node: usize) {
         self.fixed.push(node);

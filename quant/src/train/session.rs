@@ -43,6 +43,8 @@ pub struct EpochRow {
     pub loss: f64,
     /// Accuracy on the training images as they passed, in percent.
     pub train_percent: f64,
+    /// Accuracy on the training images that were held out, in percent, where there are such.
+    pub held_out_percent: Option<f64>,
     /// Accuracy on the test images after the epoch, in percent; it decides nothing.
     pub test_percent: f64,
     /// Wall time of the epoch without the test.
@@ -80,7 +82,7 @@ pub fn train(options: &TrainOptions) -> Result<TrainReport, QuantError> {
         data.train = data.train.first(n);
         data.test = data.test.first(n);
     }
-    let net = match &options.init {
+    let mut net = match &options.init {
         Some(path) => read_float(path)?,
         None => Arch::load(&options.arch)?.init(data.train.shape, data.classes, options.seed)?,
     };
@@ -96,8 +98,21 @@ pub fn train(options: &TrainOptions) -> Result<TrainReport, QuantError> {
             ),
         });
     }
-    Trainer::begin(options, &data, net)?.finish()
+    if let Some(share) = options.low_rank {
+        net.lower_rank(share);
+    }
+    if let Some(share) = options.prune {
+        net.prune(share);
+    }
+    let held_out = options.patience.map(|_| {
+        let kept = data.train.len() - (data.train.len() / HELD_OUT).max(1);
+        data.train.split_off(kept)
+    });
+    Trainer::begin(options, &data, held_out, net)?.finish()
 }
+
+/// One of so many training images is held out for the patience to look at.
+const HELD_OUT: usize = 10;
 
 /// Training takes minutes: find out at once whether its result can be written.
 fn writable(out: &Path) -> Result<(), QuantError> {
@@ -119,6 +134,8 @@ fn writable(out: &Path) -> Result<(), QuantError> {
 pub(crate) struct Trainer<'a> {
     options: &'a TrainOptions,
     data: &'a Dataset,
+    /// Training images that train nothing.
+    held_out: Option<Split>,
     net: FloatNet,
     descent: Descent,
     state: State,
@@ -145,6 +162,7 @@ impl<'a> Trainer<'a> {
         Trainer {
             options,
             data,
+            held_out: None,
             net,
             descent,
             state,
@@ -156,6 +174,7 @@ impl<'a> Trainer<'a> {
     fn begin(
         options: &'a TrainOptions,
         data: &'a Dataset,
+        held_out: Option<Split>,
         mut net: FloatNet,
     ) -> Result<Self, QuantError> {
         let mut descent = Descent::new(options.optimiser, &mut net);
@@ -166,6 +185,7 @@ impl<'a> Trainer<'a> {
             &mut descent,
         )?;
         let mut trainer = Trainer::new(options, data, net, descent);
+        trainer.held_out = held_out;
         if let Some(state) = found {
             trainer.state = state;
         }
@@ -184,7 +204,7 @@ impl<'a> Trainer<'a> {
 
     fn finish(mut self) -> Result<TrainReport, QuantError> {
         let o = self.options;
-        while self.state.rows.len() < o.epochs {
+        while !self.is_over(Phase::Float) {
             self.epoch(Phase::Float)?;
         }
         let float = match self.state.float {
@@ -201,7 +221,7 @@ impl<'a> Trainer<'a> {
         if o.float_only {
             write_float(&self.net, &o.out)?;
         } else {
-            while self.state.rows.len() < o.epochs + o.qat_epochs {
+            while !self.is_over(Phase::Quantised) {
                 self.epoch(Phase::Quantised)?;
             }
             let formats = self.formats()?;
@@ -233,42 +253,66 @@ impl<'a> Trainer<'a> {
     fn formats(&self) -> Result<Formats, QuantError> {
         match &self.state.formats {
             Some(f) => Ok(f.clone()),
-            None => calibrate(
-                &self.net,
-                &self.data.train,
-                self.options.word,
-                self.options.auto_scale,
-            ),
+            None => self.calibrated(),
         }
+    }
+
+    fn calibrated(&self) -> Result<Formats, QuantError> {
+        let o = self.options;
+        let formats = calibrate(&self.net, &self.data.train, o.word, o.auto_scale)?;
+        Ok(Formats {
+            per_channel: o.per_channel,
+            narrow_weights: o.narrow_weights,
+            ..formats
+        })
+    }
+
+    /// The epochs of a phase that are done.
+    fn rows(&self, phase: Phase) -> impl Iterator<Item = &EpochRow> {
+        self.state.rows.iter().filter(move |r| r.phase == phase)
+    }
+
+    /// True when a phase has had its epochs, or patience is at its end.
+    fn is_over(&self, phase: Phase) -> bool {
+        let all = match phase {
+            Phase::Float => self.options.epochs,
+            Phase::Quantised => self.options.qat_epochs,
+        };
+        // What follows the float phase has ended it.
+        let passed = phase == Phase::Float && self.rows(Phase::Quantised).next().is_some();
+        let held_out: Vec<f64> = self
+            .rows(phase)
+            .filter_map(|r| r.held_out_percent)
+            .collect();
+        let patience = self.options.patience;
+        passed
+            || self.rows(phase).count() >= all
+            || patience.is_some_and(|p| is_stale(&held_out, p))
     }
 
     fn epoch(&mut self, phase: Phase) -> Result<(), QuantError> {
         let o = self.options;
         let done = self.state.rows.len();
-        let (peak, before, all) = match phase {
-            Phase::Float => (o.learning_rate, 0, o.epochs),
-            Phase::Quantised => (o.qat_learning_rate, o.epochs, o.qat_epochs),
+        let here = self.rows(phase).count();
+        let (peak, all) = match phase {
+            Phase::Float => (o.learning_rate, o.epochs),
+            Phase::Quantised => (o.qat_learning_rate, o.qat_epochs),
         };
         if phase == Phase::Quantised {
-            if done == before {
+            if here == 0 {
                 self.net.fold();
                 self.state.folded = true;
                 self.descent = Descent::new(o.optimiser, &mut self.net);
             }
             // Ranges move while weights learn: look again before every epoch, then hold still.
-            self.state.formats = Some(calibrate(
-                &self.net,
-                &self.data.train,
-                o.word,
-                o.auto_scale,
-            )?);
+            self.state.formats = Some(self.calibrated()?);
         }
         // Formats decide where the network rescales.
         self.network = None;
         let train = &self.data.train;
         // Each epoch of a phase has its own stream, so a resumed run repeats the uninterrupted one, and a quantised
         // phase that begins from a float file repeats the one that follows its float phase.
-        let stream = (done - before) as u64 + 1;
+        let stream = here as u64 + 1;
         let mut rng = StdRng::seed_from_u64(o.seed.wrapping_mul(1_000_003).wrapping_add(stream));
         let mut order: Vec<usize> = (0..train.len()).collect();
         order.shuffle(&mut rng);
@@ -295,9 +339,10 @@ impl<'a> Trainer<'a> {
                             0
                         }
                     }),
+                    cut: cut(o.cutout, [train.shape.h, train.shape.w], &mut rng),
                 })
                 .collect();
-            let progress = ((done - before) * steps + s) as f64 / (all * steps) as f64;
+            let progress = (here * steps + s) as f64 / (all * steps) as f64;
             let (batch_loss, right) =
                 self.step(phase, train, indices, &changes, rate(peak, progress) as f32)?;
             if !batch_loss.is_finite() {
@@ -319,15 +364,18 @@ impl<'a> Trainer<'a> {
         }
         bar.finish_and_clear();
         let seconds = began.elapsed().as_secs_f64();
-        let test = match &self.state.formats {
-            Some(f) => evaluate_fake(&self.net, f, &self.data.test)?,
-            None => evaluate_float(&self.net, &self.data.test)?,
+        let right = |split: &Split| match &self.state.formats {
+            Some(f) => evaluate_fake(&self.net, f, split),
+            None => evaluate_float(&self.net, split),
         };
+        let test = right(&self.data.test)?;
+        let held_out = self.held_out.as_ref().map(right).transpose()?;
         let row = EpochRow {
             epoch: done + 1,
             phase,
             loss: loss / seen as f64,
             train_percent: 100.0 * correct as f64 / seen as f64,
+            held_out_percent: held_out.map(|a| a.percent()),
             test_percent: test.percent(),
             seconds,
         };
@@ -343,7 +391,7 @@ impl<'a> Trainer<'a> {
             );
         }
         self.state.rows.push(row);
-        if phase == Phase::Float && done + 1 == o.epochs {
+        if phase == Phase::Float && self.is_over(phase) {
             // The checkpoint that ends the phase knows its result, so the float file is written before it.
             if let Some(path) = &o.float_out {
                 write_float(&self.net, path)?;
@@ -414,8 +462,13 @@ impl<'a> Trainer<'a> {
                 if clips && weights {
                     mask_clipped(gradient, values);
                 }
+                let pruned: Vec<usize> = match self.options.prune {
+                    Some(_) if weights => zeros(values),
+                    _ => Vec::new(),
+                };
                 self.descent
                     .step([at, which], values, gradient, rate, weights);
+                pruned.into_iter().for_each(|k| values[k] = 0.0);
             }
         }
         Ok((loss.mean, correct))
@@ -451,6 +504,31 @@ fn mask_clipped(gradient: &mut [f32], weights: &[f32]) {
             *g = 0.0;
         }
     }
+}
+
+/// Places of weights that are zero.
+fn zeros(weights: &[f32]) -> Vec<usize> {
+    let places = weights.iter().enumerate();
+    places.filter(|(_, w)| **w == 0.0).map(|(k, _)| k).collect()
+}
+
+/// True when the last `patience` of these are no better than the best before them.
+fn is_stale(percents: &[f64], patience: usize) -> bool {
+    let Some(first) = percents.len().checked_sub(patience).filter(|f| *f > 0) else {
+        return false;
+    };
+    let best = |v: &[f64]| v.iter().copied().fold(f64::MIN, f64::max);
+    best(&percents[first..]) <= best(&percents[..first])
+}
+
+/// A square somewhere in an image, its middle inside; nothing is drawn where there is none.
+fn cut(side: usize, [h, w]: [usize; 2], rng: &mut StdRng) -> ([isize; 2], isize) {
+    let half = side as isize / 2;
+    let mut first = |size: usize| match side {
+        0 => 0,
+        _ => rng.random_range(0..size) as isize - half,
+    };
+    ([first(h), first(w)], side as isize)
 }
 
 fn name(phase: Phase) -> &'static str {
@@ -504,7 +582,7 @@ mod tests {
         let net = Arch::load(&o.arch)
             .and_then(|a| a.init(data.train.shape, data.classes, o.seed))
             .expect("it fits");
-        let mut t = Trainer::begin(o, &data, net).expect("a fresh or resumed run");
+        let mut t = Trainer::begin(o, &data, None, net).expect("a fresh or resumed run");
         for e in 0..epochs {
             let phase = if t.state.rows.len() < o.epochs {
                 Phase::Float
@@ -557,6 +635,31 @@ mod tests {
                 .contains("truncated")
         );
         assert!(!o.out.exists());
+    }
+
+    #[test]
+    fn patience_ends_with_so_many_epochs_without_a_better_one() {
+        assert!(!is_stale(&[], 1) && !is_stale(&[50.0], 1) && !is_stale(&[50.0, 51.0], 1));
+        assert!(is_stale(&[50.0, 50.0], 1) && is_stale(&[50.0, 60.0, 55.0, 59.0], 2));
+        assert!(!is_stale(&[50.0, 60.0, 55.0, 61.0], 2));
+    }
+
+    #[test]
+    fn a_run_without_patience_ends_early_and_resumes_to_the_same_bits() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let o = TrainOptions {
+            epochs: 40,
+            qat_epochs: 1,
+            patience: Some(1),
+            cutout: 8,
+            ..options(dir.path(), "early.onnx")
+        };
+        let report = train(&o).expect("a run");
+        let float = report.epochs.iter().filter(|r| r.phase == Phase::Float);
+        let held: Vec<f64> = float.filter_map(|r| r.held_out_percent).collect();
+        assert!(held.len() < 40 && is_stale(&held, 1), "{held:?}");
+        assert!(!is_stale(&held[..held.len() - 1], 1), "{held:?}");
+        assert_eq!(report.epochs.len(), held.len() + 1);
     }
 
     #[test]

@@ -317,7 +317,12 @@ impl Arch {
                 )));
             }
         };
-        toml::from_str(&text).map_err(|e| bad(e.to_string()))
+        Self::parse(&text).map_err(|e| bad(e.to_string()))
+    }
+
+    /// A description. Errors: unknown or missing key.
+    pub fn parse(text: &str) -> Result<Arch, toml::de::Error> {
+        toml::from_str(text)
     }
 
     /// The network with He-uniform weights from `seed` and zero biases, for images of shape `input`.

@@ -3,7 +3,7 @@
 use super::{Network, cross_entropy};
 use crate::ptq::unquantised;
 use crate::train::net::Norm;
-use crate::{BLOCKS, with_block};
+use crate::{Arch, BLOCKS, with_block};
 use cnna_machine::num::{Word, dequantise};
 use cnna_net::op::{Conv, OPERATORS};
 use cnna_net::random::{Limits, graph, inputs, single};
@@ -238,6 +238,7 @@ fn gradients_pass_through_batch_normalisation_and_each_activation_behind_it() {
 fn gradients_of_every_block_are_those_of_differences() {
     for (name, layers) in BLOCKS {
         let arch = with_block(name, layers, [4, 4, 3]);
+        let arch = Arch::parse(&arch).unwrap_or_else(|e| panic!("{name}: {e}"));
         let net = arch
             .init(Shape { c: 1, h: 9, w: 8 }, 10, 3)
             .unwrap_or_else(|e| panic!("{e}"));
