@@ -6,7 +6,7 @@
 
 use cnna_compile::{Options, compile};
 use cnna_flow::compare::compare;
-use cnna_flow::{Session, Silent, Simulated, program};
+use cnna_flow::{Model, Session, Silent, Simulated, program};
 use cnna_host::tensor::{Batch, InMemory};
 use cnna_machine::Board;
 use cnna_machine::num::Word;
@@ -117,8 +117,11 @@ impl Budget {
 fn run(options: &TrainOptions, float: Option<f64>) -> Result<Row> {
     let report = train(options)?;
     let quantised = report.quantised.ok_or("a run without integers")?;
-    let graph = cnna_onnx::read_graph(&options.out)?;
     let word = options.word;
+    let stop = AtomicBool::new(false);
+    let session = Session::new(&stop, &Silent);
+    let model = Model::new(&options.out.to_string_lossy(), 1);
+    let graph = model.network(word, &session)?.graph;
     let board = Board::load(BOARD, &[("word".into(), word.bits().to_string())])?;
     let compiled = compile(&graph, &board, &Options::default())?;
     let bytes = program::bytes(&compiled, &graph)?;
@@ -131,8 +134,6 @@ fn run(options: &TrainOptions, float: Option<f64>) -> Result<Row> {
         image_len: program.meta.image_len(),
         words: quantise_images(test.image(0), frac, word),
     };
-    let stop = AtomicBool::new(false);
-    let session = Session::new(&stop, &Silent);
     let engines = [Simulated::Cycle];
     let found = compare(&program, &mut InMemory::new(&batch), &engines, &session)?;
     if let Some(d) = found.difference {

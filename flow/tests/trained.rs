@@ -3,7 +3,7 @@
 
 use cnna_compile::{Options, compile};
 use cnna_flow::compare::compare;
-use cnna_flow::{Session, Silent, Simulated, program};
+use cnna_flow::{Model, Session, Silent, Simulated, program};
 use cnna_host::tensor::{Batch, InMemory};
 use cnna_machine::Board;
 use cnna_machine::num::Word;
@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 /// Images that the engines are compared on.
-const IMAGES: usize = 2;
+const IMAGES: usize = 1;
 
 /// Compares the engines; the names of what the program leaves to the host.
 fn on_host(graph: &Graph, name: &str) -> Vec<String> {
@@ -64,8 +64,11 @@ fn trains_and_runs(arch: &Path, word: Word) -> Vec<String> {
         ..TrainOptions::new(arch.with_extension("onnx"))
     };
     train(&options).unwrap_or_else(|e| panic!("{name}: {e}"));
-    let graph = cnna_onnx::read_graph(&options.out).unwrap_or_else(|e| panic!("{name}: {e}"));
-    on_host(&graph, &name)
+    let stop = AtomicBool::new(false);
+    let model = Model::new(&options.out.to_string_lossy(), 1);
+    let front = model.network(word, &Session::new(&stop, &Silent));
+    let front = front.unwrap_or_else(|e| panic!("{name}: {e}"));
+    on_host(&front.graph, &name)
 }
 
 /// The description `text` as a file.
@@ -99,8 +102,8 @@ fn every_built_in_architecture_trains_and_runs() {
     for (n, (name, text)) in BUILT_IN.iter().enumerate() {
         let word = if n % 2 == 0 { Word::W8 } else { Word::W16 };
         let host = trains_and_runs(&described(dir.path(), name, text), word);
-        // Two transpositions of each of two blocks.
-        let expected = if *name == "mixer-small" { 4 } else { 0 };
+        // Transpositions of two blocks, as the file's reader places them.
+        let expected = if *name == "mixer-small" { 6 } else { 0 };
         let left = host.len();
         assert_eq!(left, expected, "{name}: {host:?} are left to the host");
     }

@@ -86,6 +86,9 @@ pub struct Train {
     /// Weights of 8 bits in words of 16.
     #[arg(long)]
     narrow_weights: bool,
+    /// Learn the ranges of activations in the quantised phase.
+    #[arg(long)]
+    learn_ranges: bool,
     /// First make this share of the weights of --init zero (LAMP); they stay so.
     #[arg(long, value_name = "SHARE", requires = "init")]
     prune: Option<f64>,
@@ -145,6 +148,7 @@ impl Train {
             patience: self.patience,
             per_channel: self.per_channel,
             narrow_weights: self.narrow_weights,
+            learn_ranges: self.learn_ranges,
             prune: self.prune,
             low_rank: self.low_rank,
             limit: self.limit,

@@ -15,6 +15,7 @@ mod net;
 mod optimise;
 mod options;
 mod quantise;
+mod ranges;
 mod session;
 mod timing;
 

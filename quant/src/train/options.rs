@@ -49,6 +49,8 @@ pub struct TrainOptions {
     pub per_channel: bool,
     /// Weights of 8 bits in words of 16.
     pub narrow_weights: bool,
+    /// Learn the ranges of activations in the quantised phase, instead of looking at them anew before each epoch.
+    pub learn_ranges: bool,
     /// Before the first epoch make this share of all weights zero, layer by layer as their magnitudes allow; weights that
     /// are zero then stay so.
     pub prune: Option<f64>,
@@ -89,6 +91,7 @@ impl TrainOptions {
             patience: None,
             per_channel: false,
             narrow_weights: false,
+            learn_ranges: false,
             prune: None,
             low_rank: None,
             limit: None,
@@ -106,7 +109,7 @@ impl TrainOptions {
     /// Everything that decides the result.
     pub(crate) fn run(&self) -> String {
         format!(
-            "dataset={} arch={} init={:?} epochs={}+{} seed={} word={} auto_scale={} float_only={} batch={} optimiser={:?} rate={}/{} mirror={} shift={} cutout={} smoothing={} patience={:?} per_channel={} narrow={} prune={:?} low_rank={:?} limit={:?}",
+            "dataset={} arch={} init={:?} epochs={}+{} seed={} word={} auto_scale={} float_only={} batch={} optimiser={:?} rate={}/{} mirror={} shift={} cutout={} smoothing={} patience={:?} per_channel={} narrow={} learn_ranges={} prune={:?} low_rank={:?} limit={:?}",
             self.dataset,
             self.arch,
             self.init,
@@ -127,6 +130,7 @@ impl TrainOptions {
             self.patience,
             self.per_channel,
             self.narrow_weights,
+            self.learn_ranges,
             self.prune,
             self.low_rank,
             self.limit

@@ -9,7 +9,9 @@ use super::checkpoint::{self, State};
 use super::evaluate::{Change, fill};
 use super::optimise::{Descent, rate};
 use super::options::TrainOptions;
+use super::ranges::Ranges;
 use crate::accuracy::first_largest;
+use crate::ptq::formats::assign;
 use crate::{
     Accuracy, Arch, Dataset, FloatNet, Formats, QuantError, Split, calibrate, evaluate,
     evaluate_fake, evaluate_float, read_float, to_graph, write_float, write_quantised,
@@ -156,6 +158,7 @@ impl<'a> Trainer<'a> {
             rows: Vec::new(),
             float: None,
             formats: None,
+            ranges: None,
             steps: 0,
             folded: false,
         };
@@ -304,8 +307,12 @@ impl<'a> Trainer<'a> {
                 self.state.folded = true;
                 self.descent = Descent::new(o.optimiser, &mut self.net);
             }
-            // Ranges move while weights learn: look again before every epoch, then hold still.
-            self.state.formats = Some(self.calibrated()?);
+            // Ranges move while weights learn: look again before every epoch, then hold still, where they are not learned.
+            if here == 0 || !o.learn_ranges {
+                let formats = self.calibrated()?;
+                let learned = o.learn_ranges.then(|| Ranges::new(&formats.fracs, o.word));
+                (self.state.formats, self.state.ranges) = (Some(formats), learned);
+            }
         }
         // Formats decide where the network rescales.
         self.network = None;
@@ -426,6 +433,9 @@ impl<'a> Trainer<'a> {
             }
             none => none.insert(Network::new(graph, norms).expect("a FloatNet has gradients")),
         };
+        if words.is_some() && self.state.ranges.is_some() {
+            network.learn_ranges();
+        }
         let (input, output) = (graph.inputs[0].tensor, graph.outputs[0].tensor);
         let format = graph.tensors[input].frac.map(|f| (f, graph.word));
         fill(network, split, indices, |n| changes[n], format);
@@ -440,6 +450,9 @@ impl<'a> Trainer<'a> {
         let gradients = network.backward(&[(output, &loss.gradient)], false);
         let moments: Vec<_> = (0..norms.len())
             .map(|n| norms[n].as_ref().and(network.moments(n)).cloned())
+            .collect();
+        let of_ranges: Vec<Option<f64>> = (0..float.tensors.len())
+            .map(|t| network.range_gradient(t))
             .collect();
         let mut gradients = by_node(float, words.as_ref(), gradients);
         let decays: Vec<bool> = float
@@ -471,7 +484,29 @@ impl<'a> Trainer<'a> {
                 pruned.into_iter().for_each(|k| values[k] = 0.0);
             }
         }
+        if phase == Phase::Quantised {
+            self.learn_ranges(&of_ranges, f64::from(rate) / self.options.qat_learning_rate);
+        }
         Ok((loss.mean, correct))
+    }
+
+    /// A step of the ranges, where they are learned; the network is built anew when a format has changed.
+    fn learn_ranges(&mut self, gradients: &[Option<f64>], share: f64) {
+        let (Some(ranges), Some(formats)) = (&mut self.state.ranges, &mut self.state.formats)
+        else {
+            return;
+        };
+        for (t, gradient) in gradients.iter().enumerate() {
+            if let Some(g) = gradient {
+                ranges.step(t, *g, share);
+            }
+        }
+        let wanted = ranges.fracs(formats.word);
+        let fracs = assign(self.net.parts().0, wanted, formats.word);
+        if fracs != formats.fracs {
+            formats.fracs = fracs;
+            self.network = None;
+        }
     }
 }
 
@@ -635,6 +670,49 @@ mod tests {
                 .contains("truncated")
         );
         assert!(!o.out.exists());
+    }
+
+    /// Formats three bits too coarse become finer, and the loss smaller.
+    #[test]
+    fn ranges_that_are_too_wide_become_narrower() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let o = TrainOptions {
+            word: cnna_machine::num::Word::W8,
+            learn_ranges: true,
+            ..options(dir.path(), "ranges.onnx")
+        };
+        let mut data = Dataset::load(&o.dataset).expect("Fashion-MNIST is there");
+        data.train = data.train.first(64);
+        let net = Arch::load(&o.arch).and_then(|a| a.init(data.train.shape, 10, 1));
+        let mut net = net.expect("it fits");
+        let descent = Descent::new(o.optimiser, &mut net);
+        let mut t = Trainer::new(&o, &data, net, descent);
+        let mut formats = t.calibrated().expect("finite weights");
+        let found = formats.fracs.clone();
+        formats.fracs[1..].iter_mut().for_each(|f| *f -= 3);
+        let coarse = formats.fracs.clone();
+        t.state.ranges = Some(Ranges::new(&coarse, o.word));
+        t.use_formats(formats);
+        let indices: Vec<usize> = (0..64).collect();
+        let mut losses = Vec::new();
+        for _ in 0..300 {
+            let changes = vec![Change::default(); 64];
+            let rate = o.qat_learning_rate as f32;
+            let step = t.step(Phase::Quantised, &data.train, &indices, &changes, rate);
+            losses.push(step.expect("a step").0);
+        }
+        let fracs = &t.state.formats.as_ref().expect("set above").fracs;
+        let finer = fracs.iter().zip(&coarse).filter(|(f, c)| f > c).count();
+        assert!(
+            finer > 0,
+            "{fracs:?} from {coarse:?}, {found:?} by calibration"
+        );
+        assert!(
+            losses[299] < losses[0],
+            "{} then {}",
+            losses[0],
+            losses[299]
+        );
     }
 
     #[test]

@@ -329,6 +329,27 @@ fn rounding_is_half_up_and_its_gradient_passes_inside_the_range_only() {
     assert_eq!(dx, [1.0, 0.0, 3.0, 0.0, 0.0, 0.0]);
 }
 
+/// Inside a range rounding counts, beyond it the range itself, behind a clip nothing.
+#[test]
+fn the_gradient_of_a_range_is_that_of_its_threshold() {
+    let mut g = Graph::new("g", Word::W8);
+    let x = g.input("x", Shape { c: 4, h: 1, w: 1 }, Some(7));
+    let a = cnna_net::op::Add {
+        negative: vec![false],
+        activation: Activation::Relu,
+    };
+    // Words of 8 bits with 6 fraction bits: up to 127/64.
+    let y = g.push("y", a, &[x], Some(6)).expect("it fits");
+    g.output(y);
+    let mut network = Network::<f64>::new(&g, &[]).expect("it has gradients");
+    network.learn_ranges();
+    network.forward(1, &[&[0.25 + 1.0 / 128.0, 1.0, 2.5, -1.0]]);
+    network.backward(&[(y, &[1.0, 10.0, 100.0, 1000.0])], true);
+    let want = (1.0 / 128.0 + 100.0 * 127.0 / 64.0) * std::f64::consts::LN_2;
+    let got = network.range_gradient(y).expect("it rounds and clips");
+    assert!((got - want).abs() < 1e-9, "{got} is not {want}");
+}
+
 /// The numbers that train are those of f64, rounded.
 #[test]
 fn f32_and_f64_agree() {
