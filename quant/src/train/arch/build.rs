@@ -202,7 +202,7 @@ fn layer(
             b.transpose(x, to)
         }
         LayerKind::Pixels { rows } => {
-            if *rows == 0 || shape.c % rows != 0 || shape.w != 1 {
+            if *rows == 0 || !shape.c.is_multiple_of(*rows) || shape.w != 1 {
                 return Err(format!(
                     "{rows} rows are not made of the tokens {shape}: give a divisor of {}",
                     shape.c
@@ -369,7 +369,8 @@ impl Builder<'_> {
     /// A convolution with new weights and biases of zero. Errors: groups that do not divide, a kernel that does not fit.
     pub fn sums(&mut self, suffix: &str, x: TensorId, s: Sums) -> Result<TensorId, String> {
         let shape = self.shape(x);
-        let divides = s.groups > 0 && shape.c % s.groups == 0 && s.channels % s.groups == 0;
+        let divides =
+            s.groups > 0 && shape.c.is_multiple_of(s.groups) && s.channels.is_multiple_of(s.groups);
         if s.channels == 0 || !divides {
             return Err(format!(
                 "{} channels in {} groups do not fit the {} channels before: use at least 1 and groups that divide both",

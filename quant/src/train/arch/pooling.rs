@@ -52,7 +52,7 @@ impl Builder<'_> {
     /// 2013, arXiv:1302.4389.
     pub fn maxout(&mut self, x: TensorId, pieces: usize) -> Result<TensorId, String> {
         let s = self.shape(x);
-        if pieces == 0 || s.c % pieces != 0 {
+        if pieces == 0 || !s.c.is_multiple_of(pieces) {
             return Err(format!(
                 "{pieces} pieces do not divide its {} channels: use a divisor",
                 s.c

@@ -4,23 +4,21 @@
 //! originals: the straight-through estimator, with no gradient where a weight is clipped. Batch normalisations learn in
 //! the float phase and are folded into their convolutions before the quantised one.
 
-use super::autodiff::{Gradients, Network, cross_entropy};
+mod step;
+
+use super::autodiff::Network;
 use super::checkpoint::{self, State};
-use super::evaluate::{Change, fill};
+use super::evaluate::Change;
 use super::optimise::{Descent, rate};
 use super::options::TrainOptions;
 use super::ranges::Ranges;
-use crate::accuracy::first_largest;
-use crate::ptq::formats::assign;
 use crate::{
     Accuracy, Arch, Dataset, FloatNet, Formats, QuantError, Split, calibrate, evaluate,
     evaluate_fake, evaluate_float, read_float, to_graph, write_float, write_quantised,
 };
-use cnna_net::{Graph, Node, Op};
 use indicatif::{ProgressBar, ProgressStyle};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -408,143 +406,6 @@ impl<'a> Trainer<'a> {
         self.state.steps = self.descent.steps;
         checkpoint::write(&o.checkpoint(), &self.state, &self.net, &self.descent)
     }
-
-    /// One minibatch: mean loss and number of right answers.
-    pub fn step(
-        &mut self,
-        phase: Phase,
-        split: &Split,
-        indices: &[usize],
-        changes: &[Change],
-        rate: f32,
-    ) -> Result<(f64, usize), QuantError> {
-        let formats = self
-            .state
-            .formats
-            .as_ref()
-            .filter(|_| phase == Phase::Quantised);
-        let words = formats.map(|f| to_graph(&self.net, f)).transpose()?;
-        let (float, norms) = self.net.parts();
-        let graph = words.as_ref().unwrap_or(float);
-        let network = match &mut self.network {
-            Some(network) => {
-                network.load(graph, norms);
-                network
-            }
-            none => none.insert(Network::new(graph, norms).expect("a FloatNet has gradients")),
-        };
-        if words.is_some() && self.state.ranges.is_some() {
-            network.learn_ranges();
-        }
-        let (input, output) = (graph.inputs[0].tensor, graph.outputs[0].tensor);
-        let format = graph.tensors[input].frac.map(|f| (f, graph.word));
-        fill(network, split, indices, |n| changes[n], format);
-        network.forward_filled(indices.len());
-        let labels: Vec<u8> = indices.iter().map(|&i| split.labels[i]).collect();
-        let logits = network.value(output);
-        let loss = cross_entropy(logits, &labels, self.options.smoothing);
-        let rows = logits.chunks_exact(self.net.classes()).zip(&labels);
-        let correct = rows
-            .filter(|(row, label)| first_largest(row) == usize::from(**label))
-            .count();
-        let gradients = network.backward(&[(output, &loss.gradient)], false);
-        let moments: Vec<_> = (0..norms.len())
-            .map(|n| norms[n].as_ref().and(network.moments(n)).cloned())
-            .collect();
-        let of_ranges: Vec<Option<f64>> = (0..float.tensors.len())
-            .map(|t| network.range_gradient(t))
-            .collect();
-        let mut gradients = by_node(float, words.as_ref(), gradients);
-        let decays: Vec<bool> = float
-            .nodes
-            .iter()
-            .map(|n| !matches!(n.op, Op::Add(_) | Op::Activate(_)))
-            .collect();
-        let clips = formats.is_some_and(|f| !f.auto_scale);
-        for (norm, moments) in self.net.norms_mut().iter_mut().zip(moments) {
-            if let (Some(norm), Some(m)) = (norm, moments) {
-                norm.learn(&m.mean, &m.variance);
-            }
-        }
-        self.descent.begin();
-        for (at, (node, constants)) in self.net.parameters_mut().enumerate() {
-            for (which, (values, gradient)) in
-                constants.into_iter().zip(&mut gradients[node]).enumerate()
-            {
-                let weights = which == 0 && decays[node];
-                if clips && weights {
-                    mask_clipped(gradient, values);
-                }
-                let pruned: Vec<usize> = match self.options.prune {
-                    Some(_) if weights => zeros(values),
-                    _ => Vec::new(),
-                };
-                self.descent
-                    .step([at, which], values, gradient, rate, weights);
-                pruned.into_iter().for_each(|k| values[k] = 0.0);
-            }
-        }
-        if phase == Phase::Quantised {
-            self.learn_ranges(&of_ranges, f64::from(rate) / self.options.qat_learning_rate);
-        }
-        Ok((loss.mean, correct))
-    }
-
-    /// A step of the ranges, where they are learned; the network is built anew when a format has changed.
-    fn learn_ranges(&mut self, gradients: &[Option<f64>], share: f64) {
-        let (Some(ranges), Some(formats)) = (&mut self.state.ranges, &mut self.state.formats)
-        else {
-            return;
-        };
-        for (t, gradient) in gradients.iter().enumerate() {
-            if let Some(g) = gradient {
-                ranges.step(t, *g, share);
-            }
-        }
-        let wanted = ranges.fracs(formats.word);
-        let fracs = assign(self.net.parts().0, wanted, formats.word);
-        if fracs != formats.fracs {
-            formats.fracs = fracs;
-            self.network = None;
-        }
-    }
-}
-
-/// Gradients by the nodes of the float graph; the quantised one has more where it rescales.
-fn by_node(float: &Graph, words: Option<&Graph>, mut gradients: Gradients<f32>) -> Gradients<f32> {
-    let Some(words) = words else { return gradients };
-    let places = words
-        .nodes
-        .iter()
-        .enumerate()
-        .map(|(i, n)| (&n.name[..], i));
-    let places: HashMap<&str, usize> = places.collect();
-    let own = |n: &Node| {
-        places
-            .get(&n.name[..])
-            .map(|&i| std::mem::take(&mut gradients[i]))
-    };
-    float
-        .nodes
-        .iter()
-        .map(own)
-        .map(Option::unwrap_or_default)
-        .collect()
-}
-
-/// No gradient for weights outside [-2, 2), the plain format's range. An auto-scaled layer has none outside its range.
-fn mask_clipped(gradient: &mut [f32], weights: &[f32]) {
-    for (g, w) in gradient.iter_mut().zip(weights) {
-        if !(-2.0..2.0).contains(w) {
-            *g = 0.0;
-        }
-    }
-}
-
-/// Places of weights that are zero.
-fn zeros(weights: &[f32]) -> Vec<usize> {
-    let places = weights.iter().enumerate();
-    places.filter(|(_, w)| **w == 0.0).map(|(k, _)| k).collect()
 }
 
 /// True when the last `patience` of these are no better than the best before them.
@@ -584,164 +445,4 @@ fn bar(shown: bool, steps: usize, epoch: usize, epochs: usize, phase: Phase) -> 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TINY: &str = r#"
-        name = "tiny"
-        layer = [
-          { kind = "conv", name = "c1", channels = 4, kernel = 3, stride = 2, pad = 1 },
-          { kind = "max-pool", name = "p1", kernel = 2, stride = 2 },
-          { kind = "fc", name = "f1", features = 10 },
-        ]
-    "#;
-
-    fn options(dir: &Path, name: &str) -> TrainOptions {
-        let arch = dir.join("tiny.toml");
-        std::fs::write(&arch, TINY).expect("a temporary folder can be written");
-        TrainOptions {
-            arch: arch.to_string_lossy().into_owned(),
-            epochs: 2,
-            qat_epochs: 2,
-            limit: Some(200),
-            ..TrainOptions::new(dir.join(name))
-        }
-    }
-
-    /// Runs `epochs` epochs as a run that is then killed would.
-    fn interrupted(o: &TrainOptions, epochs: usize) {
-        let mut data =
-            Dataset::load(&o.dataset).expect("Fashion-MNIST is a condition of the tests");
-        data.train = data.train.first(200);
-        data.test = data.test.first(200);
-        let net = Arch::load(&o.arch)
-            .and_then(|a| a.init(data.train.shape, data.classes, o.seed))
-            .expect("it fits");
-        let mut t = Trainer::begin(o, &data, None, net).expect("a fresh or resumed run");
-        for e in 0..epochs {
-            let phase = if t.state.rows.len() < o.epochs {
-                Phase::Float
-            } else {
-                Phase::Quantised
-            };
-            t.epoch(phase).unwrap_or_else(|x| panic!("epoch {e}: {x}"));
-        }
-    }
-
-    #[test]
-    fn an_interrupted_run_ends_as_an_uninterrupted_one() {
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        let whole = options(dir.path(), "whole.onnx");
-        train(&whole).expect("a run");
-        let parts = options(dir.path(), "parts.onnx");
-        interrupted(&parts, 1);
-        interrupted(&parts, 2);
-        assert!(parts.checkpoint().exists() && !parts.out.exists());
-        let report = train(&parts).expect("the rest of the run");
-        assert_eq!(report.epochs.len(), 4);
-        let read = |o: &TrainOptions| std::fs::read(&o.out).expect("the model");
-        assert_eq!(read(&whole), read(&parts));
-        assert!(!parts.checkpoint().exists());
-    }
-
-    #[test]
-    fn a_checkpoint_of_another_run_or_a_damaged_one_is_refused() {
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        let o = options(dir.path(), "net.onnx");
-        interrupted(&o, 1);
-        let other = TrainOptions {
-            seed: 99,
-            ..o.clone()
-        };
-        let e = train(&other).expect_err("another seed").to_string();
-        assert!(e.contains("another run") && e.contains("delete it"), "{e}");
-        let mut bytes = std::fs::read(o.checkpoint()).expect("just written");
-        for spoil in [bytes.len() / 2, 3] {
-            bytes[spoil] ^= 0x10;
-            std::fs::write(o.checkpoint(), &bytes).expect("a file");
-            let e = train(&o).expect_err("a flipped bit").to_string();
-            assert!(e.contains("damaged"), "{e}");
-        }
-        std::fs::write(o.checkpoint(), b"ck").expect("a file");
-        assert!(
-            train(&o)
-                .expect_err("two bytes")
-                .to_string()
-                .contains("truncated")
-        );
-        assert!(!o.out.exists());
-    }
-
-    /// Formats three bits too coarse become finer, and the loss smaller.
-    #[test]
-    fn ranges_that_are_too_wide_become_narrower() {
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        let o = TrainOptions {
-            word: cnna_machine::num::Word::W8,
-            learn_ranges: true,
-            ..options(dir.path(), "ranges.onnx")
-        };
-        let mut data = Dataset::load(&o.dataset).expect("Fashion-MNIST is there");
-        data.train = data.train.first(64);
-        let net = Arch::load(&o.arch).and_then(|a| a.init(data.train.shape, 10, 1));
-        let mut net = net.expect("it fits");
-        let descent = Descent::new(o.optimiser, &mut net);
-        let mut t = Trainer::new(&o, &data, net, descent);
-        let mut formats = t.calibrated().expect("finite weights");
-        let found = formats.fracs.clone();
-        formats.fracs[1..].iter_mut().for_each(|f| *f -= 3);
-        let coarse = formats.fracs.clone();
-        t.state.ranges = Some(Ranges::new(&coarse, o.word));
-        t.use_formats(formats);
-        let indices: Vec<usize> = (0..64).collect();
-        let mut losses = Vec::new();
-        for _ in 0..300 {
-            let changes = vec![Change::default(); 64];
-            let rate = o.qat_learning_rate as f32;
-            let step = t.step(Phase::Quantised, &data.train, &indices, &changes, rate);
-            losses.push(step.expect("a step").0);
-        }
-        let fracs = &t.state.formats.as_ref().expect("set above").fracs;
-        let finer = fracs.iter().zip(&coarse).filter(|(f, c)| f > c).count();
-        assert!(
-            finer > 0,
-            "{fracs:?} from {coarse:?}, {found:?} by calibration"
-        );
-        assert!(
-            losses[299] < losses[0],
-            "{} then {}",
-            losses[0],
-            losses[299]
-        );
-    }
-
-    #[test]
-    fn patience_ends_with_so_many_epochs_without_a_better_one() {
-        assert!(!is_stale(&[], 1) && !is_stale(&[50.0], 1) && !is_stale(&[50.0, 51.0], 1));
-        assert!(is_stale(&[50.0, 50.0], 1) && is_stale(&[50.0, 60.0, 55.0, 59.0], 2));
-        assert!(!is_stale(&[50.0, 60.0, 55.0, 61.0], 2));
-    }
-
-    #[test]
-    fn a_run_without_patience_ends_early_and_resumes_to_the_same_bits() {
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        let o = TrainOptions {
-            epochs: 40,
-            qat_epochs: 1,
-            patience: Some(1),
-            cutout: 8,
-            ..options(dir.path(), "early.onnx")
-        };
-        let report = train(&o).expect("a run");
-        let float = report.epochs.iter().filter(|r| r.phase == Phase::Float);
-        let held: Vec<f64> = float.filter_map(|r| r.held_out_percent).collect();
-        assert!(held.len() < 40 && is_stale(&held, 1), "{held:?}");
-        assert!(!is_stale(&held[..held.len() - 1], 1), "{held:?}");
-        assert_eq!(report.epochs.len(), held.len() + 1);
-    }
-
-    #[test]
-    fn the_progress_bar_has_a_legal_template() {
-        bar(true, 3, 1, 2, Phase::Quantised).finish_and_clear();
-    }
-}
+mod tests;
