@@ -286,7 +286,8 @@ fn graphs() -> Vec<Graph> {
             .unwrap()
         }),
     ];
-    let power = |factor: f32, exponent: f32| Activation::Table(Function::Power { factor, exponent });
+    let power =
+        |factor: f32, exponent: f32| Activation::Table(Function::Power { factor, exponent });
     let functions = [
         Activation::Relu,
         Activation::Clip {

@@ -66,7 +66,12 @@ pub(crate) fn lone(samples: &[f64]) -> Option<Function> {
         let near = |&(x, y): &(f64, f64)| (f.of(x) - y).abs() <= 1e-5 * (1.0 + y.abs());
         all.iter().all(near)
     };
-    let whole = [Function::Exp, Function::XExp, Function::Log, Function::ExpSech];
+    let whole = [
+        Function::Exp,
+        Function::XExp,
+        Function::Log,
+        Function::ExpSech,
+    ];
     // Of a power the exponent is the slope of logarithms; a root of what is negative has no samples there.
     let [(x0, y0), (x1, y1)] = [all[all.len() / 2], all[all.len() - 1]];
     let exponent = (y1 / y0).ln() / (x1 / x0).ln();
