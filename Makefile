@@ -15,8 +15,8 @@ BOARD ?= ultra96
 ONLY  ?=
 
 .PHONY: demo demo-build demo-network test fit lint setup build arm emulate bench bench-fit bench-stops bench-kills axi-model \
-  readme bench-training bench-vgg16 networks node-tests mutations python-tests notebooks real-networks qdq-limits ip-schema \
-  arm-wheel
+  readme tables bench-training bench-vgg16 networks node-tests mutations python-tests notebooks real-networks qdq-limits \
+  ip-schema arm-wheel
 
 setup:
 	@./scripts/setup
@@ -123,6 +123,12 @@ node-tests: build
 # A training step beside PyTorch's; apt-get install python3-torch, or PYTHON=an interpreter that has torch.
 bench-training:
 	CNNA_PYTHON=$(or $(PYTHON),/usr/bin/python3) $(CARGO) bench -p cnna-quant --bench training
+
+# The tables of docs/training.md: each block trained from three seeds, and a model made smaller. Hours; what is done lies
+# in build/tables, so that the same command goes on where it was stopped. BUDGET="epochs=1 seeds=1 limit=20000" is minutes.
+tables:
+	$(CARGO) run --release -p cnna-flow --example training -- blocks build/tables $(BUDGET)
+	$(CARGO) run --release -p cnna-flow --example training -- compression build/tables $(BUDGET)
 
 # Every bar of speed of the README's table: measured, printed, failed when missed; minutes. ONLY=growth runs a part.
 bench: build

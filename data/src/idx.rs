@@ -50,6 +50,15 @@ impl Split {
             labels: self.labels[..n].to_vec(),
         }
     }
+
+    /// Takes the images from number `n` on away.
+    pub fn split_off(&mut self, n: usize) -> Split {
+        Split {
+            shape: self.shape,
+            images: self.images.split_off(n * self.shape.len()),
+            labels: self.labels.split_off(n),
+        }
+    }
 }
 
 /// A byte's value as the network's real input: `pixel / 255`, in [0, 1].

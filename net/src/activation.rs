@@ -3,7 +3,7 @@
 use crate::run::Target;
 use crate::values::Values;
 use cnna_machine::num::{Requantised, Word, apply_slope, interpolate, quantise, table_index};
-use libm::{erf, exp, log1p, tanh};
+use libm::{cosh, erf, exp, log, log1p, pow, tanh};
 use serde::{Deserialize, Serialize};
 
 /// A function of one value. Parameters are reals: the integers follow from the output's format.
@@ -53,7 +53,27 @@ pub enum Function {
     Gelu,
     /// `x * tanh(ln(1 + exp(x)))`.
     Mish,
+    /// `exp(x)`.
+    Exp,
+    /// `x * exp(x)`.
+    XExp,
+    /// `ln(max(|x|, SMALLEST))`.
+    Log,
+    /// `exp(1 / cosh(x))`: of the difference of two logarithms it is e to the power of twice the product over the sum of
+    /// squares.
+    ExpSech,
+    /// `factor * max(|x|, SMALLEST) ^ exponent`.
+    Power {
+        /// Of the power.
+        factor: f32,
+        /// Of the magnitude.
+        exponent: f32,
+    },
 }
+
+/// Magnitudes below it count as so large: logarithms and powers stay finite, and so do their derivatives. The square of a
+/// word's last bit where words hold up to 32.
+pub const SMALLEST: f64 = 1.0 / 1_048_576.0;
 
 /// A function as words: `base[i] + ((delta[i] * f + 64) >> 7)` with `i` and `f` from the upper and lower bits of the input.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,6 +124,13 @@ impl Function {
             Function::Silu => x / (1.0 + exp(-x)),
             Function::Gelu => 0.5 * x * (1.0 + erf(x * std::f64::consts::FRAC_1_SQRT_2)),
             Function::Mish => x * tanh(x.max(0.0) + log1p(exp(-x.abs()))),
+            Function::Exp => exp(x),
+            Function::XExp => x * exp(x),
+            Function::Log => log(x.abs().max(SMALLEST)),
+            Function::ExpSech => exp(1.0 / cosh(x)),
+            Function::Power { factor, exponent } => {
+                f64::from(factor) * pow(x.abs().max(SMALLEST), exponent.into())
+            }
         }
     }
 
@@ -135,6 +162,15 @@ impl Function {
                 let inner = tanh(x.max(0.0) + log1p(exp(-x.abs())));
                 inner + x * (1.0 - inner * inner) * sigmoid
             }
+            Function::Exp => exp(x),
+            Function::XExp => (1.0 + x) * exp(x),
+            Function::ExpSech => -self.of(x) * tanh(x) / cosh(x),
+            Function::Log | Function::Power { .. } if x.abs() <= SMALLEST => 0.0,
+            Function::Log => 1.0 / x,
+            Function::Power { factor, exponent } => {
+                let (factor, exponent) = (f64::from(factor), f64::from(exponent));
+                (factor * exponent * pow(x.abs(), exponent - 1.0)).copysign(factor * exponent * x)
+            }
         }
     }
 
@@ -143,11 +179,13 @@ impl Function {
         let bits = word.bits() as i32 - 1;
         match self {
             // 16 on either side: 1 - sigmoid(16) is 1e-7.
-            Function::Sigmoid => bits - 4,
+            Function::Sigmoid | Function::Exp | Function::XExp | Function::ExpSech => bits - 4,
             Function::Tanh => bits - 3,
             Function::HardSigmoid { .. } => bits - 3,
             // Equal to their input where it is large.
             Function::HardSwish | Function::Silu | Function::Gelu | Function::Mish => output_frac,
+            // Their domain is the model's affair.
+            Function::Log | Function::Power { .. } => output_frac,
         }
     }
 }
@@ -258,6 +296,11 @@ mod tests {
         (word.min()..=word.max()).map(off).max().unwrap_or(0)
     }
 
+    const QUARTER_SQUARE: Function = Function::Power {
+        factor: 0.25,
+        exponent: 2.0,
+    };
+
     const HARD: Function = Function::HardSigmoid {
         alpha: 0.2,
         beta: 0.5,
@@ -301,12 +344,18 @@ mod tests {
     #[test]
     fn derivatives_are_those_of_differences() {
         use Function::*;
-        for f in [Sigmoid, Tanh, HARD, HardSwish, Silu, Gelu, Mish] {
+        let power = |exponent: f32| Power {
+            factor: 0.25,
+            exponent,
+        };
+        let of_words = [Sigmoid, Tanh, HARD, HardSwish, Silu, Gelu, Mish];
+        let of_blocks = [Exp, XExp, Log, ExpSech, power(2.0), power(-1.0), power(0.5)];
+        for f in of_words.into_iter().chain(of_blocks) {
             for x in [-7.3, -2.9, -1.1, -0.2, 0.3, 1.7, 2.6, 6.4] {
                 let differences = (f.of(x + 1e-5) - f.of(x - 1e-5)) / 2e-5;
                 let off = (f.derivative(x) - differences).abs();
                 assert!(
-                    off < 1e-8,
+                    off < 1e-8 * f.derivative(x).abs().max(1.0),
                     "{f:?} at {x}: {} is not {differences}",
                     f.derivative(x)
                 );
@@ -343,6 +392,13 @@ mod tests {
             (Gelu, 7.0, 6.999999999991041),
             (Mish, 1.0, 0.865098388267310),
             (Mish, -2.5, -0.196816203906533),
+            (Exp, -1.0, 0.367_879_441_171_442),
+            (XExp, -2.0, -0.270_670_566_473_225),
+            (Log, 3.0, 1.098_612_288_668_11),
+            (Log, 0.0, -13.862_943_611_198_906),
+            (ExpSech, 0.0, std::f64::consts::E),
+            (ExpSech, 1e3, 1.0),
+            (QUARTER_SQUARE, -3.0, 2.25),
         ] {
             // Parameters of the hard sigmoid are floats.
             let off = (f.of(x) - want).abs();

@@ -286,6 +286,8 @@ fn graphs() -> Vec<Graph> {
             .unwrap()
         }),
     ];
+    let power =
+        |factor: f32, exponent: f32| Activation::Table(Function::Power { factor, exponent });
     let functions = [
         Activation::Relu,
         Activation::Clip {
@@ -304,6 +306,13 @@ fn graphs() -> Vec<Graph> {
         Activation::Table(Function::Silu),
         Activation::Table(Function::Gelu),
         Activation::Table(Function::Mish),
+        Activation::Table(Function::Exp),
+        Activation::Table(Function::XExp),
+        Activation::Table(Function::Log),
+        Activation::Table(Function::ExpSech),
+        power(0.25, 2.0),
+        power(1.0, -1.0),
+        power(0.5, 1.0 / 3.0),
     ];
     all.extend(functions.map(|function| {
         graph(|g, t| {

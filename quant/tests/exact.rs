@@ -10,41 +10,10 @@ use cnna_net::op::{
 };
 use cnna_net::{Activation, Graph, Op, Padding, Shape, Values, Window};
 use cnna_quant::{
-    Arch, FloatNet, Formats, accuracy_report, calibrate, evaluate, evaluate_fake, fake_logits,
-    quantise_images, to_graph,
+    Arch, FloatNet, Formats, accuracy_report, calibrate, evaluate, evaluate_fake, to_graph,
 };
-use common::{fashion, odd};
+use common::{compare, fashion, odd};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
-
-/// Compares all logits of `images`; the number of saturated results.
-fn compare(net: &FloatNet, formats: &Formats, images: &cnna_quant::Split) -> u64 {
-    let integers = to_graph(net, formats).expect("finite weights");
-    let fake = fake_logits(net, formats, images).expect("images fit");
-    let frac = integers.tensors[integers.outputs[0].tensor]
-        .frac
-        .expect("it is quantised");
-    let input_frac = integers.tensors[integers.inputs[0].tensor]
-        .frac
-        .expect("it is quantised");
-    let mut saturated = 0;
-    for (i, row) in fake.iter().enumerate() {
-        let words = quantise_images(images.image(i), input_frac, formats.word);
-        let run = cnna_net::run::run(&integers, &[&words]).expect("every tensor has a format");
-        saturated += run.tensors.iter().map(|t| t.saturated).sum::<u64>();
-        let want: Vec<f64> = run.tensors[integers.outputs[0].tensor]
-            .values
-            .iter()
-            .map(|&v| f64::from(v))
-            .collect();
-        let got: Vec<f64> = row.iter().map(|v| v * 2f64.powi(frac)).collect();
-        assert_eq!(
-            got, want,
-            "image {i}, {:?}, auto-scale {}",
-            formats.word, formats.auto_scale
-        );
-    }
-    saturated
-}
 
 /// Residuals, concatenation, depthwise and grouped convolutions, averages, a gate, slopes, functions by table, a
 /// border, a part, rows and columns repeated, a transposed convolution.
@@ -185,9 +154,12 @@ fn exported_integers_equal_the_fake_quantised_network() {
     for mut net in [odd(&data, 1), odd(&data, 2), vgg, branches()] {
         // Biases are zero at birth: give them values, one of them beyond 32 bits at the accumulator's scale.
         for (_, constants) in net.parameters_mut() {
-            let [_, bias, ..] = &mut constants.into_iter().collect::<Vec<_>>()[..] else {
+            let [weights, bias, ..] = &mut constants.into_iter().collect::<Vec<_>>()[..] else {
                 continue;
             };
+            // A channel that is smaller than the others.
+            let taps = weights.len() / bias.len();
+            weights[..taps].iter_mut().for_each(|w| *w *= 0.1);
             for (i, b) in bias.iter_mut().enumerate() {
                 *b = if i == 0 { 1.7 } else { 0.01 * i as f32 - 0.03 };
             }
@@ -198,6 +170,26 @@ fn exported_integers_equal_the_fake_quantised_network() {
                     calibrate(&net, &data.train, word, auto_scale).expect("finite weights");
                 compare(&net, &formats, &images);
             }
+        }
+        for (word, narrow_weights) in [(Word::W16, true), (Word::W16, false), (Word::W8, false)] {
+            let formats = Formats {
+                per_channel: true,
+                narrow_weights,
+                ..calibrate(&net, &data.train, word, true).expect("finite weights")
+            };
+            compare(&net, &formats, &images);
+            let graph = to_graph(&net, &formats).expect("finite weights");
+            let convs = || graph.nodes.iter().filter_map(|n| n.op.conv());
+            assert!(
+                convs().any(|c| !c.finer.is_empty()),
+                "no channel has a scale of its own"
+            );
+            let low = |c: &Conv| {
+                c.weights
+                    .words()
+                    .is_some_and(|(w, _)| w.iter().all(|q| q & 0xff == 0))
+            };
+            assert_eq!(convs().all(low), narrow_weights, "{word:?}");
         }
     }
 }

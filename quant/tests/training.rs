@@ -102,8 +102,56 @@ fn impossible_options_are_refused_before_any_work() {
     };
     assert!(refused(&|o| o.batch = 0).contains("`batch`"));
     assert!(refused(&|o| o.epochs = 0).contains("`epochs`"));
+    assert!(refused(&|o| o.patience = Some(0)).contains("at least 1 epoch"));
+    assert!(refused(&|o| o.prune = Some(0.5)).contains("float model to begin from"));
+    assert!(refused(&|o| o.low_rank = Some(1.5)).contains("below 1"));
+    let narrow = |o: &mut TrainOptions| (o.word, o.narrow_weights) = (Word::W8, true);
+    assert!(refused(&narrow).contains("use words of 16"));
     assert!(refused(&|o| o.learning_rate = f64::NAN).contains("learning rate"));
     assert!(refused(&|o| o.out = dir.path().join("none/x.onnx")).contains("none"));
     assert!(refused(&|o| o.dataset = "mnist".into()).contains("fashion-mnist"));
     assert!(refused(&|o| o.learning_rate = 1e9).contains("diverged in epoch 1"));
+}
+
+#[test]
+fn pruned_weights_stay_zero_and_the_network_learns_around_them() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let first = train(&TrainOptions {
+        float_only: true,
+        ..options(dir.path(), "dense")
+    });
+    let first = first.unwrap_or_else(|e| panic!("{e}"));
+    let run = |name: &str, epochs: usize| {
+        let report = train(&TrainOptions {
+            init: Some(first.out.clone()),
+            epochs,
+            float_only: true,
+            prune: Some(0.8),
+            low_rank: Some(0.95),
+            ..options(dir.path(), name)
+        });
+        report.unwrap_or_else(|e| panic!("{e}"))
+    };
+    let (raw, tuned) = (run("raw", 0), run("tuned", 2));
+    let zeros = |report: &TrainReport| -> Vec<bool> {
+        let graph = cnna_onnx::read_graph(&report.out).unwrap_or_else(|e| panic!("{e}"));
+        let convs = graph.nodes.iter().filter_map(|n| n.op.conv());
+        convs
+            .flat_map(|c| c.real_weights())
+            .map(|w| w == 0.0)
+            .collect()
+    };
+    let (before, after) = (zeros(&raw), zeros(&tuned));
+    assert_eq!(before, after);
+    let share = before.iter().filter(|z| **z).count() as f64 / before.len() as f64;
+    assert!(
+        (share - 0.8).abs() < 0.01,
+        "{share} of the weights are zero"
+    );
+    assert!(
+        tuned.float.percent() > raw.float.percent(),
+        "{} {}",
+        tuned.float,
+        raw.float
+    );
 }

@@ -14,6 +14,8 @@ use std::process::ExitCode;
   cnna train --dataset DIR --arch net.toml --word 8 -o model.onnx
   cnna train --init float.onnx --dataset DIR --epochs 0 --qat-epochs 2 -o model.onnx
   cnna train --mirror --shift 2 --smoothing 0.1 --epochs 12 --json run.json -o model.onnx
+  cnna train --arch vgg-bn --patience 3 --cutout 8 --word 8 --per-channel -o model.onnx
+  cnna train --init float.onnx --prune 0.8 --low-rank 0.9 --epochs 2 --qat-epochs 1 -o small.onnx
 
 --init takes any model that is read whose operators have gradients: branches, residuals, groups, all activations.
 Training changes weights; `cnna quantize` keeps them. The network sees pixel / 255.
@@ -69,9 +71,30 @@ pub struct Train {
     /// Move each image by up to so many pixels along both axes.
     #[arg(long, value_name = "PIXELS", default_value_t = 0)]
     shift: usize,
+    /// Blacken a square of so many pixels a side in each image.
+    #[arg(long, value_name = "PIXELS", default_value_t = 0)]
+    cutout: usize,
     /// Share of each label that all classes get alike.
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     smoothing: f64,
+    /// End a phase after so many epochs without a better accuracy on a tenth of the training images, held out for that.
+    #[arg(long, value_name = "EPOCHS")]
+    patience: Option<usize>,
+    /// A weight format for each output channel instead of one a layer.
+    #[arg(long, conflicts_with = "no_auto_scale")]
+    per_channel: bool,
+    /// Weights of 8 bits in words of 16.
+    #[arg(long)]
+    narrow_weights: bool,
+    /// Learn the ranges of activations in the quantised phase.
+    #[arg(long)]
+    learn_ranges: bool,
+    /// First make this share of the weights of --init zero (LAMP); they stay so.
+    #[arg(long, value_name = "SHARE", requires = "init")]
+    prune: Option<f64>,
+    /// First make each fully connected layer of --init two of a lower rank that keep this share of its squares.
+    #[arg(long, value_name = "SHARE", requires = "init")]
+    low_rank: Option<f64>,
     /// Use only so many training images.
     #[arg(long, value_name = "IMAGES")]
     limit: Option<usize>,
@@ -120,7 +143,14 @@ impl Train {
             qat_learning_rate: self.qat_learning_rate.unwrap_or(qat_rate),
             mirror: self.mirror,
             shift: self.shift,
+            cutout: self.cutout,
             smoothing: self.smoothing,
+            patience: self.patience,
+            per_channel: self.per_channel,
+            narrow_weights: self.narrow_weights,
+            learn_ranges: self.learn_ranges,
+            prune: self.prune,
+            low_rank: self.low_rank,
             limit: self.limit,
             out: self.output,
             float_out: self.float_output,

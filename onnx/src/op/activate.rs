@@ -7,7 +7,7 @@ use crate::read::spread::Spread;
 use crate::read::view::View;
 use crate::write::{WriteError, Writer};
 use crate::NodeProto;
-use cnna_net::activation::Function;
+use cnna_net::activation::{Function, SMALLEST};
 use cnna_net::op::Activate;
 use cnna_net::{Activation, Node, Values};
 
@@ -159,5 +159,39 @@ pub(crate) fn function(w: &mut Writer, n: &Node, f: &Activation, input: &str) ->
         }
         Activation::Table(Function::Gelu) => w.node("Gelu", n, &[input]),
         Activation::Table(Function::Mish) => w.node("Mish", n, &[input]),
+        Activation::Table(Function::Exp) => w.node("Exp", n, &[input]),
+        Activation::Table(Function::XExp) => {
+            let exp = w.node("Exp", n, &[input]);
+            let exp = w.step(n, "exp", exp);
+            w.node("Mul", n, &[input, &exp])
+        }
+        Activation::Table(Function::ExpSech) => {
+            let cosh = w.node("Cosh", n, &[input]);
+            let cosh = w.step(n, "cosh", cosh);
+            let sech = w.node("Reciprocal", n, &[&cosh]);
+            let sech = w.step(n, "sech", sech);
+            w.node("Exp", n, &[&sech])
+        }
+        Activation::Table(Function::Log) => {
+            let magnitude = magnitude(w, n, input);
+            w.node("Log", n, &[&magnitude])
+        }
+        Activation::Table(Function::Power { factor, exponent }) => {
+            let magnitude = magnitude(w, n, input);
+            let exponent = w.reals(n, "exponent", &[], &[*exponent]);
+            let power = w.node("Pow", n, &[&magnitude, &exponent]);
+            let power = w.step(n, "power", power);
+            let factor = w.reals(n, "factor", &[], &[*factor]);
+            w.node("Mul", n, &[&power, &factor])
+        }
     })
+}
+
+/// `max(|x|, SMALLEST)`.
+fn magnitude(w: &mut Writer, n: &Node, input: &str) -> String {
+    let abs = w.node("Abs", n, &[input]);
+    let abs = w.step(n, "abs", abs);
+    let smallest = w.reals(n, "smallest", &[], &[SMALLEST as f32]);
+    let above = w.node("Clip", n, &[&abs, &smallest]);
+    w.step(n, "magnitude", above)
 }

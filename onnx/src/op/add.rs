@@ -94,7 +94,10 @@ fn two(r: &mut Reader, n: &Call, a: &Value, b: &Value, minus: bool) -> Result<Va
         (Value::Constant(c), x) => offset(r, n, x, c, [sign, 1.0]),
         (x, y) => {
             let formulas = formula::joined(&r.formulas_of_value(x), &r.formulas_of_value(y), |x, y| x + f64::from(sign) * y);
-            if let (Value::Part(like, _), _) | (_, Value::Part(like, _)) = (x, y) {
+            // Parts of one function, else two functions that meet.
+            if let (Value::Part(like, _), _) | (_, Value::Part(like, _)) = (x, y)
+                && !formulas.is_empty()
+            {
                 return r.combined(n.label, like.clone(), formulas);
             }
             let (x, y) = (real(r, n, x)?, real(r, n, y)?);

@@ -39,7 +39,7 @@ operators! {
     batch_normalization: ["BatchNormalization"];
     activate: ["Relu", "Clip", "LeakyRelu", "PRelu", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "Swish", "Gelu", "Mish"]
         writes Activate;
-    part: ["Erf", "Softplus", "Exp", "Pow", "Sqrt", "Reciprocal", "Neg"];
+    part: ["Abs", "Cosh", "Erf", "Softplus", "Exp", "Log", "Pow", "Sqrt", "Reciprocal", "Neg"];
     add: ["Add", "Sub", "Sum", "Mean"] writes Add;
     mul: ["Mul", "Div"] writes Mul;
     min_max: ["Max", "Min"];

@@ -31,7 +31,10 @@ pub(crate) fn read(r: &mut Reader, n: &Call) -> Outcome {
         (x, Value::Constant(c)) | (Value::Constant(c), x) => scale(r, n, x, c, divides)?,
         (x, y) => {
             let formulas = formula::joined(&r.formulas_of_value(x), &r.formulas_of_value(y), f);
-            if let (Value::Part(like, _), _) | (_, Value::Part(like, _)) = (x, y) {
+            // Parts of one function, else two functions that meet.
+            if let (Value::Part(like, _), _) | (_, Value::Part(like, _)) = (x, y)
+                && !formulas.is_empty()
+            {
                 return one(r.combined(n.label, like.clone(), formulas)?);
             }
             if divides {

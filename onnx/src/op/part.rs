@@ -1,4 +1,5 @@
-//! Functions that no operator of ours computes alone: they are read as parts of SiLU, GELU and Mish in their many spellings.
+//! Functions that are mostly parts of others: of SiLU, GELU and Mish in their many spellings, and of powers. What is left
+//! alone runs by table where it is one of [`formula::lone`](crate::read::formula::lone).
 
 use super::{Outcome, one};
 use crate::read::reader::{Call, Reader, Value};
@@ -7,9 +8,12 @@ use cnna_net::activation::Function;
 pub(crate) fn read(r: &mut Reader, n: &Call) -> Outcome {
     let v = n.input(0)?.clone();
     let f: Box<dyn Fn(f64) -> f64> = match n.node.op_type.as_str() {
+        "Abs" => Box::new(f64::abs),
+        "Cosh" => Box::new(f64::cosh),
         "Erf" => Box::new(erf),
         "Softplus" => Box::new(|x: f64| x.max(0.0) + (-x.abs()).exp().ln_1p()),
         "Exp" => Box::new(f64::exp),
+        "Log" => Box::new(f64::ln),
         "Sqrt" => Box::new(f64::sqrt),
         "Reciprocal" => Box::new(|x: f64| 1.0 / x),
         "Pow" => {

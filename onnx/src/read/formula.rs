@@ -59,6 +59,29 @@ pub(crate) fn known(samples: &[f64]) -> Option<Function> {
         .map(|(f, _)| f)
 }
 
+/// The function that has these samples where they are no part of a larger one.
+pub(crate) fn lone(samples: &[f64]) -> Option<Function> {
+    let all: Vec<(f64, f64)> = points().zip(samples.iter().copied()).collect();
+    let same = |f: &Function| {
+        let near = |&(x, y): &(f64, f64)| (f.of(x) - y).abs() <= 1e-5 * (1.0 + y.abs());
+        all.iter().all(near)
+    };
+    let whole = [
+        Function::Exp,
+        Function::XExp,
+        Function::Log,
+        Function::ExpSech,
+    ];
+    // Of a power the exponent is the slope of logarithms; a root of what is negative has no samples there.
+    let [(x0, y0), (x1, y1)] = [all[all.len() / 2], all[all.len() - 1]];
+    let exponent = (y1 / y0).ln() / (x1 / x0).ln();
+    let power = Function::Power {
+        factor: (y1 / x1.powf(exponent)) as f32,
+        exponent: exponent as f32,
+    };
+    whole.into_iter().chain([power]).find(same)
+}
+
 /// The formula through one more function.
 pub(crate) fn through(all: &[Formula], f: impl Fn(f64) -> f64) -> Vec<Formula> {
     all.iter()

@@ -233,7 +233,20 @@ impl<'m> Reader<'m> {
         match v {
             Value::View(v) => Ok(v.clone()),
             Value::Constant(a) => self.held(a, label),
-            Value::Part(..) => Err("it reads the result of Erf, Exp, Softplus or Pow, which are read only as parts of SiLU, GELU or Mish".into()),
+            Value::Part(like, formulas) => {
+                for f in formulas {
+                    let function = formula::lone(&f.samples);
+                    let fits = self.shape(f.base) == self.shape(like.tensor);
+                    if let Some(function) = function.filter(|_| fits) {
+                        return self.activate(
+                            label,
+                            Activation::Table(function),
+                            &like.over(f.base),
+                        );
+                    }
+                }
+                Err("it reads the result of Abs, Cosh, Erf, Exp, Log, Softplus or Pow, which are read only as parts of SiLU, GELU or Mish, and as exponentials, logarithms and powers of magnitudes".into())
+            }
         }
     }
 

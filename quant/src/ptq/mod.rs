@@ -19,7 +19,7 @@ pub(crate) mod formats;
 mod front;
 pub(crate) mod range;
 mod table;
-mod weights;
+pub(crate) mod weights;
 
 pub use error::PtqError;
 pub use file::FileModel;

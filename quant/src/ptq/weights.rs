@@ -65,7 +65,7 @@ pub fn round(
     fracs: Vec<i32>,
     how: &Rounding,
     biases: &[Option<Vec<f32>>],
-) -> Result<Graph, PtqError> {
+) -> Result<Graph, GraphError> {
     let mut tensors = float.tensors.clone();
     for (t, frac) in tensors.iter_mut().zip(&fracs) {
         t.frac = Some(*frac);

@@ -12,7 +12,7 @@ use cnna_machine::num::Word;
 pub const CALIBRATION_IMAGES: usize = 256;
 
 /// Formats for `net` from the activations of (the first 256 of) `images`: short words with the least squared error,
-/// long ones with room above every peak.
+/// long ones with room above every peak. Weights have a scale a layer, and whole words.
 ///
 /// Errors: no images, NaN or infinite weights.
 pub fn calibrate(
@@ -54,6 +54,8 @@ pub fn calibrate(
     Ok(Formats {
         word,
         auto_scale,
+        per_channel: false,
+        narrow_weights: false,
         fracs,
     })
 }

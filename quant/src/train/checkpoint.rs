@@ -2,12 +2,13 @@
 //! endian.
 
 use super::optimise::Descent;
+use super::ranges::Ranges;
 use super::session::EpochRow;
 use crate::{Accuracy, FloatNet, Formats, QuantError};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-const MAGIC: &[u8; 8] = b"cnnackp2";
+const MAGIC: &[u8; 8] = b"cnnackp3";
 
 /// What is not floats.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,6 +22,8 @@ pub(crate) struct State {
     pub float: Option<Accuracy>,
     /// Formats of the last quantised epoch.
     pub formats: Option<Formats>,
+    /// Ranges of the formats, where they are learned.
+    pub ranges: Option<Ranges>,
     /// Steps of the phase's optimiser.
     pub steps: u32,
     /// Whether the normalisations are part of their convolutions by now.

@@ -17,6 +17,16 @@ pub(crate) struct Change {
     pub mirrored: bool,
     /// Rows and columns that it moves down and to the right; what is left is black.
     pub moved: [isize; 2],
+    /// First row and column and the side of a square that becomes black.
+    pub cut: ([isize; 2], isize),
+}
+
+impl Change {
+    fn cuts(&self, y: usize, x: usize) -> bool {
+        let ([top, left], side) = self.cut;
+        let inside = |at: usize, first: isize| (first..first + side).contains(&(at as isize));
+        inside(y, top) && inside(x, left)
+    }
 }
 
 /// Puts the images at `indices` into the network's input, [row][column][channel]; `change` is asked by place in the
@@ -48,7 +58,8 @@ pub(crate) fn fill<T: Real>(
         let (image, change) = (split.image(i), change(n));
         for (at, pixel) in place.chunks_exact_mut(s.c).enumerate() {
             let (y, x) = (at / s.w, at % s.w);
-            let row = y.checked_add_signed(-change.moved[0]).filter(|&y| y < s.h);
+            let row = y.checked_add_signed(-change.moved[0]);
+            let row = row.filter(|&row| row < s.h && !change.cuts(y, x));
             let column = x.checked_add_signed(-change.moved[1]).filter(|&x| x < s.w);
             let column = column.map(|x| if change.mirrored { s.w - 1 - x } else { x });
             for (c, v) in pixel.iter_mut().enumerate() {

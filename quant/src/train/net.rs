@@ -4,7 +4,7 @@
 use super::autodiff::{EPSILON, Network};
 use crate::QuantError;
 use cnna_net::op::Conv;
-use cnna_net::{Graph, Op, Padding, Shape, Values, Window};
+use cnna_net::{Graph, Op, Shape, Values};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
@@ -50,6 +50,8 @@ pub struct FloatNet {
     graph: Graph,
     /// By node.
     norms: Vec<Option<Norm>>,
+    /// Nodes whose constants are not trained.
+    fixed: Vec<usize>,
 }
 
 /// Why a graph cannot be trained: the node, and what is wrong with it.
@@ -115,12 +117,33 @@ impl FloatNet {
             graph.tensors[n.output].name.clone_from(&n.name);
         }
         let norms = vec![None; graph.nodes.len()];
-        Ok(FloatNet { graph, norms })
+        Ok(FloatNet {
+            graph,
+            norms,
+            fixed: Vec::new(),
+        })
     }
 
     /// Normalises the sums of convolution number `node` over the batch while it is trained.
     pub(crate) fn normalise(&mut self, node: usize, channels: usize) {
         self.norms[node] = Some(Norm::new(channels));
+    }
+
+    /// The graph without its normalisations, to change; a node that is put into it is told by [`FloatNet::inserted`].
+    pub(crate) fn graph_mut(&mut self) -> &mut Graph {
+        &mut self.graph
+    }
+
+    /// Node number `at` is new.
+    pub(crate) fn inserted(&mut self, at: usize) {
+        self.norms.insert(at, None);
+        let behind = self.fixed.iter_mut().filter(|f| **f >= at);
+        behind.for_each(|f| *f += 1);
+    }
+
+    /// Keeps the constants of node number `node` from being trained.
+    pub(crate) fn fix(&mut self, node: usize) {
+        self.fixed.push(node);
     }
 
     /// As the other rooms see it: normalisations folded into their convolutions.
@@ -179,8 +202,9 @@ impl FloatNet {
     /// normalisation, to change.
     pub fn parameters_mut(&mut self) -> impl Iterator<Item = (usize, Vec<&mut Vec<f32>>)> {
         let nodes = self.graph.nodes.iter_mut().zip(&mut self.norms).enumerate();
+        let fixed = &self.fixed;
         nodes.filter_map(|(i, (n, norm))| {
-            if matches!(n.op, Op::Constant(_)) {
+            if matches!(n.op, Op::Constant(_)) || fixed.contains(&i) {
                 return None;
             }
             let mut all: Vec<&mut Vec<f32>> = Vec::new();
@@ -220,19 +244,5 @@ impl FloatNet {
             }
         }
         Ok(())
-    }
-}
-
-/// The same border on every side.
-pub(crate) fn square(kernel: usize, stride: usize, pad: usize) -> Window {
-    Window {
-        stride: [stride; 2],
-        pad: Padding {
-            top: pad,
-            left: pad,
-            bottom: pad,
-            right: pad,
-        },
-        ..Window::plain(kernel, kernel)
     }
 }

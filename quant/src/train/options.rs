@@ -37,8 +37,26 @@ pub struct TrainOptions {
     pub mirror: bool,
     /// Move training images by up to so many pixels along each axis.
     pub shift: usize,
+    /// Blacken a square of so many pixels a side somewhere in each training image; it may lie across the border. Source:
+    /// DeVries and Taylor 2017, arXiv:1708.04552.
+    pub cutout: usize,
     /// Share of each label that all classes get alike.
     pub smoothing: f64,
+    /// End a phase after so many epochs without a better accuracy on the last tenth of the training images, which then
+    /// train nothing.
+    pub patience: Option<usize>,
+    /// A scale for each output channel's weights instead of one a layer; fully connected layers keep one.
+    pub per_channel: bool,
+    /// Weights of 8 bits in words of 16.
+    pub narrow_weights: bool,
+    /// Learn the ranges of activations in the quantised phase, instead of looking at them anew before each epoch.
+    pub learn_ranges: bool,
+    /// Before the first epoch make this share of all weights zero, layer by layer as their magnitudes allow; weights that
+    /// are zero then stay so.
+    pub prune: Option<f64>,
+    /// Before the first epoch make each fully connected layer two of a lower rank that keep this share of its weights'
+    /// squares, where they are smaller.
+    pub low_rank: Option<f64>,
     /// Use only the first so many training images, and as many test images.
     pub limit: Option<usize>,
     /// The model's file.
@@ -68,7 +86,14 @@ impl TrainOptions {
             qat_learning_rate: Optimiser::Sgd.rates()[1],
             mirror: false,
             shift: 0,
+            cutout: 0,
             smoothing: 0.0,
+            patience: None,
+            per_channel: false,
+            narrow_weights: false,
+            learn_ranges: false,
+            prune: None,
+            low_rank: None,
             limit: None,
             out: out.into(),
             float_out: None,
@@ -84,7 +109,7 @@ impl TrainOptions {
     /// Everything that decides the result.
     pub(crate) fn run(&self) -> String {
         format!(
-            "dataset={} arch={} init={:?} epochs={}+{} seed={} word={} auto_scale={} float_only={} batch={} optimiser={:?} rate={}/{} mirror={} shift={} smoothing={} limit={:?}",
+            "dataset={} arch={} init={:?} epochs={}+{} seed={} word={} auto_scale={} float_only={} batch={} optimiser={:?} rate={}/{} mirror={} shift={} cutout={} smoothing={} patience={:?} per_channel={} narrow={} learn_ranges={} prune={:?} low_rank={:?} limit={:?}",
             self.dataset,
             self.arch,
             self.init,
@@ -100,7 +125,14 @@ impl TrainOptions {
             self.qat_learning_rate,
             self.mirror,
             self.shift,
+            self.cutout,
             self.smoothing,
+            self.patience,
+            self.per_channel,
+            self.narrow_weights,
+            self.learn_ranges,
+            self.prune,
+            self.low_rank,
             self.limit
         )
     }
@@ -125,6 +157,33 @@ impl TrainOptions {
         }
         if !rates.iter().all(|r| r.is_finite() && *r > 0.0) {
             return bad("learning rate", "must be above 0");
+        }
+        if self.patience == Some(0) {
+            return bad("patience", "is 0: wait for at least 1 epoch");
+        }
+        if self.per_channel && !self.auto_scale {
+            return bad(
+                "per channel",
+                "asks for scales, plain formats have none: use one of both",
+            );
+        }
+        if self.narrow_weights && self.word != Word::W16 {
+            return bad(
+                "narrow weights",
+                "are 8 bits in words of 16: use words of 16",
+            );
+        }
+        let shares = [("prune", self.prune), ("low rank", self.low_rank)];
+        for (option, share) in shares.into_iter().filter_map(|(o, s)| Some((o, s?))) {
+            if !(0.0..1.0).contains(&share) {
+                return bad(option, "must be at least 0 and below 1");
+            }
+            if self.init.is_none() {
+                return bad(
+                    option,
+                    "changes what is trained: say the float model to begin from",
+                );
+            }
         }
         if self.epochs == 0 && self.init.is_none() {
             return bad(

@@ -1,5 +1,6 @@
 //! Float network and formats to integers: the one place where what was trained becomes words.
 
+use crate::ptq::weights::{Rounding, round};
 use crate::{FloatNet, QuantError};
 use cnna_machine::num::{Word, quantise};
 use cnna_net::op::{Conv, ConvTranspose};
@@ -14,6 +15,10 @@ pub struct Formats {
     pub word: Word,
     /// Each layer's weights use their whole word (true), or the plain format Q2.14 or Q2.6 with clipping.
     pub auto_scale: bool,
+    /// Each output channel's weights have a scale of their own.
+    pub per_channel: bool,
+    /// Weights have 8 bits in words of 16.
+    pub narrow_weights: bool,
     /// Fraction bits of each tensor of the float graph.
     pub fracs: Vec<i32>,
 }
@@ -42,6 +47,13 @@ pub fn to_graph(net: &FloatNet, formats: &Formats) -> Result<Graph, QuantError> 
                 *weights = Values::Words(reals.iter().map(word).collect(), frac);
             }
         }
+    }
+    if formats.per_channel || formats.narrow_weights {
+        let how = Rounding {
+            per_channel: formats.per_channel,
+            narrow: vec![formats.narrow_weights; graph.tensors.len()],
+        };
+        graph = round(&graph, formats.fracs.clone(), &how, &[])?;
     }
     settle::settle(&mut graph)?;
     Ok(graph)

@@ -2,7 +2,7 @@
 
 #![allow(dead_code)]
 
-use cnna_quant::{Arch, Dataset, FloatNet};
+use cnna_quant::{Arch, Dataset, FloatNet, Formats, fake_logits, quantise_images, to_graph};
 use std::path::Path;
 
 /// Convolutions of stride 1 and 2, odd kernel sizes, overlapping pooling behind ReLU, pooling behind pooling, three FCs.
@@ -61,4 +61,34 @@ pub fn tiny_folder(train: usize, test: usize) -> tempfile::TempDir {
         );
     }
     dir
+}
+
+/// Compares all logits of `images`; the number of saturated results.
+pub fn compare(net: &FloatNet, formats: &Formats, images: &cnna_quant::Split) -> u64 {
+    let integers = to_graph(net, formats).expect("finite weights");
+    let fake = fake_logits(net, formats, images).expect("images fit");
+    let frac = integers.tensors[integers.outputs[0].tensor]
+        .frac
+        .expect("it is quantised");
+    let input_frac = integers.tensors[integers.inputs[0].tensor]
+        .frac
+        .expect("it is quantised");
+    let mut saturated = 0;
+    for (i, row) in fake.iter().enumerate() {
+        let words = quantise_images(images.image(i), input_frac, formats.word);
+        let run = cnna_net::run::run(&integers, &[&words]).expect("every tensor has a format");
+        saturated += run.tensors.iter().map(|t| t.saturated).sum::<u64>();
+        let want: Vec<f64> = run.tensors[integers.outputs[0].tensor]
+            .values
+            .iter()
+            .map(|&v| f64::from(v))
+            .collect();
+        let got: Vec<f64> = row.iter().map(|v| v * 2f64.powi(frac)).collect();
+        assert_eq!(
+            got, want,
+            "image {i}, {:?}, auto-scale {}",
+            formats.word, formats.auto_scale
+        );
+    }
+    saturated
 }

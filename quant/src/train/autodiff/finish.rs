@@ -48,6 +48,8 @@ pub struct Finish<T> {
     before: Vec<T>,
     /// Where the gradient passes, in fake-quantised networks.
     passes: Vec<u8>,
+    /// Whether the gradient of the format's range is wanted.
+    learns_range: bool,
 }
 
 /// Gradients of a finish's constants.
@@ -55,6 +57,8 @@ pub struct Constants<T> {
     pub bias: Option<Vec<T>>,
     pub scale: Option<Vec<T>>,
     pub slopes: Option<Vec<T>>,
+    /// Of the logarithm to base 2 of the format's range.
+    pub range: Option<f64>,
 }
 
 /// Round half up to the format, not yet saturated.
@@ -104,7 +108,13 @@ impl<T: Real> Finish<T> {
             moments: Moments::default(),
             before: Vec::new(),
             passes: Vec::new(),
+            learns_range: false,
         }
+    }
+
+    /// From now on finds the gradient of its format's range, where it only rounds and clips.
+    pub fn learn_range(&mut self) {
+        self.learns_range = self.format.is_some() && matches!(self.kind, Kind::Clip(_));
     }
 
     /// True where nothing is left to do.
@@ -156,7 +166,8 @@ impl<T: Real> Finish<T> {
             parts.for_each(|(b, y)| b.copy_from_slice(y));
         }
         let (factors, summands) = self.affine();
-        let keeps = self.scale.is_none() && !matches!(self.kind, Kind::Clip(_));
+        let sums = !matches!(self.kind, Kind::Clip(_)) || self.learns_range;
+        let keeps = self.scale.is_none() && sums;
         let len = y.len();
         let size = self.size(n, len);
         if keeps {
@@ -194,6 +205,9 @@ impl<T: Real> Finish<T> {
                 }
             }
             (Kind::Clip([lo, hi]), Some((_, scale, inv_scale))) => {
+                if !before.is_empty() {
+                    before.copy_from_slice(y);
+                }
                 for (v, p) in y.iter_mut().zip(passes) {
                     *p = u8::from(*v > *lo && *v < *hi);
                     *v = rounded(*v, scale, inv_scale).max(*lo).min(*hi);
@@ -262,6 +276,7 @@ impl<T: Real> Finish<T> {
                 let y = &y[share(y.len())];
                 let before = &self.before[share(self.before.len()).start.min(self.before.len())..];
                 let passes = &self.passes[share(self.passes.len()).start.min(self.passes.len())..];
+                let range = self.range_gradient(y, before, passes, dy);
                 let mut slopes = vec![T::zero(); slopes];
                 self.through(y, before, passes, &affine, dy, &mut slopes);
                 let mut bias = vec![
@@ -285,10 +300,10 @@ impl<T: Real> Finish<T> {
                         }
                     }
                 }
-                [bias, scale, slopes]
+                ([bias, scale, slopes], range)
             })
             .collect();
-        let column = |k: usize| joined(parts.iter().map(|p| p[k].clone()).collect());
+        let column = |k: usize| joined(parts.iter().map(|(p, _)| p[k].clone()).collect());
         let [bias, mut scale, slopes] = [0, 1, 2].map(column);
         scale
             .iter_mut()
@@ -301,7 +316,30 @@ impl<T: Real> Finish<T> {
             bias: self.bias.is_some().then_some(bias),
             scale: self.scale.is_some().then_some(scale),
             slopes: self.learns_slopes.then_some(slopes),
+            range: self
+                .learns_range
+                .then(|| parts.iter().map(|(_, r)| r).sum()),
         }
+    }
+
+    /// Of the logarithm of the format's range: what is inside moves by its rounding, what saturates by the range itself.
+    /// Source: Jain et al. 2020, arXiv:1903.08066.
+    fn range_gradient(&self, y: &[T], before: &[T], passes: &[u8], dy: &[T]) -> f64 {
+        let Some(f) = self.format.filter(|_| self.learns_range) else {
+            return 0.0;
+        };
+        let [least, most] = ends(f.word, f.frac);
+        let one = |(k, g): (usize, &T)| {
+            let v = y[k].double();
+            let moves = match passes[k] {
+                0 if v > least && v < most => 0.0,
+                0 => v,
+                _ => v - before[k].double(),
+            };
+            g.double() * moves
+        };
+        let all: f64 = dy.iter().enumerate().map(one).sum();
+        all * std::f64::consts::LN_2
     }
 
     /// Through activation and rounding of one part.

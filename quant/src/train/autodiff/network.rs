@@ -31,6 +31,8 @@ pub struct Network<T> {
     needed: Vec<bool>,
     values: Vec<Vec<T>>,
     gradients: Vec<Vec<T>>,
+    /// By tensor, of the logarithm of its format's range.
+    ranges: Vec<Option<f64>>,
     images: usize,
 }
 
@@ -93,6 +95,7 @@ impl<T: Real> Network<T> {
         let mut network = Network {
             values: vec![Vec::new(); shapes.len()],
             gradients: vec![Vec::new(); shapes.len()],
+            ranges: vec![None; shapes.len()],
             inputs: graph.inputs.iter().map(|p| p.tensor).collect(),
             images: 0,
             shapes,
@@ -207,6 +210,7 @@ impl<T: Real> Network<T> {
             let of_finish = step.finish.as_ref().filter(|f| !f.is_nothing());
             let of_finish = of_finish.map(|f| f.backward(n, &self.values[step.output], &mut dy));
             let weights = step.kernel.weights(n, &inputs, &dy);
+            self.ranges[step.output] = of_finish.as_ref().and_then(|c| c.range);
             let (bias, scale, slopes) =
                 of_finish.map_or((None, None, None), |c| (c.bias, c.scale, c.slopes));
             constants[i] = [weights, bias, slopes, scale]
@@ -235,6 +239,19 @@ impl<T: Real> Network<T> {
             self.gradients[step.output] = dy;
         }
         constants
+    }
+
+    /// From now on [`Network::backward`] finds the gradients of formats' ranges.
+    pub fn learn_ranges(&mut self) {
+        let steps = self.steps.iter_mut().flatten();
+        steps
+            .filter_map(|s| s.finish.as_mut())
+            .for_each(Finish::learn_range);
+    }
+
+    /// The gradient of the logarithm to base 2 of a tensor's range, where its node only rounds and clips.
+    pub fn range_gradient(&self, t: TensorId) -> Option<f64> {
+        self.ranges[t]
     }
 
     /// The gradient of a tensor: of an input what [`Network::backward`] found. Of what a node writes, that of its sums.

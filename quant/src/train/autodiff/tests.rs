@@ -3,6 +3,7 @@
 use super::{Network, cross_entropy};
 use crate::ptq::unquantised;
 use crate::train::net::Norm;
+use crate::{Arch, BLOCKS, with_block};
 use cnna_machine::num::{Word, dequantise};
 use cnna_net::op::{Conv, OPERATORS};
 use cnna_net::random::{Limits, graph, inputs, single};
@@ -232,6 +233,25 @@ fn gradients_pass_through_batch_normalisation_and_each_activation_behind_it() {
     }
 }
 
+/// The whole network around each block, normalisations and fixed filters among it.
+#[test]
+fn gradients_of_every_block_are_those_of_differences() {
+    for (name, layers) in BLOCKS {
+        let arch = with_block(name, layers, [4, 4, 3]);
+        let arch = Arch::parse(&arch).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let net = arch
+            .init(Shape { c: 1, h: 9, w: 8 }, 10, 3)
+            .unwrap_or_else(|e| panic!("{e}"));
+        let (g, norms) = net.parts();
+        let r = &mut StdRng::seed_from_u64(9);
+        let nonzero = check(g, norms, r, 3, name);
+        assert!(
+            nonzero > 30,
+            "{name}: only {nonzero} gradients were not zero"
+        );
+    }
+}
+
 /// All tensors of random graphs, every operator of the machine among them, as the reference run has them.
 #[test]
 fn fake_quantised_graphs_are_the_reference_run_bit_for_bit() {
@@ -307,6 +327,27 @@ fn rounding_is_half_up_and_its_gradient_passes_inside_the_range_only() {
     let (y, dx) = gradient(Activation::Relu);
     assert_eq!(y, [1.0 / 64.0, 0.0, 65.0 / 64.0, 0.0, 127.0 / 64.0, 0.0]);
     assert_eq!(dx, [1.0, 0.0, 3.0, 0.0, 0.0, 0.0]);
+}
+
+/// Inside a range rounding counts, beyond it the range itself, behind a clip nothing.
+#[test]
+fn the_gradient_of_a_range_is_that_of_its_threshold() {
+    let mut g = Graph::new("g", Word::W8);
+    let x = g.input("x", Shape { c: 4, h: 1, w: 1 }, Some(7));
+    let a = cnna_net::op::Add {
+        negative: vec![false],
+        activation: Activation::Relu,
+    };
+    // Words of 8 bits with 6 fraction bits: up to 127/64.
+    let y = g.push("y", a, &[x], Some(6)).expect("it fits");
+    g.output(y);
+    let mut network = Network::<f64>::new(&g, &[]).expect("it has gradients");
+    network.learn_ranges();
+    network.forward(1, &[&[0.25 + 1.0 / 128.0, 1.0, 2.5, -1.0]]);
+    network.backward(&[(y, &[1.0, 10.0, 100.0, 1000.0])], true);
+    let want = (1.0 / 128.0 + 100.0 * 127.0 / 64.0) * std::f64::consts::LN_2;
+    let got = network.range_gradient(y).expect("it rounds and clips");
+    assert!((got - want).abs() < 1e-9, "{got} is not {want}");
 }
 
 /// The numbers that train are those of f64, rounded.

@@ -4,21 +4,21 @@
 //! originals: the straight-through estimator, with no gradient where a weight is clipped. Batch normalisations learn in
 //! the float phase and are folded into their convolutions before the quantised one.
 
-use super::autodiff::{Gradients, Network, cross_entropy};
+mod step;
+
+use super::autodiff::Network;
 use super::checkpoint::{self, State};
-use super::evaluate::{Change, fill};
+use super::evaluate::Change;
 use super::optimise::{Descent, rate};
 use super::options::TrainOptions;
-use crate::accuracy::first_largest;
+use super::ranges::Ranges;
 use crate::{
     Accuracy, Arch, Dataset, FloatNet, Formats, QuantError, Split, calibrate, evaluate,
     evaluate_fake, evaluate_float, read_float, to_graph, write_float, write_quantised,
 };
-use cnna_net::{Graph, Node, Op};
 use indicatif::{ProgressBar, ProgressStyle};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -43,6 +43,8 @@ pub struct EpochRow {
     pub loss: f64,
     /// Accuracy on the training images as they passed, in percent.
     pub train_percent: f64,
+    /// Accuracy on the training images that were held out, in percent, where there are such.
+    pub held_out_percent: Option<f64>,
     /// Accuracy on the test images after the epoch, in percent; it decides nothing.
     pub test_percent: f64,
     /// Wall time of the epoch without the test.
@@ -80,7 +82,7 @@ pub fn train(options: &TrainOptions) -> Result<TrainReport, QuantError> {
         data.train = data.train.first(n);
         data.test = data.test.first(n);
     }
-    let net = match &options.init {
+    let mut net = match &options.init {
         Some(path) => read_float(path)?,
         None => Arch::load(&options.arch)?.init(data.train.shape, data.classes, options.seed)?,
     };
@@ -96,8 +98,21 @@ pub fn train(options: &TrainOptions) -> Result<TrainReport, QuantError> {
             ),
         });
     }
-    Trainer::begin(options, &data, net)?.finish()
+    if let Some(share) = options.low_rank {
+        net.lower_rank(share);
+    }
+    if let Some(share) = options.prune {
+        net.prune(share);
+    }
+    let held_out = options.patience.map(|_| {
+        let kept = data.train.len() - (data.train.len() / HELD_OUT).max(1);
+        data.train.split_off(kept)
+    });
+    Trainer::begin(options, &data, held_out, net)?.finish()
 }
+
+/// One of so many training images is held out for the patience to look at.
+const HELD_OUT: usize = 10;
 
 /// Training takes minutes: find out at once whether its result can be written.
 fn writable(out: &Path) -> Result<(), QuantError> {
@@ -119,6 +134,8 @@ fn writable(out: &Path) -> Result<(), QuantError> {
 pub(crate) struct Trainer<'a> {
     options: &'a TrainOptions,
     data: &'a Dataset,
+    /// Training images that train nothing.
+    held_out: Option<Split>,
     net: FloatNet,
     descent: Descent,
     state: State,
@@ -139,12 +156,14 @@ impl<'a> Trainer<'a> {
             rows: Vec::new(),
             float: None,
             formats: None,
+            ranges: None,
             steps: 0,
             folded: false,
         };
         Trainer {
             options,
             data,
+            held_out: None,
             net,
             descent,
             state,
@@ -156,6 +175,7 @@ impl<'a> Trainer<'a> {
     fn begin(
         options: &'a TrainOptions,
         data: &'a Dataset,
+        held_out: Option<Split>,
         mut net: FloatNet,
     ) -> Result<Self, QuantError> {
         let mut descent = Descent::new(options.optimiser, &mut net);
@@ -166,6 +186,7 @@ impl<'a> Trainer<'a> {
             &mut descent,
         )?;
         let mut trainer = Trainer::new(options, data, net, descent);
+        trainer.held_out = held_out;
         if let Some(state) = found {
             trainer.state = state;
         }
@@ -184,7 +205,7 @@ impl<'a> Trainer<'a> {
 
     fn finish(mut self) -> Result<TrainReport, QuantError> {
         let o = self.options;
-        while self.state.rows.len() < o.epochs {
+        while !self.is_over(Phase::Float) {
             self.epoch(Phase::Float)?;
         }
         let float = match self.state.float {
@@ -201,7 +222,7 @@ impl<'a> Trainer<'a> {
         if o.float_only {
             write_float(&self.net, &o.out)?;
         } else {
-            while self.state.rows.len() < o.epochs + o.qat_epochs {
+            while !self.is_over(Phase::Quantised) {
                 self.epoch(Phase::Quantised)?;
             }
             let formats = self.formats()?;
@@ -233,42 +254,70 @@ impl<'a> Trainer<'a> {
     fn formats(&self) -> Result<Formats, QuantError> {
         match &self.state.formats {
             Some(f) => Ok(f.clone()),
-            None => calibrate(
-                &self.net,
-                &self.data.train,
-                self.options.word,
-                self.options.auto_scale,
-            ),
+            None => self.calibrated(),
         }
+    }
+
+    fn calibrated(&self) -> Result<Formats, QuantError> {
+        let o = self.options;
+        let formats = calibrate(&self.net, &self.data.train, o.word, o.auto_scale)?;
+        Ok(Formats {
+            per_channel: o.per_channel,
+            narrow_weights: o.narrow_weights,
+            ..formats
+        })
+    }
+
+    /// The epochs of a phase that are done.
+    fn rows(&self, phase: Phase) -> impl Iterator<Item = &EpochRow> {
+        self.state.rows.iter().filter(move |r| r.phase == phase)
+    }
+
+    /// True when a phase has had its epochs, or patience is at its end.
+    fn is_over(&self, phase: Phase) -> bool {
+        let all = match phase {
+            Phase::Float => self.options.epochs,
+            Phase::Quantised => self.options.qat_epochs,
+        };
+        // What follows the float phase has ended it.
+        let passed = phase == Phase::Float && self.rows(Phase::Quantised).next().is_some();
+        let held_out: Vec<f64> = self
+            .rows(phase)
+            .filter_map(|r| r.held_out_percent)
+            .collect();
+        let patience = self.options.patience;
+        passed
+            || self.rows(phase).count() >= all
+            || patience.is_some_and(|p| is_stale(&held_out, p))
     }
 
     fn epoch(&mut self, phase: Phase) -> Result<(), QuantError> {
         let o = self.options;
         let done = self.state.rows.len();
-        let (peak, before, all) = match phase {
-            Phase::Float => (o.learning_rate, 0, o.epochs),
-            Phase::Quantised => (o.qat_learning_rate, o.epochs, o.qat_epochs),
+        let here = self.rows(phase).count();
+        let (peak, all) = match phase {
+            Phase::Float => (o.learning_rate, o.epochs),
+            Phase::Quantised => (o.qat_learning_rate, o.qat_epochs),
         };
         if phase == Phase::Quantised {
-            if done == before {
+            if here == 0 {
                 self.net.fold();
                 self.state.folded = true;
                 self.descent = Descent::new(o.optimiser, &mut self.net);
             }
-            // Ranges move while weights learn: look again before every epoch, then hold still.
-            self.state.formats = Some(calibrate(
-                &self.net,
-                &self.data.train,
-                o.word,
-                o.auto_scale,
-            )?);
+            // Ranges move while weights learn: look again before every epoch, then hold still, where they are not learned.
+            if here == 0 || !o.learn_ranges {
+                let formats = self.calibrated()?;
+                let learned = o.learn_ranges.then(|| Ranges::new(&formats.fracs, o.word));
+                (self.state.formats, self.state.ranges) = (Some(formats), learned);
+            }
         }
         // Formats decide where the network rescales.
         self.network = None;
         let train = &self.data.train;
         // Each epoch of a phase has its own stream, so a resumed run repeats the uninterrupted one, and a quantised
         // phase that begins from a float file repeats the one that follows its float phase.
-        let stream = (done - before) as u64 + 1;
+        let stream = here as u64 + 1;
         let mut rng = StdRng::seed_from_u64(o.seed.wrapping_mul(1_000_003).wrapping_add(stream));
         let mut order: Vec<usize> = (0..train.len()).collect();
         order.shuffle(&mut rng);
@@ -295,9 +344,10 @@ impl<'a> Trainer<'a> {
                             0
                         }
                     }),
+                    cut: cut(o.cutout, [train.shape.h, train.shape.w], &mut rng),
                 })
                 .collect();
-            let progress = ((done - before) * steps + s) as f64 / (all * steps) as f64;
+            let progress = (here * steps + s) as f64 / (all * steps) as f64;
             let (batch_loss, right) =
                 self.step(phase, train, indices, &changes, rate(peak, progress) as f32)?;
             if !batch_loss.is_finite() {
@@ -319,15 +369,18 @@ impl<'a> Trainer<'a> {
         }
         bar.finish_and_clear();
         let seconds = began.elapsed().as_secs_f64();
-        let test = match &self.state.formats {
-            Some(f) => evaluate_fake(&self.net, f, &self.data.test)?,
-            None => evaluate_float(&self.net, &self.data.test)?,
+        let right = |split: &Split| match &self.state.formats {
+            Some(f) => evaluate_fake(&self.net, f, split),
+            None => evaluate_float(&self.net, split),
         };
+        let test = right(&self.data.test)?;
+        let held_out = self.held_out.as_ref().map(right).transpose()?;
         let row = EpochRow {
             epoch: done + 1,
             phase,
             loss: loss / seen as f64,
             train_percent: 100.0 * correct as f64 / seen as f64,
+            held_out_percent: held_out.map(|a| a.percent()),
             test_percent: test.percent(),
             seconds,
         };
@@ -343,7 +396,7 @@ impl<'a> Trainer<'a> {
             );
         }
         self.state.rows.push(row);
-        if phase == Phase::Float && done + 1 == o.epochs {
+        if phase == Phase::Float && self.is_over(phase) {
             // The checkpoint that ends the phase knows its result, so the float file is written before it.
             if let Some(path) = &o.float_out {
                 write_float(&self.net, path)?;
@@ -353,104 +406,25 @@ impl<'a> Trainer<'a> {
         self.state.steps = self.descent.steps;
         checkpoint::write(&o.checkpoint(), &self.state, &self.net, &self.descent)
     }
-
-    /// One minibatch: mean loss and number of right answers.
-    pub fn step(
-        &mut self,
-        phase: Phase,
-        split: &Split,
-        indices: &[usize],
-        changes: &[Change],
-        rate: f32,
-    ) -> Result<(f64, usize), QuantError> {
-        let formats = self
-            .state
-            .formats
-            .as_ref()
-            .filter(|_| phase == Phase::Quantised);
-        let words = formats.map(|f| to_graph(&self.net, f)).transpose()?;
-        let (float, norms) = self.net.parts();
-        let graph = words.as_ref().unwrap_or(float);
-        let network = match &mut self.network {
-            Some(network) => {
-                network.load(graph, norms);
-                network
-            }
-            none => none.insert(Network::new(graph, norms).expect("a FloatNet has gradients")),
-        };
-        let (input, output) = (graph.inputs[0].tensor, graph.outputs[0].tensor);
-        let format = graph.tensors[input].frac.map(|f| (f, graph.word));
-        fill(network, split, indices, |n| changes[n], format);
-        network.forward_filled(indices.len());
-        let labels: Vec<u8> = indices.iter().map(|&i| split.labels[i]).collect();
-        let logits = network.value(output);
-        let loss = cross_entropy(logits, &labels, self.options.smoothing);
-        let rows = logits.chunks_exact(self.net.classes()).zip(&labels);
-        let correct = rows
-            .filter(|(row, label)| first_largest(row) == usize::from(**label))
-            .count();
-        let gradients = network.backward(&[(output, &loss.gradient)], false);
-        let moments: Vec<_> = (0..norms.len())
-            .map(|n| norms[n].as_ref().and(network.moments(n)).cloned())
-            .collect();
-        let mut gradients = by_node(float, words.as_ref(), gradients);
-        let decays: Vec<bool> = float
-            .nodes
-            .iter()
-            .map(|n| !matches!(n.op, Op::Add(_) | Op::Activate(_)))
-            .collect();
-        let clips = formats.is_some_and(|f| !f.auto_scale);
-        for (norm, moments) in self.net.norms_mut().iter_mut().zip(moments) {
-            if let (Some(norm), Some(m)) = (norm, moments) {
-                norm.learn(&m.mean, &m.variance);
-            }
-        }
-        self.descent.begin();
-        for (at, (node, constants)) in self.net.parameters_mut().enumerate() {
-            for (which, (values, gradient)) in
-                constants.into_iter().zip(&mut gradients[node]).enumerate()
-            {
-                let weights = which == 0 && decays[node];
-                if clips && weights {
-                    mask_clipped(gradient, values);
-                }
-                self.descent
-                    .step([at, which], values, gradient, rate, weights);
-            }
-        }
-        Ok((loss.mean, correct))
-    }
 }
 
-/// Gradients by the nodes of the float graph; the quantised one has more where it rescales.
-fn by_node(float: &Graph, words: Option<&Graph>, mut gradients: Gradients<f32>) -> Gradients<f32> {
-    let Some(words) = words else { return gradients };
-    let places = words
-        .nodes
-        .iter()
-        .enumerate()
-        .map(|(i, n)| (&n.name[..], i));
-    let places: HashMap<&str, usize> = places.collect();
-    let own = |n: &Node| {
-        places
-            .get(&n.name[..])
-            .map(|&i| std::mem::take(&mut gradients[i]))
+/// True when the last `patience` of these are no better than the best before them.
+fn is_stale(percents: &[f64], patience: usize) -> bool {
+    let Some(first) = percents.len().checked_sub(patience).filter(|f| *f > 0) else {
+        return false;
     };
-    float
-        .nodes
-        .iter()
-        .map(own)
-        .map(Option::unwrap_or_default)
-        .collect()
+    let best = |v: &[f64]| v.iter().copied().fold(f64::MIN, f64::max);
+    best(&percents[first..]) <= best(&percents[..first])
 }
 
-/// No gradient for weights outside [-2, 2), the plain format's range. An auto-scaled layer has none outside its range.
-fn mask_clipped(gradient: &mut [f32], weights: &[f32]) {
-    for (g, w) in gradient.iter_mut().zip(weights) {
-        if !(-2.0..2.0).contains(w) {
-            *g = 0.0;
-        }
-    }
+/// A square somewhere in an image, its middle inside; nothing is drawn where there is none.
+fn cut(side: usize, [h, w]: [usize; 2], rng: &mut StdRng) -> ([isize; 2], isize) {
+    let half = side as isize / 2;
+    let mut first = |size: usize| match side {
+        0 => 0,
+        _ => rng.random_range(0..size) as isize - half,
+    };
+    ([first(h), first(w)], side as isize)
 }
 
 fn name(phase: Phase) -> &'static str {
@@ -471,96 +445,4 @@ fn bar(shown: bool, steps: usize, epoch: usize, epochs: usize, phase: Phase) -> 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TINY: &str = r#"
-        name = "tiny"
-        layer = [
-          { kind = "conv", name = "c1", channels = 4, kernel = 3, stride = 2, pad = 1 },
-          { kind = "max-pool", name = "p1", kernel = 2, stride = 2 },
-          { kind = "fc", name = "f1", features = 10 },
-        ]
-    "#;
-
-    fn options(dir: &Path, name: &str) -> TrainOptions {
-        let arch = dir.join("tiny.toml");
-        std::fs::write(&arch, TINY).expect("a temporary folder can be written");
-        TrainOptions {
-            arch: arch.to_string_lossy().into_owned(),
-            epochs: 2,
-            qat_epochs: 2,
-            limit: Some(200),
-            ..TrainOptions::new(dir.join(name))
-        }
-    }
-
-    /// Runs `epochs` epochs as a run that is then killed would.
-    fn interrupted(o: &TrainOptions, epochs: usize) {
-        let mut data =
-            Dataset::load(&o.dataset).expect("Fashion-MNIST is a condition of the tests");
-        data.train = data.train.first(200);
-        data.test = data.test.first(200);
-        let net = Arch::load(&o.arch)
-            .and_then(|a| a.init(data.train.shape, data.classes, o.seed))
-            .expect("it fits");
-        let mut t = Trainer::begin(o, &data, net).expect("a fresh or resumed run");
-        for e in 0..epochs {
-            let phase = if t.state.rows.len() < o.epochs {
-                Phase::Float
-            } else {
-                Phase::Quantised
-            };
-            t.epoch(phase).unwrap_or_else(|x| panic!("epoch {e}: {x}"));
-        }
-    }
-
-    #[test]
-    fn an_interrupted_run_ends_as_an_uninterrupted_one() {
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        let whole = options(dir.path(), "whole.onnx");
-        train(&whole).expect("a run");
-        let parts = options(dir.path(), "parts.onnx");
-        interrupted(&parts, 1);
-        interrupted(&parts, 2);
-        assert!(parts.checkpoint().exists() && !parts.out.exists());
-        let report = train(&parts).expect("the rest of the run");
-        assert_eq!(report.epochs.len(), 4);
-        let read = |o: &TrainOptions| std::fs::read(&o.out).expect("the model");
-        assert_eq!(read(&whole), read(&parts));
-        assert!(!parts.checkpoint().exists());
-    }
-
-    #[test]
-    fn a_checkpoint_of_another_run_or_a_damaged_one_is_refused() {
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        let o = options(dir.path(), "net.onnx");
-        interrupted(&o, 1);
-        let other = TrainOptions {
-            seed: 99,
-            ..o.clone()
-        };
-        let e = train(&other).expect_err("another seed").to_string();
-        assert!(e.contains("another run") && e.contains("delete it"), "{e}");
-        let mut bytes = std::fs::read(o.checkpoint()).expect("just written");
-        for spoil in [bytes.len() / 2, 3] {
-            bytes[spoil] ^= 0x10;
-            std::fs::write(o.checkpoint(), &bytes).expect("a file");
-            let e = train(&o).expect_err("a flipped bit").to_string();
-            assert!(e.contains("damaged"), "{e}");
-        }
-        std::fs::write(o.checkpoint(), b"ck").expect("a file");
-        assert!(
-            train(&o)
-                .expect_err("two bytes")
-                .to_string()
-                .contains("truncated")
-        );
-        assert!(!o.out.exists());
-    }
-
-    #[test]
-    fn the_progress_bar_has_a_legal_template() {
-        bar(true, 3, 1, 2, Phase::Quantised).finish_and_clear();
-    }
-}
+mod tests;
