@@ -432,7 +432,10 @@ pub fn case(
     }
     let graph = draw(seed, board.accelerator.word);
     // Whether results stay on chip where they can: only where tensors have no memory of their own.
-    let stay: bool = r.random();
+    let stay = match &*graph.name {
+        "chained" => r.random_ratio(3, 4),
+        _ => r.random_ratio(1, 4),
+    };
     let options = Options {
         winograd: r.random_ratio(2, 3),
         paired: pick(&mut r, &[Use::Never, Use::Cheaper, Use::Always]),
