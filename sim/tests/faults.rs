@@ -119,7 +119,7 @@ fn transfers_beyond_the_window_or_a_buffer_are_errors() {
         ..Store::default()
     };
     assert!(matches!(
-        exec::store(&store, &b, &mut window),
+        exec::store(&store, &mut b, &mut window),
         Err(Fault::Window { .. })
     ));
     let store = Store {
@@ -128,9 +128,39 @@ fn transfers_beyond_the_window_or_a_buffer_are_errors() {
         ..store
     };
     assert!(matches!(
-        exec::store(&store, &b, &mut window),
+        exec::store(&store, &mut b, &mut window),
         Err(Fault::Buffer { .. })
     ));
+}
+
+#[test]
+fn a_local_load_takes_what_local_stores_left_and_no_more() {
+    let a = board().accelerator;
+    let mut b = Buffers::new(&a);
+    let mut none = [];
+    b.out[1][..16].copy_from_slice(&std::array::from_fn::<i16, 16, _>(|i| i as i16 + 1));
+    let store = Store {
+        bank: 1,
+        seg_beats: 1,
+        seg_count: 2,
+        rows: 1,
+        local: 1,
+        ..Store::default()
+    };
+    assert_eq!(exec::store(&store, &mut b, &mut none), Ok(()));
+    let load = Load {
+        seg_beats: 2,
+        seg_count: 1,
+        stride: 1,
+        row_bank: 2,
+        local: 1,
+        ..Load::default()
+    };
+    assert_eq!(exec::load(&load, &mut b, &none), Ok(()));
+    assert_eq!(b.act[2][..16], b.out[1][..16]);
+    let bytes = 16 * a.word.bytes();
+    let missing = Fault::Local { bytes, there: 0 };
+    assert_eq!(exec::load(&load, &mut b, &none), Err(missing));
 }
 
 #[test]
