@@ -75,6 +75,7 @@ def compile(
     images: Images,
     seed: int,
     options: Tuple[bool, bool, bool, bool, Optional[int]],
+    tune: bool,
     progress: Any,
 ) -> Tuple[Program, str, List[str]]: ...
 def open(path: _Path) -> Program: ...

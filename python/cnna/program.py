@@ -36,6 +36,7 @@ def compile(  # noqa: A001 - it is what it does
     host: bool = True,
     keep: bool = False,
     batch: Optional[int] = None,
+    tune: bool = False,
     progress: Progress = None,
     **keys: Any,
 ) -> "Program":
@@ -45,7 +46,7 @@ def compile(  # noqa: A001 - it is what it does
     from `seed`. board: a name of `cnna.boards()`, a board file, a `cnna.Board`; further keywords change its accelerator's keys (lanes=5).
     winograd, fuse: as fast as possible, or not, for comparison. host: leave to the host what the machine cannot run, or refuse it.
     keep: memory of its own for each tensor, so that `check` compares all values. batch: most images that share the weights of fully
-    connected layers.
+    connected layers. tune: try several plans and take the one that is the fastest in the simulator, which takes seconds.
     Raises ModelError, InputError, BoardError, CompileError, FileError.
     """
     name, overrides = board_of(board, keys)
@@ -56,6 +57,7 @@ def compile(  # noqa: A001 - it is what it does
         images_of(calib)._native,
         seed,
         (winograd, fuse, host, keep, batch),
+        tune,
         bars(progress),
     )
     return Program(native, json.loads(report), notes)

@@ -44,7 +44,10 @@ fn class(error: &FlowError) -> &'static str {
             "ProgramError"
         }
         FlowError::Sources { .. } => "BoardError",
-        FlowError::NoCycles | FlowError::Rtl { .. } | FlowError::Recording => "DeviceError",
+        FlowError::NoCycles
+        | FlowError::Rtl { .. }
+        | FlowError::Recording
+        | FlowError::Tune { .. } => "DeviceError",
     }
 }
 

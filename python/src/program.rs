@@ -149,7 +149,7 @@ pub struct Program(pub Arc<Shared>);
 
 /// Compiles a model for a board: the program, `cnna compile --json`'s report, and notes.
 #[pyfunction]
-#[pyo3(signature = (name, board, set, images, seed, options, progress))]
+#[pyo3(signature = (name, board, set, images, seed, options, tune, progress))]
 #[allow(clippy::too_many_arguments)] // Each is one keyword of the public function.
 pub fn compile(
     py: Python<'_>,
@@ -159,6 +159,7 @@ pub fn compile(
     images: Images,
     seed: u64,
     options: (bool, bool, bool, bool, Option<usize>),
+    tune: bool,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<(Program, String, Vec<String>)> {
     let model = model(py, name, seed, images)?;
@@ -174,7 +175,10 @@ pub fn compile(
     let (program, report, notes) = work(py, progress, 60.0, |session| {
         let board = cnna_flow::model::board(&board, &set)?;
         let front = model.network(board.accelerator.word, session)?;
-        let compiled = model.compile(&front, &board, &options, session)?;
+        let compiled = match tune {
+            true => model.tune(&front, &board, &options, session)?.0,
+            false => model.compile(&front, &board, &options, session)?,
+        };
         let path = PathBuf::from(format!("program of {}", model.name));
         let report = json(&CompileReport::new(&path, &compiled));
         let bytes = cnna_flow::program::bytes(&compiled, &front.graph)?;

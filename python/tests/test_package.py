@@ -55,6 +55,16 @@ def test_one_image_has_no_batch_and_many_have(program, images):
     assert np.array_equal(many[1], one)
 
 
+def test_a_tuned_program_is_no_slower_and_computes_the_same():
+    plain, tuned = (cnna.compile("zoo:conv3x3@14x14x64-64", tune=tune) for tune in (False, True))
+    x = np.zeros((64, 14, 14), np.float32)
+    x.flat[::7] = 0.25
+    results = [p.run(x, "cycle", details=True) for p in (plain, tuned)]
+    outputs = [r.outputs[list(r.outputs)[0]] for r in results]
+    assert np.array_equal(*outputs)
+    assert results[1].cycles <= results[0].cycles
+
+
 def test_types_and_strides_are_numbers_alike(program, images):
     bytes_ = (images * 2).astype(np.uint8)
     want = program.run(bytes_.astype(np.float32), "reference")
