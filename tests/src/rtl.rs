@@ -107,7 +107,9 @@ fn direct_graph(seed: u64, word: Word) -> Graph {
 /// Of maps whose last rows leave most of the array's four empty.
 pub fn folded_graph(seed: u64, word: Word) -> Graph {
     let sides: [&[usize]; 2] = [&[9, 10, 13, 14, 17], &[9, 13, 14, 16, 27, 28, 32]];
-    plain_graph(seed, word, &[1], &[8, 16, 24], sides, 0)
+    let mut g = plain_graph(seed, word, &[1], &[8, 16, 24], sides, 0);
+    g.name = "folded".into();
+    g
 }
 
 /// Sides of small maps.
@@ -434,6 +436,8 @@ pub fn case(
     // Whether results stay on chip where they can: only where tensors have no memory of their own.
     let stay = match &*graph.name {
         "chained" => r.random_ratio(3, 4),
+        // Where steps take turns no map is folded.
+        "folded" => false,
         _ => r.random_ratio(1, 4),
     };
     let options = Options {
@@ -446,6 +450,7 @@ pub fn case(
         plan_bytes: None,
         turns: match stay {
             true => Use::Always,
+            false if &*graph.name == "folded" => Use::Never,
             false => pick(&mut r, &[Use::Never, Use::Never, Use::Always]),
         },
         local: if stay { Use::Always } else { Use::Never },

@@ -36,7 +36,7 @@ fn cases(board: &Board) {
         Some(s) => s..=s,
         None => {
             let from = env("CNNA_FROM").unwrap_or(1);
-            from..=from + env("CNNA_CASES").unwrap_or(24) - 1
+            from..=from + env("CNNA_CASES").unwrap_or(30) - 1
         }
     };
     let mut covered = Coverage::default();
