@@ -84,8 +84,8 @@ pub const MUTATIONS: &[Mutation] = mutations! {
         "load_engine.sv", "next_pos[PosW] | (dealt & last_chan)" => "next_pos[PosW]";
     "a local store asks for its bursts too":
         "store_engine.sv", "cmd_i[STORE_LOCAL] ? '0 : cmd_i[STORE_ROWS +: STORE_ROWS_W]" => "cmd_i[STORE_ROWS +: STORE_ROWS_W]";
-    "the odd columns of a local beat come from the bus":
-        "load_engine.sv", "data[(2*i+1)*W +: W]" => "rdata_i[(2*i+1)*W +: W]";
+    "the words of a local beat come from the bus":
+        "load_engine.sv", ": data[source[j]*W +: W]" => ": rdata_i[source[j]*W +: W]";
     "a local load is not taken for one behind a load from memory":
         "load_engine.sv", "takes & ~rx.local_beats" => "takes";
     "a store's rows lie on each other":
