@@ -121,9 +121,11 @@ fn check(graph: &Graph, board: &Board, options: &Options, images: &[Inputs]) -> 
         Err(e @ (CompileError::Capacity { .. } | CompileError::Accumulator { .. })) => {
             return Err(format!("refused: {e}"));
         }
-        // Orders of elements that no addresses express.
+        // Orders of elements that no addresses express; results so much finer than their argument that no table holds them.
         Err(e @ CompileError::Unsupported { .. })
-            if e.to_string().contains("neither of channels") =>
+            if ["neither of channels", "too steep for a table"]
+                .iter()
+                .any(|why| e.to_string().contains(why)) =>
         {
             return Err(format!("refused: {e}"));
         }
