@@ -9,7 +9,7 @@ use crate::stream::Entry;
 use cnna_machine::Board;
 use cnna_machine::config::BURST_BEATS;
 use cnna_machine::isa::{
-    Body, COMMAND_BYTES, Command, Compute, Load, Queue, Store, Weight, store_kind, weight_kind,
+    Body, COMMAND_BYTES, Command, Compute, Queue, Weight, store_kind, weight_kind,
 };
 use cnna_machine::timing;
 
@@ -77,13 +77,13 @@ pub fn cycles(stream: &[Entry], board: &Board) -> u64 {
         let ready = tokens.max().unwrap_or(0);
         let start = clock.deal(queue).max(ready);
         match &e.command.body {
-            Body::Store(s) if s.local == 1 => {
+            Body::Store(_) if e.command.body.is_local() => {
                 let start = start.max(clock.ends[Queue::Store as usize]);
                 clock.starts[Queue::Store as usize].push(start);
                 local = (i, start + TO_LOCAL);
                 done.push(Done::default());
             }
-            Body::Load(l) if l.local == 1 => {
+            Body::Load(l) if e.command.body.is_local() => {
                 let start = start.max(clock.ends[Queue::Load as usize]).max(local.1);
                 clock.starts[Queue::Load as usize].push(start);
                 let phases = timing::load_phases(l.stride, board.accelerator.tiles);
@@ -108,11 +108,7 @@ pub fn at_least(work: &Jobs, board: &Board) -> u64 {
     let mut moves = |queue: Queue, kind: i32, body: &Body| {
         let t = transfer(kind, body, board);
         queues[queue as usize] += t.bytes.div_ceil(t.rate);
-        let local = matches!(
-            body,
-            Body::Load(Load { local: 1, .. }) | Body::Store(Store { local: 1, .. })
-        );
-        bytes += if local { 0 } else { t.bytes };
+        bytes += if body.is_local() { 0 } else { t.bytes };
     };
     let loads = work.loads.iter().map(|l| (Queue::Load, l));
     for (queue, items) in loads.chain([(Queue::Weight, &work.weights)]) {

@@ -415,6 +415,17 @@ pub enum Body {
     Store(Store),
 }
 
+impl Body {
+    /// True of a load or store whose beats go from one to the other, over no port.
+    pub fn is_local(&self) -> bool {
+        match self {
+            Body::Load(l) => l.local != 0,
+            Body::Store(s) => s.local != 0,
+            Body::Weight(_) | Body::Compute(_) => false,
+        }
+    }
+}
+
 /// A whole command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Command {

@@ -61,9 +61,10 @@ pub fn traffic(program: &Program<'_>, stream: &Stream) -> Result<Traffic, Report
             (beats as u32 as u64) * (count as u32 as u64) * a.beat_bytes() as u64
         };
         match command.body {
+            body if body.is_local() => {}
             Body::Weight(w) => layer.weight(command.kind, &w, a.weight_ports, a.beat_bytes()),
-            Body::Load(l) if l.local == 0 => layer.read_bytes += bytes(l.seg_beats, l.seg_count),
-            Body::Store(s) if command.kind == store_kind::STORE && s.local == 0 => {
+            Body::Load(l) => layer.read_bytes += bytes(l.seg_beats, l.seg_count),
+            Body::Store(s) if command.kind == store_kind::STORE => {
                 layer.write_bytes += bytes(s.seg_beats, s.seg_count) * s.rows as u64;
             }
             _ => {}

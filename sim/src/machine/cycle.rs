@@ -270,7 +270,7 @@ impl Machine {
             });
         if let Some(e) = u.load.signal.clone() {
             if let Some(r) = &mut self.recorder {
-                if !is_local(&e) {
+                if !e.body.is_local() {
                     r.moved(Track::Read(port::ACT), &e);
                 }
                 r.done(&e, self.now);
@@ -338,8 +338,8 @@ impl Machine {
                 _ => isa::Store::default(),
             });
         // Local loads take their words before their store is complete.
-        let early = starts.as_ref().filter(|e| is_local(e));
-        let late = events.done.as_ref().filter(|e| !is_local(e));
+        let early = starts.as_ref().filter(|e| e.body.is_local());
+        let late = events.done.as_ref().filter(|e| !e.body.is_local());
         for e in early.into_iter().chain(late) {
             if let (Body::Store(s), store_kind::STORE, true) = (&e.body, e.kind, self.values) {
                 let stored = exec::store(s, &mut self.units.buffers, window);
@@ -347,7 +347,7 @@ impl Machine {
             }
         }
         if let (Some(e), Some(r)) = (&events.done, &mut self.recorder) {
-            if !is_local(e) {
+            if !e.body.is_local() {
                 r.moved(Track::Write(port::ACT), e);
             }
             r.done(e, self.now);
@@ -431,14 +431,5 @@ impl Machine {
             tag: entry.tag,
             fault,
         }
-    }
-}
-
-/// True of a load or store whose beats do not go over a port.
-fn is_local(e: &Entry) -> bool {
-    match &e.body {
-        Body::Load(l) => l.local != 0,
-        Body::Store(s) => s.local != 0,
-        _ => false,
     }
 }
