@@ -246,7 +246,6 @@ impl Fill {
 
     /// Lists loads of rows of some channels that the latest job's stores bring, in the order in which these bring them.
     pub fn takes(&mut self, rows: impl Iterator<Item = (Range<usize>, usize)>, jobs: &mut Jobs) {
-        let first = jobs.loads[LOCAL].len();
         for (channels, y) in rows {
             let row_line = self.row_line(y / self.planes[0], y % self.planes[0]);
             let beats = channels.len() * self.beats;
@@ -261,7 +260,7 @@ impl Fill {
             self.taken.push((y, channels, jobs.loads[LOCAL].len()));
             jobs.load(self.number, load, lines);
         }
-        jobs.brings(first);
+        jobs.stay();
     }
 
     /// Lists loads up to the rows' end; the items of the rows.

@@ -73,13 +73,16 @@ pub struct Job {
     pub region: Range<usize>,
     /// Stores of what this job and the ones before it left in its region.
     pub stores: Vec<Store>,
-    /// Load items that take what its local stores bring, one a row.
-    pub brings: Range<usize>,
     /// The mark before it: a layer's counters hold nothing of the next, not even of a result that needs no input.
     pub after: Option<usize>,
 }
 
 impl Job {
+    /// True when some of its results go to a local load.
+    pub fn stays(&self) -> bool {
+        self.stores.iter().any(|s| s.local != 0)
+    }
+
     /// A store command that no compute command comes before: a mark, a fence, the end.
     pub fn alone(kind: i32, tag: u16, body: Store) -> Self {
         Job {
@@ -90,7 +93,6 @@ impl Job {
             weights: [None; 3],
             region: 0..0,
             stores: Vec::new(),
-            brings: 0..0,
             after: None,
         }
     }
@@ -217,15 +219,13 @@ impl Jobs {
             weights,
             region: region.clone(),
             stores,
-            brings: 0..0,
             after: self.mark,
         });
     }
 
-    /// The latest job's stores are local: they bring what the loads of [`LOCAL`] from the `first` on take, one a row.
-    pub fn brings(&mut self, first: usize) {
+    /// Makes the latest job's stores local: the loads of [`LOCAL`] listed last take what they bring, one a row.
+    pub fn stay(&mut self) {
         let job = self.jobs.last_mut().expect("there is a job");
-        job.brings = first..self.loads[LOCAL].len();
         for store in &mut job.stores {
             *store = Store {
                 ddr: 0,

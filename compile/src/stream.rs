@@ -326,7 +326,7 @@ pub fn build(work: &Jobs, a: &Accelerator) -> Result<Vec<Entry>, CompileError> {
         // A load from memory that is on its way keeps local ones behind it waiting, and these the store queue: so they go ahead while
         // results go to memory, or when the time has come.
         let near = |r: usize| r <= j + LOADS_AHEAD;
-        let due = job.brings.is_empty() || loads[ACTIVATIONS].first_reader().is_some_and(near);
+        let due = !job.stays() || loads[ACTIVATIONS].first_reader().is_some_and(near);
         while due && pace.waiting() < a.queue_depth {
             let Some(list) = ahead(&loads, j, work, &pace) else {
                 break;

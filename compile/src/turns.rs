@@ -18,20 +18,24 @@ use std::ops::Range;
 pub trait Turn {
     /// True after the last turn.
     fn is_done(&self) -> bool;
-    /// The end of the map's rows that the next turn reads, of which there must be one.
-    fn reads(&self) -> usize;
-    /// Lists the loads of rows up to `end` as far as the buffer has room for them beside those of the next turn.
-    fn load(&mut self, end: usize, jobs: &mut Jobs);
-    /// The end of the map's rows for which the buffer has room beside those of the next turn.
-    fn room(&self) -> usize;
-    /// Rows of the output that are made.
-    fn made(&self) -> usize;
-    /// Rows of the output that are made after the next turn, of which there must be one.
-    fn makes(&self) -> usize;
+    /// The map's rows that the next turn reads, of which there must be one.
+    fn reads(&self) -> Range<usize>;
+    /// Rows of the output that are made after so many more turns, which there must be.
+    fn made(&self, more: usize) -> usize;
     /// Where the rows that it reads lie.
-    fn fill(&mut self) -> &mut Fill;
+    fn fill(&self) -> &Fill;
+    /// The same.
+    fn fill_mut(&mut self) -> &mut Fill;
     /// Appends the jobs of the next turn, whose results go `to` another stage's fill, or to memory.
     fn turn(&mut self, to: Option<&mut Fill>, jobs: &mut Jobs);
+}
+
+/// The end of the map's rows for which the buffer has room beside those of the next turn.
+fn end_of_room(turns: &dyn Turn) -> usize {
+    match turns.is_done() {
+        true => usize::MAX,
+        false => turns.fill().room(turns.reads().start),
+    }
 }
 
 /// Where the rows come from that a step's turns read, and for how many its fill has room beside those of one turn.
@@ -198,7 +202,7 @@ pub fn schedule(
         jobs.bias_ring.reserve(biases);
     }
     for n in 0..images.count {
-        if !stay {
+        if n > 0 && !stay {
             members = anew().collect();
         }
         let stages: Vec<_> = steps
@@ -207,7 +211,6 @@ pub fn schedule(
             .collect();
         // All fills are in use at once, so they lie beside each other. Rows of the turn after the next where there is room.
         jobs.fills = Fills::new(a.act_depth);
-        let rows = |i: usize, spare: &[usize]| rows_from(steps, i, spare[i]);
         let lines = |i: usize, spare| members[i].lines(&stages[i], &rows_from(steps, i, spare), a);
         let mut spare = vec![0; steps.len()];
         let mut room = room(&members, a) - (0..steps.len()).map(|i| lines(i, 0)).sum::<usize>();
@@ -219,9 +222,9 @@ pub fn schedule(
         }
         let turns = stages.iter().zip(&mut members).enumerate();
         let turns = turns
-            .map(|(i, (s, member))| member.turns(s, &rows(i, &spare), a, jobs))
+            .map(|(i, (s, member))| member.turns(s, &rows_from(steps, i, spare[i]), a, jobs))
             .collect();
-        interleave(turns, steps, jobs)?;
+        interleave(turns, steps, &stages, jobs)?;
     }
     Ok(())
 }
@@ -230,6 +233,7 @@ pub fn schedule(
 fn interleave(
     mut turns: Vec<Box<dyn Turn + '_>>,
     steps: &[Step],
+    stages: &[Stage],
     jobs: &mut Jobs,
 ) -> Result<(), CompileError> {
     let local = |i: usize| steps[i].local;
@@ -246,11 +250,11 @@ fn interleave(
                 true => made[before].len(),
                 false => made[before].len().saturating_sub(between),
             };
-            let reads = turns[i].reads();
+            let reads = turns[i].reads().end;
             let rows = made[before][..there].iter().find(|m| m.0 >= reads)?;
             Some(rows.1)
         };
-        let has_room = |i: usize| !local(i) || turns[i].makes() <= turns[i + 1].room();
+        let has_room = |i: usize| !local(i) || turns[i].made(1) <= end_of_room(&*turns[i + 1]);
         let ready = |between: usize| {
             let left = (0..steps.len()).rev().filter(|&i| !turns[i].is_done());
             left.filter(|&i| has_room(i))
@@ -263,19 +267,28 @@ fn interleave(
         })?;
         let (these, behind) = turns.split_at_mut(i + 1);
         let to = behind.first_mut();
-        let to = to.filter(|_| local(i)).map(|t| t.fill());
+        let to = to.filter(|_| local(i)).map(|t| t.fill_mut());
         jobs.behind(fence, |jobs| these[i].turn(to, jobs));
         if i + 1 == steps.len() {
             continue;
         }
         // Loads come a turn after what they read, behind those of this step's turn.
+        let next = &mut turns[i + 1];
         if let Some(&(rows, fence)) = made[i].last()
             && !local(i)
+            && !next.is_done()
         {
-            jobs.behind(fence, |jobs| turns[i + 1].load(rows, jobs));
+            let rows = next.reads().start..rows.min(end_of_room(&**next));
+            if !rows.is_empty() {
+                let s = &stages[i + 1];
+                let channels = 0..s.input().c;
+                jobs.behind(fence, |jobs| {
+                    next.fill_mut().rows(rows, &channels, s, jobs);
+                });
+            }
         }
         let fence = (!local(i)).then(|| jobs.fence());
-        made[i].push((turns[i].made(), fence));
+        made[i].push((turns[i].made(0), fence));
     }
     Ok(())
 }

@@ -35,6 +35,10 @@ impl<'b, 'a> Build<'b, 'a> {
         let mut gains = vec![0; count + 1];
         let mut chains: Vec<Option<Vec<Step<'a>>>> = vec![None; count];
         let mut forms = Forms::new();
+        let may = self.options.local != Use::Never && !self.options.keep;
+        let alone: Vec<bool> = (1..count)
+            .map(|i| may && self.is_for_next_alone(i - 1))
+            .collect();
         for i in (0..count).rev() {
             gains[i] = gains[i + 1];
             for n in 2..=LONGEST {
@@ -43,7 +47,7 @@ impl<'b, 'a> Build<'b, 'a> {
                 }
                 let steps = self.steps(i..i + n);
                 let apart = self.cycles(&steps)?;
-                let Some((cycles, turns)) = self.in_turns(i, &steps, &mut forms)? else {
+                let Some((cycles, turns)) = self.in_turns(i, &steps, &alone, &mut forms)? else {
                     continue;
                 };
                 let gain = match self.options.turns {
@@ -143,19 +147,17 @@ impl<'b, 'a> Build<'b, 'a> {
         ))
     }
 
-    /// The same steps, from step `first` on, in turns, and their cycles; `None` where the buffers are too small.
+    /// The same steps, from step `first` on, in turns, and their cycles; `None` where the buffers are too small. `alone`: of which of
+    /// all steps the results may stay on chip.
     fn in_turns(
         &self,
         first: usize,
         steps: &[Step<'a>],
+        alone: &[bool],
         forms: &mut Forms<'a>,
     ) -> Result<Option<(u64, Vec<Step<'a>>)>, CompileError> {
         let a = self.accelerator;
         let mut best: Option<(u64, Vec<Step<'a>>)> = None;
-        let may = self.options.local != Use::Never && !self.options.keep;
-        let stays: Vec<bool> = (0..steps.len() - 1)
-            .map(|i| may && self.is_for_next_alone(first + i))
-            .collect();
         for rows in [2, 4, 8, 16, ALL_ROWS] {
             let mut all = Vec::new();
             for (i, s) in steps.iter().enumerate() {
@@ -175,8 +177,8 @@ impl<'b, 'a> Build<'b, 'a> {
             if all.len() < steps.len() {
                 continue;
             }
-            let hops: Vec<usize> = (0..stays.len())
-                .filter(|&i| stays[i] && turns::can_stay([&all[i], &all[i + 1]], a))
+            let hops: Vec<usize> = (0..steps.len() - 1)
+                .filter(|&i| alone[first + i] && turns::can_stay([&all[i], &all[i + 1]], a))
                 .collect();
             // Each choice of hops that stay, all of them first.
             for choice in (0..1 << hops.len()).rev() {
@@ -213,11 +215,15 @@ impl<'b, 'a> Build<'b, 'a> {
         };
         let place = |t: &conv::Tiling| conv::place(l, t, &mut Placer::new(a));
         let mut all = self.tilings(s, l);
-        let fits = |t: &conv::Tiling| match rows {
-            ALL_ROWS => conv::is_one_turn(s, t),
-            rows => conv::rows_of_turn(s, t) == rows && place(t).staying().is_some(),
-        };
-        all.retain(|t| fits(t) && conv::takes_turns(s, t, &place(t)));
+        let in_one = rows == ALL_ROWS;
+        all.retain(|t| match in_one {
+            true => conv::is_one_turn(s, t),
+            false => conv::rows_of_turn(s, t) == rows,
+        });
+        all.retain(|t| {
+            let weights = place(t);
+            (in_one || weights.staying().is_some()) && conv::takes_turns(s, t, &weights)
+        });
         let best = self.cheapest(s, l, all, |_| 0)?;
         Ok(best.map(|t| {
             let weights = place(&t);

@@ -452,12 +452,11 @@ pub fn schedule(
     }
 }
 
-/// True when the rows of a convolution tiled so can be made in turn with another's: one fill serves all channels and columns, and
-/// its weights stay in the buffer, where they are needed in several turns.
+/// True when the rows of a convolution tiled so can be made in turn with another's: one fill serves all channels and columns. Its
+/// weights must stay in the buffer, or all rows be made in one turn.
 pub fn takes_turns(s: &Stage, t: &Tiling, weights: &Weights) -> bool {
     let single = t.block >= s.ow && sets(&weights.groups, t.together).len() == 1;
-    let there = is_one_turn(s, t) || weights.staying().is_some();
-    single && t.chunk.is_none() && !t.fold && !s.spread && !s.side && there
+    single && t.chunk.is_none() && !t.fold && !s.spread && !s.side
 }
 
 /// True when a turn of a convolution tiled so makes all rows.
@@ -578,50 +577,23 @@ impl Turn for Turns<'_> {
         self.next == self.stripes.len()
     }
 
-    fn reads(&self) -> usize {
-        let s = self.work.s;
+    fn reads(&self) -> Range<usize> {
         let rows = self.rows(&self.stripes[self.next]);
-        s.input_rows(rows.start, rows.len()).end
+        self.work.s.input_rows(rows.start, rows.len())
     }
 
-    fn load(&mut self, end: usize, jobs: &mut Jobs) {
-        if self.is_done() {
-            return;
-        }
-        let s = self.work.s;
-        let rows = self.rows(&self.stripes[self.next]);
-        let from = s.input_rows(rows.start, rows.len()).start;
-        let end = end.min(self.fill.room(from));
-        if from < end {
-            self.fill.rows(from..end, &(0..s.input().c), s, jobs);
-        }
-    }
-
-    fn made(&self) -> usize {
-        let end = self
-            .next
-            .checked_sub(1)
-            .map_or(0, |n| self.rows(&self.stripes[n]).end);
+    fn made(&self, more: usize) -> usize {
+        let last = (self.next + more).checked_sub(1);
+        let end = last.map_or(0, |n| self.rows(&self.stripes[n]).end);
         if self.work.s.pooled { end / 2 } else { end }
     }
 
-    fn makes(&self) -> usize {
-        let end = self.rows(&self.stripes[self.next]).end;
-        if self.work.s.pooled { end / 2 } else { end }
+    fn fill(&self) -> &Fill {
+        &self.fill
     }
 
-    fn fill(&mut self) -> &mut Fill {
+    fn fill_mut(&mut self) -> &mut Fill {
         &mut self.fill
-    }
-
-    fn room(&self) -> usize {
-        match self.stripes.get(self.next) {
-            Some(stripe) => {
-                let (s, rows) = (self.work.s, self.rows(stripe));
-                self.fill.room(s.input_rows(rows.start, rows.len()).start)
-            }
-            None => usize::MAX,
-        }
     }
 
     fn turn(&mut self, mut to: Option<&mut Fill>, jobs: &mut Jobs) {

@@ -228,38 +228,20 @@ impl Turn for Turns<'_> {
         self.next >= self.s.oh
     }
 
-    fn reads(&self) -> usize {
-        self.rows().end
+    fn reads(&self) -> Range<usize> {
+        self.rows()
     }
 
-    fn load(&mut self, end: usize, jobs: &mut Jobs) {
-        if self.is_done() {
-            return;
-        }
-        let from = self.rows().start;
-        let end = end.min(self.fill.room(from));
-        if from < end {
-            self.fill.rows(from..end, &self.channels, self.s, jobs);
-        }
+    fn made(&self, more: usize) -> usize {
+        (self.next + more * rows_of_use(self.s)).min(self.s.oh)
     }
 
-    fn made(&self) -> usize {
-        self.next.min(self.s.oh)
+    fn fill(&self) -> &Fill {
+        &self.fill
     }
 
-    fn makes(&self) -> usize {
-        (self.next + rows_of_use(self.s)).min(self.s.oh)
-    }
-
-    fn fill(&mut self) -> &mut Fill {
+    fn fill_mut(&mut self) -> &mut Fill {
         &mut self.fill
-    }
-
-    fn room(&self) -> usize {
-        match self.is_done() {
-            true => usize::MAX,
-            false => self.fill.room(self.rows().start),
-        }
     }
 
     fn turn(&mut self, mut to: Option<&mut Fill>, jobs: &mut Jobs) {
