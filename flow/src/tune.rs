@@ -75,6 +75,17 @@ pub fn compile_fastest<'g>(
     session
         .progress
         .begin("tuning", Some(SHARES.len() as u64), "plans");
+    let best = fastest(graph, board, options, session);
+    session.progress.end();
+    best
+}
+
+fn fastest<'g>(
+    graph: &'g Graph,
+    board: &Board,
+    options: &Options,
+    session: &Session<'_>,
+) -> Result<(CompiledProgram<'g>, u64), TuneError> {
     let bytes = board.memory.bytes_per_cycle;
     let mut plans = SHARES.map(|share| (bytes * share / 100).max(1)).to_vec();
     plans.dedup();
@@ -91,6 +102,5 @@ pub fn compile_fastest<'g>(
         }
         session.progress.at(n as u64 + 1);
     }
-    session.progress.end();
     Ok(best.expect("there is a plan"))
 }
