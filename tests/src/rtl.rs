@@ -141,7 +141,7 @@ fn plain_graph(
         at = convolve(r, &mut g, at, n, [k, 1, 1], oc);
         let [h, w] = [g.tensors[at].shape.h, g.tensors[at].shape.w];
         if h >= 2 && w >= 2 && r.random_ratio(pools, 8) {
-            at = pool(&mut g, at, n, Window::plain(2, 2), 2);
+            at = pool(&mut g, at, n, 2);
         }
     }
     g.output(at);
@@ -173,7 +173,7 @@ pub fn chained_graph(seed: u64, word: Word) -> Graph {
         at = match r.random_range(0..6) {
             0 | 1 => convolve(r, &mut g, at, n, [1, 1, 1], oc),
             2 if !(adds && last) => convolve(r, &mut g, at, n, [3, c, stride], c),
-            3 if !adds && h.min(w) >= 2 => pool(&mut g, at, n, Window::plain(2, 2), stride),
+            3 if !adds && h.min(w) >= 2 => pool(&mut g, at, n, stride),
             _ => convolve(r, &mut g, at, n, [3, 1, stride], oc),
         };
     }
@@ -242,11 +242,11 @@ fn convolve(
     g.push(&format!("conv{n}"), conv, &[at], to).expect("fits")
 }
 
-/// Appends a maximum.
-fn pool(g: &mut Graph, at: TensorId, n: usize, window: Window, stride: usize) -> TensorId {
+/// Appends a maximum of 2x2.
+fn pool(g: &mut Graph, at: TensorId, n: usize, stride: usize) -> TensorId {
     let window = Window {
         stride: [stride; 2],
-        ..window
+        ..Window::plain(2, 2)
     };
     let to = g.tensors[at].frac;
     g.push(&format!("pool{n}"), MaxPool { window }, &[at], to)

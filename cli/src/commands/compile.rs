@@ -112,19 +112,20 @@ impl Compile {
             image.len() as f64 / 1e6,
             meta.window_bytes as f64 / 1e6,
         );
+        let milliseconds = |cycles: u64| cycles as f64 / (board.clock_mhz * 1e3);
         for s in &meta.streams {
             text += &format!(
                 "\n{} image(s) a run: {} commands, estimate {} cycles = {:.3} ms",
                 s.images,
                 s.commands,
                 s.estimated_cycles,
-                s.estimated_cycles as f64 / (board.clock_mhz * 1e3)
+                milliseconds(s.estimated_cycles)
             );
         }
         if let Some(cycles) = tuned {
             text += &format!(
                 "\n1 image: {cycles} cycles = {:.3} ms in the simulator, the fewest of the plans",
-                cycles as f64 / (board.clock_mhz * 1e3)
+                milliseconds(cycles)
             );
         }
         for h in &meta.host {

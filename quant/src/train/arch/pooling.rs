@@ -90,10 +90,7 @@ impl Builder<'_> {
         base: TensorId,
         other: TensorId,
     ) -> Result<TensorId, String> {
-        let inner = |part: &str| match suffix {
-            "" => part.to_string(),
-            s => format!("{s}/{part}"),
-        };
+        let inner = |part: &str| within(suffix, part);
         let difference = self.less(&inner("difference"), other, base)?;
         let product = self.product(&inner("share"), gate, difference)?;
         self.plus(suffix, product, base)
@@ -174,10 +171,7 @@ impl Builder<'_> {
         x: TensorId,
         kernel: usize,
     ) -> Result<TensorId, String> {
-        let inner = |part: &str| match suffix {
-            "" => part.to_string(),
-            s => format!("{s}/{part}"),
-        };
+        let inner = |part: &str| within(suffix, part);
         let Shape { h, w, .. } = self.shape(x);
         let window = apart(kernel);
         let max = self.push(&inner("max"), MaxPool { window }, &[x])?;
@@ -311,5 +305,13 @@ impl Builder<'_> {
         let gate = self.sums("gate", squeeze, excite)?;
         let wide = self.resize("wide", gate, [h, w])?;
         self.product("", x, wide)
+    }
+}
+
+/// The suffix of a part of what has a suffix itself.
+fn within(suffix: &str, part: &str) -> String {
+    match suffix {
+        "" => part.to_string(),
+        s => format!("{s}/{part}"),
     }
 }
