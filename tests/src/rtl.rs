@@ -286,7 +286,12 @@ const FOLDED: &str = "a folded map";
 /// What a machine of 16-bit words must have run besides.
 const NARROW: &str = "8-bit weights";
 /// Local loads of each kind.
-const LOCAL: [&str; 3] = ["local", "local to two sets", "local to planes"];
+const LOCAL: [&str; 4] = [
+    "local",
+    "local to two sets",
+    "local to planes",
+    "local, two rows at once",
+];
 
 /// What a machine with pairs must have run besides.
 const PAIRED: [&str; 4] = [
@@ -319,6 +324,9 @@ impl Coverage {
                         (1, _) => LOCAL[1],
                         _ => LOCAL[2],
                     });
+                    if l.both == 1 {
+                        self.seen.insert(LOCAL[3]);
+                    }
                     continue;
                 }
                 Body::Load(l) if l.stride == 2 => {
