@@ -209,6 +209,11 @@ impl Jobs {
         self.weights.len() - 1
     }
 
+    /// Lets a weight transfer wait for the layers before its own, which make what it reads.
+    pub fn made_before(&mut self, item: usize) {
+        self.weights[item].after = self.mark;
+    }
+
     /// Appends a compute command.
     pub fn compute(
         &mut self,

@@ -267,7 +267,7 @@ module load_engine import cnna_pkg::*; #(
     late_line_q  <= line + rx.plane_pitch;
     for (int unsigned i = 0; i < 4; i++) late_data_q[i*W +: W] <= data[(2*i+1)*W +: W];
     wbank_o <= late_q ? late_bank_q : rx.bank;
-    wboth_o <= rx.both;
+    wboth_o <= ~late_q & rx.both;
     for (int unsigned g = 0; g < T; g++) begin
       wline_o[g*16 +: 16] <= late[g] ? late_line_q : line + (dealt ? offset_q : 16'd0);
     end

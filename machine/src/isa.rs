@@ -57,13 +57,14 @@ impl Queue {
 }
 
 /// Queues between which tokens exist, as (from, to).
-pub const TOKEN_PATHS: [(Queue, Queue); 7] = [
+pub const TOKEN_PATHS: [(Queue, Queue); 8] = [
     (Queue::Load, Queue::Compute),
     (Queue::Weight, Queue::Compute),
     (Queue::Compute, Queue::Load),
     (Queue::Compute, Queue::Weight),
     (Queue::Compute, Queue::Store),
     (Queue::Store, Queue::Load),
+    (Queue::Store, Queue::Weight),
     (Queue::Store, Queue::Compute),
 ];
 

@@ -88,6 +88,8 @@ pub const MUTATIONS: &[Mutation] = mutations! {
         "load_engine.sv", ": data[source[j]*W +: W]" => ": rdata_i[source[j]*W +: W]";
     "both rows at once are the first one":
         "load_engine.sv", "rx.both ? local_second_i : data" => "data";
+    "odd columns that come late go to both banks":
+        "load_engine.sv", "~late_q & rx.both" => "rx.both";
     "the row behind two at once comes from the other bank":
         "store_engine.sv", "~bank_q & ~both_q" => "~bank_q";
     "a local load is not taken for one behind a load from memory":

@@ -36,6 +36,7 @@ pub struct Choice {
     /// Outputs, groups, inputs of a group.
     counts: [usize; 3],
     narrow: bool,
+    given: Option<weights::Given>,
     per_channel: bool,
     /// Command code, and words of the set.
     act: (i32, usize),
@@ -61,6 +62,7 @@ impl Choice {
             spread: s.spread,
             counts: [l.outputs, l.groups, l.inputs],
             narrow: l.is_narrow(a.word),
+            given: l.given,
             per_channel: l.is_per_channel(),
             act: (
                 l.act.code(),
@@ -95,6 +97,7 @@ impl<'b, 'a> Build<'b, 'a> {
             },
             inputs,
             residual,
+            weights: None,
             output,
         });
     }
@@ -324,6 +327,24 @@ impl<'b, 'a> Build<'b, 'a> {
         Ok(true)
     }
 
+    /// Each channel times a weight that `made` holds: see [`weights::Given`]. Errors: not even one block of these fits.
+    pub fn gated(
+        &mut self,
+        l: Linear<'a>,
+        input: BufferId,
+        made: BufferId,
+        output: BufferId,
+    ) -> Result<(), CompileError> {
+        check::linear(self.name(), &l, self.word())?;
+        let kind = Kind::Linear(Arc::new(l));
+        let mut stage = self.stage(kind, Taps::single(), vec![self.source(input)], output);
+        stage.weights = Some(self.info(made));
+        let form = self.form(&stage)?;
+        self.push(stage, form, vec![input], output);
+        self.planned.last_mut().expect("it was pushed").weights = Some(made);
+        Ok(())
+    }
+
     /// A stage whose steps no planes express: results lie `4T` columns apart at first, then are brought together.
     ///
     /// Cost: one pass a result pixel and group, and the results' way to memory and back once or twice.
@@ -385,7 +406,7 @@ impl<'b, 'a> Build<'b, 'a> {
             && (t.stride, t.dilation) == ([1, 1], [1, 1])
             && t.kernel.iter().any(|&k| k >= KERNEL_SIDE)
             && l.winograd_is_exact(self.word());
-        let paired = match a.paired {
+        let paired = match a.paired && l.given.is_none() {
             true => self.options.paired,
             false => Use::Never,
         };
