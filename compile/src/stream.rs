@@ -17,6 +17,8 @@ pub struct Entry {
     pub command: Command,
     /// Latest command awaited of each queue.
     pub after: [Option<usize>; 4],
+    /// A weight transfer that reads what a layer before it made, not constants.
+    pub made: bool,
 }
 
 /// Rows that an item or job was the last to touch.
@@ -164,7 +166,10 @@ impl<'a> Feed<'a> {
         after[Queue::Compute as usize] = self.freed_by[next].map(|j| job_at[j]);
         after[Queue::Store as usize] = item.after.map(|j| job_at[j]);
         self.issued.push(stream.len());
-        stream.push(entry(item.kind, item.tag, item.body, after));
+        stream.push(Entry {
+            made: matches!(item.body, Body::Weight(_)) && item.after.is_some(),
+            ..entry(item.kind, item.tag, item.body, after)
+        });
     }
 }
 
@@ -255,6 +260,7 @@ fn entry(kind: i32, tag: u16, body: Body, after: [Option<usize>; 4]) -> Entry {
             body,
         },
         after,
+        made: false,
     }
 }
 
