@@ -34,7 +34,8 @@ pub fn vectors(graph: &Graph) -> Vec<bool> {
         };
         let takes = |r: usize| {
             let reader = &graph.nodes[r];
-            vectors[reader.output] || mul::is_gated_by(graph, reader, n.output)
+            let on_host = matches!(reader.op, Op::Softmax(_) | Op::ArgMax(_));
+            on_host || vectors[reader.output] || mul::is_gated_by(graph, reader, n.output)
         };
         vectors[n.output] = may && readers[n.output].iter().all(|&r| takes(r));
     }
@@ -219,4 +220,39 @@ pub fn lower<'a>(b: &mut Build<'_, 'a>, i: usize, c: &'a Conv) -> Result<(), Com
         }
     }
     b.linear(l, Taps::of(&c.window), input, n.output)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cnna_machine::layout::Shape;
+    use cnna_machine::num::Word;
+    use cnna_net::op::Softmax;
+    use cnna_net::{Values, Window};
+
+    #[test]
+    fn fully_connected_layers_that_the_host_reads_run_in_vector_mode() {
+        let mut g = Graph::new("head", Word::W16);
+        let side = |c, h, w| Shape { c, h, w };
+        let full = |h, w, inputs: usize| Conv {
+            finer: Vec::new(),
+            oc: 4,
+            groups: 1,
+            window: Window::plain(h, w),
+            weights: Values::Words(vec![1; 4 * inputs], 14),
+            bias: Values::Sums(vec![0; 4]),
+            activation: Activation::None,
+        };
+        let i = g.input("input", side(2, 3, 3), Some(8));
+        let a = g.push("fc0", full(3, 3, 18), &[i], Some(8)).unwrap();
+        let b = g.push("fc1", full(1, 1, 4), &[a], Some(8)).unwrap();
+        let over_channels = Softmax {
+            axes: [true, false, false],
+            log: false,
+        };
+        let c = g.push("softmax", over_channels, &[b], Some(15)).unwrap();
+        g.output(c);
+        let vectors = vectors(&g);
+        assert_eq!([a, b, c].map(|t| vectors[t]), [true, true, false]);
+    }
 }
