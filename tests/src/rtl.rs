@@ -2,7 +2,7 @@
 
 use crate::engines::{self, Inputs, Outcome, run};
 use cnna_compile::{CompileError, CompiledProgram, Options, Use, compile};
-use cnna_machine::isa::{Body, COMMAND_BYTES, Command, mode, store_kind, weight_kind};
+use cnna_machine::isa::{Body, COMMAND_BYTES, Command, Queue, mode, store_kind, weight_kind};
 use cnna_machine::num::Word;
 use cnna_machine::{Accelerator, Board};
 use cnna_net::activation::Function;
@@ -315,7 +315,7 @@ pub struct Coverage {
 }
 
 /// What every configuration must have run: every mode, fusion and sign of shift.
-const WANTED: [&str; 15] = [
+const WANTED: [&str; 16] = [
     "winograd",
     "direct",
     "vector",
@@ -330,8 +330,10 @@ const WANTED: [&str; 15] = [
     "a store of several rows",
     "a fence",
     "layers in turns",
+    MADE,
     FOLDED,
 ];
+const MADE: &str = "weights that a layer makes";
 const FOLDED: &str = "a folded map";
 
 /// What a machine of 16-bit words must have run besides.
@@ -364,8 +366,13 @@ impl Coverage {
             .chunks_exact(COMMAND_BYTES)
             .take(stream.commands);
         for command in commands.map(Command::from_bytes) {
-            if matches!(command.body, Body::Weight(_)) && command.kind == weight_kind::NARROW {
-                self.seen.insert(NARROW);
+            if matches!(command.body, Body::Weight(_)) {
+                if command.kind == weight_kind::NARROW {
+                    self.seen.insert(NARROW);
+                }
+                if command.wait & Queue::Store.bit() != 0 {
+                    self.seen.insert(MADE);
+                }
             }
             let c = match command.body {
                 Body::Compute(c) => c,

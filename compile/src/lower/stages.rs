@@ -2,6 +2,7 @@
 
 use super::{BufferId, Build, Planned};
 use crate::act::Act;
+use crate::best::AtBest;
 use crate::error::CompileError;
 use crate::jobs::Jobs;
 use crate::linear::Linear;
@@ -16,6 +17,7 @@ use crate::{check, cost, fence, stream};
 use cnna_machine::Accelerator;
 use cnna_machine::counters::RECORD_BYTES;
 use cnna_machine::layout::{Shape, TensorLayout};
+use cnna_machine::program::Mode;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -423,6 +425,39 @@ impl<'b, 'a> Build<'b, 'a> {
         all
     }
 
+    /// What each convolution could do at best.
+    pub fn at_best(&self) -> Vec<AtBest> {
+        let tiled = self.planned.iter().filter_map(|p| match &p.step.form {
+            Form::Conv(l, t, _) => Some((&p.step.stage, l, t)),
+            _ => None,
+        });
+        tiled
+            .map(|(s, l, taken)| {
+                let mut cycles: Vec<(Mode, u64)> = Vec::new();
+                for t in self.tilings(s, l).iter().chain([taken]) {
+                    let array = cost::array(&self.alone(s, l, t), self.accelerator);
+                    match cycles.iter_mut().find(|c| c.0 == t.mode()) {
+                        Some(best) => best.1 = best.1.min(array),
+                        None => cycles.push((t.mode(), array)),
+                    }
+                }
+                AtBest {
+                    name: s.name.into(),
+                    taken: taken.mode(),
+                    cycles,
+                }
+            })
+            .collect()
+    }
+
+    /// The jobs of a stage tiled so, and of nothing else.
+    fn alone(&self, s: &Stage<'a>, l: &Arc<Linear<'a>>, t: &conv::Tiling) -> Jobs {
+        let mut weights = conv::place(l, t, &mut Placer::new(self.accelerator));
+        let mut jobs = Jobs::new(self.accelerator);
+        conv::schedule(s, l, t, &mut weights, self.accelerator, &mut jobs);
+        jobs
+    }
+
     /// The cheapest of all forms and tilings, but for the first loads, which come while the stage before still runs; `None` when none
     /// fits.
     fn best_tiling(
@@ -454,10 +489,7 @@ impl<'b, 'a> Build<'b, 'a> {
             return Ok(all.pop());
         }
         let draft = |(at, t): (usize, conv::Tiling)| {
-            let mut alone = Placer::new(a);
-            let mut weights = conv::place(l, &t, &mut alone);
-            let mut jobs = Jobs::new(a);
-            conv::schedule(s, l, &t, &mut weights, a, &mut jobs);
+            let jobs = self.alone(s, l, &t);
             let least = cost::at_least(&jobs, self.board).saturating_sub(free(&jobs));
             (least, at, t, jobs)
         };

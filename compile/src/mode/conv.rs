@@ -22,6 +22,7 @@ use crate::turns::{RowsFrom, Turn};
 use crate::weights::{Chunk, Form, Group, KERNEL_SIDE, Weights, parts, spans};
 use cnna_machine::Accelerator;
 use cnna_machine::isa::{Compute, Store, mode};
+use cnna_machine::program::Mode;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -48,6 +49,17 @@ pub struct Tiling {
     pub once: bool,
     /// With chunks: the ring holds a chunk of one tile only, not all channels of the block.
     pub refill: bool,
+}
+
+impl Tiling {
+    /// Its mode.
+    pub fn mode(&self) -> Mode {
+        match self.form {
+            Form::Kernel | Form::Diagonal => Mode::Winograd,
+            Form::Pairs => Mode::Paired,
+            _ => Mode::Direct,
+        }
+    }
 }
 
 /// Result rows of one pass that are of use, and all that it writes.
