@@ -4,7 +4,7 @@
 //! latency, and each transfer's share of the memory's bytes. Not counted: arbitration, burst borders, jitter. A plan, not a
 //! simulation: the cycle simulator has the last word.
 
-use crate::jobs::Jobs;
+use crate::jobs::{Item, Jobs, Space};
 use crate::stream::Entry;
 use cnna_machine::Board;
 use cnna_machine::config::BURST_BEATS;
@@ -124,9 +124,137 @@ pub fn at_least(work: &Jobs, board: &Board) -> u64 {
             results = results.max(s.stored.unwrap_or(s.released));
         }
     }
-    let stretch = u64::from(board.memory.bytes_per_cycle) * STRETCH;
-    let memory = bytes / stretch * STRETCH;
+    let memory = memory_cycles(bytes, board);
     queues.into_iter().fold(results.max(memory), u64::max)
+}
+
+/// What one kind of a stage's transfers takes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Moves {
+    /// Of its queue, without a wait.
+    cycles: u64,
+    bytes: u64,
+    commands: u64,
+}
+
+/// What a stage's commands take in a stream with others between them: sums of several stages' are a bound for all of them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Share {
+    /// Of the array, without a wait.
+    array: u64,
+    /// Of the results' way out of it.
+    drains: u64,
+    computes: u64,
+    activations: Moves,
+    residuals: Moves,
+    /// Without biases and activation sets: how many of these come together depends on the others.
+    weights: Moves,
+    stores: Moves,
+}
+
+impl Share {
+    /// Of the jobs of a convolution, which are the same in turns.
+    pub fn of_conv(work: &Jobs, board: &Board) -> Self {
+        let add = |to: &mut Moves, kind: i32, body: &Body| {
+            let t = transfer(kind, body, board);
+            to.cycles += t.bytes.div_ceil(t.rate);
+            to.bytes += t.bytes;
+            to.commands += 1;
+        };
+        let mut s = Share::default();
+        let [activations, residuals, _] = &work.loads;
+        let each = |items: &[Item], to: &mut Moves| {
+            items.iter().for_each(|i| add(to, i.kind, &i.body));
+        };
+        each(activations, &mut s.activations);
+        each(residuals, &mut s.residuals);
+        let weights = work.weights.iter();
+        weights
+            .filter(|i| i.rows.0 == Space::Weights)
+            .for_each(|i| add(&mut s.weights, i.kind, &i.body));
+        for job in &work.jobs {
+            for store in &job.stores {
+                add(&mut s.stores, store_kind::STORE, &Body::Store(*store));
+            }
+            if let Body::Compute(c) = &job.body {
+                let lanes = board.accelerator.lanes;
+                s.computes += 1;
+                s.array += timing::schedule(c, lanes, 0, 0).last_step + 1;
+                // Late enough that only the drain counts.
+                let late = timing::schedule(c, lanes, 0, u64::from(u32::MAX));
+                s.drains += late.pace - u64::from(u32::MAX);
+            }
+        }
+        s
+    }
+
+    /// Of the jobs of a maximum, whose commands may be others in turns: the array's steps alone.
+    pub fn of_pool(work: &Jobs, board: &Board) -> Self {
+        let steps = work.jobs.iter().map(|job| match &job.body {
+            Body::Compute(c) => timing::schedule(c, board.accelerator.lanes, 0, 0).steps,
+            _ => 0,
+        });
+        Share {
+            array: steps.sum(),
+            ..Share::default()
+        }
+    }
+
+    /// Where its results do not go to memory.
+    pub fn with_local_results(mut self) -> Self {
+        (self.stores.cycles, self.stores.bytes) = (0, 0);
+        self
+    }
+
+    /// Where what it reads does not come from memory.
+    pub fn with_local_rows(mut self) -> Self {
+        self.activations = Moves::default();
+        self
+    }
+
+    /// Cycles below which no stream comes that holds the commands of all these.
+    pub fn at_least(all: impl Iterator<Item = Self>, board: &Board) -> u64 {
+        let mut sum = Share::default();
+        for s in all {
+            sum.array += s.array;
+            sum.drains += s.drains;
+            sum.computes += s.computes;
+            let [a, r, w, o] = [s.activations, s.residuals, s.weights, s.stores];
+            for (to, m) in [
+                (&mut sum.activations, a),
+                (&mut sum.residuals, r),
+                (&mut sum.weights, w),
+                (&mut sum.stores, o),
+            ] {
+                to.cycles += m.cycles;
+                to.bytes += m.bytes;
+                to.commands += m.commands;
+            }
+        }
+        let moves = [sum.activations, sum.residuals, sum.weights, sum.stores];
+        let bytes: u64 = moves.iter().map(|m| m.bytes).sum();
+        let commands = sum.computes + moves.iter().map(|m| m.commands).sum::<u64>();
+        let queues = [
+            sum.activations.cycles + sum.residuals.cycles,
+            sum.weights.cycles,
+            sum.stores.cycles,
+        ];
+        queues
+            .into_iter()
+            .chain([sum.array, sum.drains])
+            .chain([memory_cycles(bytes, board), commands * fetch(board)])
+            .fold(0, u64::max)
+    }
+}
+
+/// Cycles in which the memory moves so many bytes, rounded down.
+fn memory_cycles(bytes: u64, board: &Board) -> u64 {
+    bytes / (u64::from(board.memory.bytes_per_cycle) * STRETCH) * STRETCH
+}
+
+/// Cycles of a command on its way into the stream.
+fn fetch(board: &Board) -> u64 {
+    (COMMAND_BYTES / board.accelerator.beat_bytes()) as u64
 }
 
 impl Clock<'_> {
@@ -138,8 +266,7 @@ impl Clock<'_> {
             .len()
             .checked_sub(a.queue_depth)
             .map_or(0, |i| starts[i]);
-        let fetch = (COMMAND_BYTES / a.beat_bytes()) as u64;
-        self.dealt = (self.dealt + fetch).max(room);
+        self.dealt = (self.dealt + fetch(self.board)).max(room);
         self.dealt
     }
 

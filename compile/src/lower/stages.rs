@@ -33,6 +33,13 @@ pub struct Choice {
     sides: [usize; 2],
     pooled: bool,
     spread: bool,
+    /// Of products.
+    linear: Option<Products>,
+}
+
+/// What of a stage's products decides.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Products {
     /// Outputs, groups, inputs of a group.
     counts: [usize; 3],
     narrow: bool,
@@ -45,10 +52,20 @@ pub struct Choice {
 pub type Chosen = HashMap<Choice, Option<conv::Tiling>>;
 
 impl Choice {
-    fn new(s: &Stage, l: &Linear, tilings: &[conv::Tiling], a: &Accelerator) -> Self {
+    /// Of a stage with these tilings, none for a maximum.
+    pub fn new(s: &Stage, tilings: Vec<conv::Tiling>, a: &Accelerator) -> Self {
         let sources = s.sources.iter();
+        let products = |l: &Linear| Products {
+            counts: [l.outputs, l.groups, l.inputs],
+            narrow: l.is_narrow(a.word),
+            per_channel: l.is_per_channel(),
+            act: (
+                l.act.code(),
+                l.act.set(a).map_or(0, |(_, words)| words.len()),
+            ),
+        };
         Choice {
-            tilings: tilings.to_vec(),
+            tilings,
             taps: s.taps,
             sources: sources
                 .map(|s| (s.info.layout, s.channels.clone()))
@@ -59,13 +76,10 @@ impl Choice {
             sides: [s.oh, s.ow],
             pooled: s.pooled,
             spread: s.spread,
-            counts: [l.outputs, l.groups, l.inputs],
-            narrow: l.is_narrow(a.word),
-            per_channel: l.is_per_channel(),
-            act: (
-                l.act.code(),
-                l.act.set(a).map_or(0, |(_, words)| words.len()),
-            ),
+            linear: match &s.kind {
+                Kind::Linear(l) => Some(products(l)),
+                Kind::Pool => None,
+            },
         }
     }
 }
@@ -411,7 +425,7 @@ impl<'b, 'a> Build<'b, 'a> {
     ) -> Result<Option<conv::Tiling>, CompileError> {
         let mut all = self.tilings(s, l);
         all.retain(|t| !t.once);
-        let choice = Choice::new(s, l, &all, self.accelerator);
+        let choice = Choice::new(s, all.clone(), self.accelerator);
         if let Some(chosen) = self.chosen.get(&choice) {
             return Ok(chosen.clone());
         }

@@ -1,0 +1,383 @@
+//! How fast a chain of neighbouring steps is in turns, at best: with how many rows each, and which results stay on chip.
+
+use super::stages::Choice;
+use super::{Build, BufferId};
+use crate::cost::{self, Share};
+use crate::error::CompileError;
+use crate::jobs::Jobs;
+use crate::memory::{Images, Placer};
+use crate::mode::{conv, pool};
+use crate::options::{Options, Use};
+use crate::stage::{Kind, Stage};
+use crate::step::{self, Form, Step};
+use crate::turns;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+
+/// A gain below one part in so many of the cycles is within the estimate's error.
+const MARGIN: u64 = 32;
+/// Rows of a turn to try: all that there are last.
+const ROWS: [usize; 5] = [2, 4, 8, 16, ALL_ROWS];
+const ALL_ROWS: usize = usize::MAX;
+
+/// The cheapest tiling of a stage of which so many rows can be made in turn, and what it shares with others; a maximum has no
+/// tiling.
+type InTurn = Option<(Option<conv::Tiling>, Share)>;
+
+/// How a chain runs best.
+#[derive(Clone, Copy, Debug)]
+pub struct Turned {
+    /// Cycles less than its steps take apart, more than none; where chains are wished for, their steps but one.
+    pub gain: u64,
+    /// Index into [`ROWS`].
+    rows: usize,
+    /// Steps whose results stay on chip, a bit each.
+    local: usize,
+}
+
+/// All that the cycles of a step depend on, alone and in turns.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct StepKind {
+    choice: Choice,
+    chosen: Option<conv::Tiling>,
+}
+
+/// All that the cycles of a chain depend on. Networks repeat their blocks, at other addresses.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Link {
+    kind: usize,
+    /// Its tensors' memory, by the order in which the chain meets them, and their distances within.
+    tensors: Vec<(usize, usize)>,
+    /// The first step of the chain with the same activation set.
+    set: usize,
+    /// Its results may stay on chip.
+    alone: bool,
+}
+
+/// One way to run a chain.
+struct Candidate {
+    /// No stream of it takes less.
+    least: u64,
+    rows: usize,
+    local: usize,
+}
+
+/// What was found so far.
+pub struct Search {
+    /// Of which of all steps the results may stay on chip.
+    alone: Vec<bool>,
+    kinds: HashMap<StepKind, usize>,
+    /// Of each step that was looked at.
+    kind_of: BTreeMap<usize, usize>,
+    /// By kind.
+    in_turn: HashMap<usize, [InTurn; ROWS.len()]>,
+    chains: HashMap<Vec<Link>, Option<Turned>>,
+}
+
+impl Search {
+    /// For the steps of which the results may stay on chip, or not.
+    pub fn new(alone: Vec<bool>) -> Self {
+        Search {
+            alone,
+            kinds: HashMap::new(),
+            kind_of: BTreeMap::new(),
+            in_turn: HashMap::new(),
+            chains: HashMap::new(),
+        }
+    }
+
+    /// These steps in turns; `None` where they gain nothing, or the buffers are too small.
+    pub fn chain(
+        &mut self,
+        b: &Build,
+        range: Range<usize>,
+    ) -> Result<Option<Turned>, CompileError> {
+        for i in range.clone() {
+            self.look(b, i)?;
+        }
+        let links = self.links(b, range.clone());
+        if let Some(known) = self.chains.get(&links) {
+            return Ok(*known);
+        }
+        let best = self.best(b, range)?;
+        self.chains.insert(links, best);
+        Ok(best)
+    }
+
+    /// The steps of a chain that was found.
+    pub fn steps<'a>(
+        &self,
+        b: &Build<'_, 'a>,
+        range: Range<usize>,
+        turned: Turned,
+    ) -> Vec<Step<'a>> {
+        let apart = b.steps(range.clone());
+        let mut steps = self.turned(b, range, &apart, turned.rows);
+        keep(&mut steps, turned.local);
+        steps
+    }
+
+    /// Learns how a step can take turns.
+    fn look(&mut self, b: &Build, i: usize) -> Result<(), CompileError> {
+        if self.kind_of.contains_key(&i) {
+            return Ok(());
+        }
+        let step = &b.planned[i].step;
+        let tilings = match &step.stage.kind {
+            Kind::Linear(l) => b.tilings(&step.stage, l),
+            Kind::Pool => Vec::new(),
+        };
+        let kind = StepKind {
+            choice: Choice::new(&step.stage, tilings.clone(), b.accelerator),
+            chosen: match &step.form {
+                Form::Conv(_, t, _) => Some(t.clone()),
+                _ => None,
+            },
+        };
+        let next = self.kinds.len();
+        let kind = *self.kinds.entry(kind).or_insert(next);
+        self.kind_of.insert(i, kind);
+        if let std::collections::hash_map::Entry::Vacant(e) = self.in_turn.entry(kind) {
+            e.insert(b.in_turn(&step.stage, tilings)?);
+        }
+        Ok(())
+    }
+
+    fn links(&self, b: &Build, range: Range<usize>) -> Vec<Link> {
+        let mut met: Vec<BufferId> = Vec::new();
+        let mut sets = Vec::new();
+        range
+            .map(|i| {
+                let p = &b.planned[i];
+                let all = p.inputs.iter().chain(&p.residual).chain([&p.output]);
+                let tensors = all.map(|&t| {
+                    let (root, distance) = b.buffers[t].root;
+                    let at = met.iter().position(|&m| m == root);
+                    let at = at.unwrap_or_else(|| {
+                        met.push(root);
+                        met.len() - 1
+                    });
+                    (at, distance)
+                });
+                let tensors = tensors.collect();
+                let words = p.step.form.weights().and_then(|w| w.set_words());
+                sets.push(words);
+                let same = |w: &Option<&_>| *w == words;
+                Link {
+                    kind: self.kind_of[&i],
+                    tensors,
+                    set: sets.iter().position(same).unwrap_or(0),
+                    alone: self.alone.get(i).copied().unwrap_or(false),
+                }
+            })
+            .collect()
+    }
+
+    fn best(&self, b: &Build, range: Range<usize>) -> Result<Option<Turned>, CompileError> {
+        let steps = b.steps(range.clone());
+        let mut turned: Vec<_> = (0..ROWS.len())
+            .map(|rows| self.turned(b, range.clone(), &steps, rows))
+            .collect();
+        let mut all = Vec::new();
+        for (rows, turned) in turned.iter_mut().enumerate() {
+            if turned.len() == steps.len() {
+                self.candidates(b, range.start, rows, turned, &mut all);
+            }
+        }
+        if all.is_empty() {
+            return Ok(None);
+        }
+        let Options { turns, local, .. } = b.options;
+        let apart = match turns {
+            Use::Always => u64::MAX,
+            _ => b.cycles(&steps)?,
+        };
+        // More is no gain.
+        let limit = apart - apart / MARGIN;
+        let mut order: Vec<usize> = (0..all.len()).collect();
+        if local != Use::Always {
+            order.sort_by_key(|&at| all[at].least);
+        }
+        // Cycles, and which candidate: of equal ones the first.
+        let mut best: Option<(u64, usize)> = None;
+        let mut done = [false; ROWS.len()];
+        for at in order {
+            let c = &all[at];
+            let beaten = best.is_some_and(|best| (c.least, at) > best);
+            // Where results are to stay on chip, as many as can.
+            let enough = local == Use::Always && done[c.rows];
+            if beaten || enough || c.least > limit {
+                continue;
+            }
+            let these = &mut turned[c.rows];
+            keep(these, c.local);
+            let cycles = match b.cycles(these) {
+                Ok(cycles) => cycles,
+                // Turns that would wait for each other.
+                Err(_) if c.local > 0 => continue,
+                Err(e) => return Err(e),
+            };
+            done[c.rows] = true;
+            if best.is_none_or(|best| (cycles, at) < best) {
+                best = Some((cycles, at));
+            }
+        }
+        let Some((cycles, at)) = best.filter(|(cycles, _)| *cycles <= limit) else {
+            return Ok(None);
+        };
+        let gain = match turns {
+            Use::Always => range.len() as u64 - 1,
+            _ => apart - cycles,
+        };
+        let Candidate { rows, local, .. } = all[at];
+        Ok((gain > 0).then_some(Turned { gain, rows, local }))
+    }
+
+    /// Appends the ways that the buffers have room for, of steps that make so many rows in turn: those with most local results
+    /// first.
+    fn candidates(
+        &self,
+        b: &Build,
+        first: usize,
+        rows: usize,
+        steps: &mut [Step],
+        all: &mut Vec<Candidate>,
+    ) {
+        let a = b.accelerator;
+        let hops: Vec<usize> = (0..steps.len() - 1)
+            .filter(|&i| self.alone[first + i] && turns::can_stay([&steps[i], &steps[i + 1]], a))
+            .collect();
+        for choice in (0..1usize << hops.len()).rev() {
+            let bits = hops.iter().enumerate();
+            let local = bits.fold(0, |l, (bit, i)| l | (choice >> bit & 1) << i);
+            keep(steps, local);
+            if !turns::fits(steps, a) {
+                continue;
+            }
+            let shares = steps.iter().enumerate().map(|(i, s)| {
+                let (_, share) = self.in_turn(first + i, rows).as_ref().expect("it has a form");
+                let share = match s.local {
+                    true => share.with_local_results(),
+                    false => *share,
+                };
+                match i > 0 && steps[i - 1].local {
+                    true => share.with_local_rows(),
+                    false => share,
+                }
+            });
+            let least = Share::at_least(shares, b.board);
+            all.push(Candidate { least, rows, local });
+        }
+    }
+
+    fn in_turn(&self, i: usize, rows: usize) -> &InTurn {
+        &self.in_turn[&self.kind_of[&i]][rows]
+    }
+
+    /// The steps that can make so many rows in turn, up to the first that cannot.
+    fn turned<'a>(
+        &self,
+        b: &Build<'_, 'a>,
+        range: Range<usize>,
+        apart: &[Step<'a>],
+        rows: usize,
+    ) -> Vec<Step<'a>> {
+        let last = range.end - 1;
+        range
+            .zip(apart)
+            .map_while(|(i, s)| {
+                let (tiling, _) = self.in_turn(i, rows).as_ref()?;
+                Some(Step {
+                    form: b.form_of(&s.stage, tiling.as_ref()),
+                    turns: i < last,
+                    ..s.clone()
+                })
+            })
+            .collect()
+    }
+}
+
+/// Lets the results of these steps stay on chip, a bit each.
+fn keep(steps: &mut [Step], local: usize) {
+    for (i, s) in steps.iter_mut().enumerate() {
+        s.local = local >> i & 1 == 1;
+    }
+}
+
+impl<'b, 'a> Build<'b, 'a> {
+    /// Steps for an estimate: with addresses of its own for each tensor, as far as 32 bits have room for them.
+    fn steps(&self, range: Range<usize>) -> Vec<Step<'a>> {
+        let mut met: Vec<BufferId> = Vec::new();
+        let mut place = |b: usize| {
+            let (root, distance) = self.buffers[b].root;
+            let at = met.iter().position(|&m| m == root).unwrap_or_else(|| {
+                met.push(root);
+                met.len() - 1
+            });
+            (at << 27) + distance
+        };
+        let steps = self.planned[range].iter();
+        steps.map(|p| p.at(&mut place)).collect()
+    }
+
+    fn cycles(&self, steps: &[Step<'a>]) -> Result<u64, CompileError> {
+        let one = Images { count: 1, pitch: 0 };
+        Ok(cost::cycles(
+            &step::stream(steps, one, self.accelerator)?,
+            self.board,
+        ))
+    }
+
+    /// A stage in a tiling, a maximum without; its weights lie somewhere.
+    fn form_of(&self, s: &Stage<'a>, tiling: Option<&conv::Tiling>) -> Form<'a> {
+        match (&s.kind, tiling) {
+            (Kind::Linear(l), Some(t)) => {
+                let weights = conv::place(l, t, &mut Placer::new(self.accelerator));
+                Form::Conv(l.clone(), t.clone(), weights)
+            }
+            _ => Form::Pool,
+        }
+    }
+
+    /// For each of [`ROWS`] the cheapest of these tilings of a stage of which so many rows can be made in turn.
+    fn in_turn(
+        &self,
+        s: &Stage<'a>,
+        tilings: Vec<conv::Tiling>,
+    ) -> Result<[InTurn; ROWS.len()], CompileError> {
+        let a = self.accelerator;
+        let mut found: [InTurn; ROWS.len()] = Default::default();
+        let l = match &s.kind {
+            Kind::Linear(l) => l,
+            Kind::Pool => {
+                if pool::takes_turns(s, a) {
+                    let mut jobs = Jobs::new(a);
+                    pool::schedule(s, a, &mut jobs)?;
+                    found.fill(Some((None, Share::of_pool(&jobs, self.board))));
+                }
+                return Ok(found);
+            }
+        };
+        let able = tilings.into_iter().filter_map(|t| {
+            let weights = conv::place(l, &t, &mut Placer::new(a));
+            let stays = weights.staying().is_some();
+            conv::takes_turns(s, &t, &weights).then_some((t, stays))
+        });
+        let able: Vec<_> = able.collect();
+        for (found, rows) in found.iter_mut().zip(ROWS) {
+            let of_rows = able.iter().filter(|(t, stays)| match rows {
+                ALL_ROWS => conv::is_one_turn(s, t),
+                _ => *stays && conv::rows_of_turn(s, t) == rows,
+            });
+            let all = of_rows.map(|(t, _)| t.clone()).collect();
+            let Some(t) = self.cheapest(s, l, all, |_| 0)? else {
+                continue;
+            };
+            let mut jobs = Jobs::new(a);
+            let mut weights = conv::place(l, &t, &mut Placer::new(a));
+            conv::schedule(s, l, &t, &mut weights, a, &mut jobs);
+            *found = Some((Some(t), Share::of_conv(&jobs, self.board)));
+        }
+        Ok(found)
+    }
+}
