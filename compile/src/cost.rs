@@ -4,7 +4,7 @@
 //! latency, and each transfer's share of the memory's bytes. Not counted: arbitration, burst borders, jitter. A plan, not a
 //! simulation: the cycle simulator has the last word.
 
-use crate::jobs::{Item, Jobs, Space};
+use crate::jobs::{ACTIVATIONS, Item, Jobs, LISTS, RESIDUALS, Space};
 use crate::stream::Entry;
 use cnna_machine::Board;
 use cnna_machine::config::BURST_BEATS;
@@ -100,32 +100,58 @@ pub fn cycles(stream: &[Entry], board: &Board) -> u64 {
     done.iter().map(|d| d.results).max().unwrap_or(0)
 }
 
-/// Cycles below which no order of these jobs' commands comes: the array without a wait, each queue's transfers without one,
-/// all bytes at the memory's speed.
+/// Cycles below which no order of these jobs' commands comes: the array waits for nothing but each job's loads and weights, each
+/// queue's transfers for nothing, all bytes move at the memory's speed.
 pub fn at_least(work: &Jobs, board: &Board) -> u64 {
-    let (mut array, mut pace, mut results) = (0, 0, 0);
-    let (mut queues, mut bytes) = ([0; 4], 0);
-    let mut moves = |queue: Queue, kind: i32, body: &Body| {
+    // Commands come after the memory's latency, the first bytes after another.
+    let first = 2 * u64::from(board.memory.latency);
+    let mut bytes = 0;
+    let mut moves = |kind: i32, body: &Body| {
         let t = transfer(kind, body, board);
-        queues[queue as usize] += t.bytes.div_ceil(t.rate);
         bytes += if body.is_local() { 0 } else { t.bytes };
+        t.bytes.div_ceil(t.rate)
     };
-    let loads = work.loads.iter().map(|l| (Queue::Load, l));
-    for (queue, items) in loads.chain([(Queue::Weight, &work.weights)]) {
-        items.iter().for_each(|i| moves(queue, i.kind, &i.body));
-    }
+    // By when the first so many items of a list are there.
+    let mut ends = |items: &[Item]| -> Vec<u64> {
+        let mut end = 0;
+        let each = items.iter().map(|i| {
+            end += moves(i.kind, &i.body);
+            end
+        });
+        [0].into_iter().chain(each).collect()
+    };
+    let loads = work.loads.each_ref().map(|list| ends(list));
+    let weights = ends(&work.weights);
+    let last = |ends: &[u64]| ends[ends.len() - 1];
+    let (mut array, mut pace, mut results) = (0, 0, 0);
+    let (mut loaded, mut weighed) = ([0; LISTS], 0);
+    let mut stores = 0;
     for job in &work.jobs {
         for store in &job.stores {
-            moves(Queue::Store, store_kind::STORE, &Body::Store(*store));
+            stores += moves(store_kind::STORE, &Body::Store(*store));
         }
         if let Body::Compute(c) = &job.body {
-            let s = timing::schedule(c, board.accelerator.lanes, array, pace);
+            for (loaded, l) in loaded.iter_mut().zip(&job.loads) {
+                *loaded = l.end.max(*loaded);
+            }
+            let used = job.weights.iter().flatten();
+            weighed = used.fold(weighed, |w, &item| w.max(item + 1));
+            // What local stores bring passes them by.
+            let there = [ACTIVATIONS, RESIDUALS].map(|k| loads[k][loaded[k]]);
+            let there = first + there.iter().sum::<u64>().max(weights[weighed]);
+            let s = timing::schedule(c, board.accelerator.lanes, array.max(there), pace);
             (array, pace) = (s.last_step + 1, s.pace);
             results = results.max(s.stored.unwrap_or(s.released));
         }
     }
-    let memory = memory_cycles(bytes, board);
-    queues.into_iter().fold(results.max(memory), u64::max)
+    [
+        loads.iter().map(|l| last(l)).sum(),
+        last(&weights),
+        stores,
+        memory_cycles(bytes, board),
+    ]
+    .into_iter()
+    .fold(results, u64::max)
 }
 
 /// What one kind of a stage's transfers takes.
