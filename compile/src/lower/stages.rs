@@ -425,6 +425,7 @@ impl<'b, 'a> Build<'b, 'a> {
     ) -> Result<Option<conv::Tiling>, CompileError> {
         let mut all = self.tilings(s, l);
         all.retain(|t| !t.once);
+        let all = conv::different(all, l);
         let choice = Choice::new(s, all.clone(), self.accelerator);
         if let Some(chosen) = self.chosen.get(&choice) {
             return Ok(chosen.clone());

@@ -22,6 +22,7 @@ use crate::turns::{RowsFrom, Turn};
 use crate::weights::{Chunk, Form, Group, KERNEL_SIDE, Weights, parts, spans};
 use cnna_machine::Accelerator;
 use cnna_machine::isa::{Compute, Store, mode};
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -258,6 +259,26 @@ pub fn tilings(s: &Stage, l: &Linear, form: Form, a: &Accelerator) -> Vec<Tiling
         refill,
         ..base(block.unwrap_or(1))
     }]
+}
+
+/// The tilings without those that give the same commands as one before them: where a fill serves one group of output channels
+/// alone, its stripes follow one another whatever their heights.
+pub fn different(all: Vec<Tiling>, l: &Linear) -> Vec<Tiling> {
+    let alike = |t: &Tiling| {
+        let alone = sets(&lane_groups(l, t.lanes), t.together)
+            .iter()
+            .all(|set| set.len() == 1);
+        match alone {
+            true => Tiling {
+                stripe: 1,
+                first: 1,
+                ..t.clone()
+            },
+            false => t.clone(),
+        }
+    };
+    let mut seen = HashSet::new();
+    all.into_iter().filter(|t| seen.insert(alike(t))).collect()
 }
 
 /// True when the ring holds so many tile rows of each block of columns with all channels of the window.
