@@ -6,7 +6,7 @@ use crate::cost::{self, Share};
 use crate::error::CompileError;
 use crate::jobs::Jobs;
 use crate::memory::{Images, Placer};
-use crate::mode::{conv, pool};
+use crate::mode::{choice, conv, pool};
 use crate::options::{Options, Use};
 use crate::stage::{Kind, Stage};
 use crate::step::{self, Form, Step};
@@ -364,19 +364,29 @@ impl<'b, 'a> Build<'b, 'a> {
             conv::takes_turns(s, &t, &weights).then_some((t, stays))
         });
         let able: Vec<_> = able.collect();
+        // What tilings cost that are like these.
+        let mut known: Vec<(Vec<conv::Tiling>, usize, Share)> = Vec::new();
         for (found, rows) in found.iter_mut().zip(ROWS) {
             let of_rows = able.iter().filter(|(t, stays)| match rows {
                 ALL_ROWS => conv::is_one_turn(s, t),
                 _ => *stays && conv::rows_of_turn(s, t) == rows,
             });
-            let all = of_rows.map(|(t, _)| t.clone()).collect();
-            let Some(t) = self.cheapest(s, l, all, |_| 0)? else {
+            let all: Vec<_> = of_rows.map(|(t, _)| t.clone()).collect();
+            let like: Vec<_> = all.iter().map(|t| choice::alike(t, l)).collect();
+            if let Some((_, at, share)) = known.iter().find(|k| k.0 == like) {
+                *found = Some((Some(all[*at].clone()), *share));
+                continue;
+            }
+            let Some(t) = self.cheapest(s, l, all.clone(), |_| 0, 0)? else {
                 continue;
             };
             let mut jobs = Jobs::new(a);
             let mut weights = conv::place(l, &t, &mut Placer::new(a));
             conv::schedule(s, l, &t, &mut weights, a, &mut jobs);
-            *found = Some((Some(t), Share::of_conv(&jobs, self.board)));
+            let share = Share::of_conv(&jobs, self.board);
+            let at = all.iter().position(|other| *other == t);
+            known.push((like, at.expect("it is one of them"), share));
+            *found = Some((Some(t), share));
         }
         Ok(found)
     }

@@ -7,7 +7,7 @@ use crate::jobs::Jobs;
 use crate::linear::Linear;
 use crate::memory::Placer;
 use crate::mode::rows::{self, Targets};
-use crate::mode::{conv, vector};
+use crate::mode::{choice, conv, vector};
 use crate::options::Use;
 use crate::stage::{Kind, Residual, Source, Stage, Taps};
 use crate::step::{Form, Step};
@@ -425,53 +425,59 @@ impl<'b, 'a> Build<'b, 'a> {
     ) -> Result<Option<conv::Tiling>, CompileError> {
         let mut all = self.tilings(s, l);
         all.retain(|t| !t.once);
-        let all = conv::different(all, l);
+        let all = choice::different(all, l);
         let choice = Choice::new(s, all.clone(), self.accelerator);
         if let Some(chosen) = self.chosen.get(&choice) {
             return Ok(chosen.clone());
         }
-        let best = self.cheapest(s, l, all, fence::first_beats)?;
+        let best = self.cheapest(s, l, all, fence::first_beats, fence::most_first_beats(s))?;
         self.chosen.insert(choice, best.clone());
         Ok(best)
     }
 
-    /// The cheapest of these tilings by the cost of the stage alone without its `free` cycles; `None` of none.
+    /// The cheapest of these tilings by the cost of the stage alone without its `free` cycles, at most `most_free`; `None` of none.
     pub fn cheapest(
         &self,
         s: &Stage<'a>,
         l: &Arc<Linear<'a>>,
         mut all: Vec<conv::Tiling>,
         free: impl Fn(&Jobs) -> u64,
+        most_free: u64,
     ) -> Result<Option<conv::Tiling>, CompileError> {
         let a = self.accelerator;
         if all.len() < 2 {
             return Ok(all.pop());
         }
-        let draft = |(at, t): (usize, conv::Tiling)| {
-            let mut alone = Placer::new(a);
-            let mut weights = conv::place(l, &t, &mut alone);
+        let array = |t: &conv::Tiling| choice::array_cycles(s, l, t, a).saturating_sub(most_free);
+        let mut order: Vec<(u64, usize)> = all.iter().map(array).zip(0..).collect();
+        order.sort_unstable();
+        let near = order[0].0 + order[0].0 / 4;
+        let (near, far) = order.split_at(order.partition_point(|(array, _)| *array <= near));
+        let draft = |at: usize| {
+            let t = &all[at];
+            let mut weights = conv::place(l, t, &mut Placer::new(a));
             let mut jobs = Jobs::new(a);
-            conv::schedule(s, l, &t, &mut weights, a, &mut jobs);
+            conv::schedule(s, l, t, &mut weights, a, &mut jobs);
             let least = cost::at_least(&jobs, self.board).saturating_sub(free(&jobs));
-            (least, at, t, jobs)
+            (least, at, jobs)
         };
-        let mut drafts: Vec<_> = all.into_iter().enumerate().map(draft).collect();
-        drafts.sort_by_key(|(least, at, ..)| (*least, *at));
-        let mut best: Option<(u64, usize, conv::Tiling)> = None;
-        for (least, at, t, jobs) in drafts {
-            // Neither this one nor those behind it can be better, and most are told so without a stream.
-            if best.as_ref().is_some_and(|(cycles, ..)| least > *cycles) {
-                break;
-            }
-            let cycles =
-                cost::cycles(&stream::build(&jobs, a)?, self.board).saturating_sub(free(&jobs));
-            if best
-                .as_ref()
-                .is_none_or(|(c, i, _)| (cycles, at) < (*c, *i))
-            {
-                best = Some((cycles, at, t));
+        // Cycles, and which: of equal ones the first.
+        let mut best: Option<(u64, usize)> = None;
+        for these in [near, far] {
+            // What the array alone makes too slow needs no list of jobs, and what it and the transfers make too slow no stream.
+            let beaten = |least: u64| best.is_some_and(|(cycles, _)| least > cycles);
+            let these = these.iter().filter(|(array, _)| !beaten(*array));
+            let mut drafts: Vec<_> = these.map(|&(_, at)| draft(at)).collect();
+            drafts.sort_by_key(|(least, at, _)| (*least, *at));
+            for (least, at, jobs) in drafts {
+                if best.is_some_and(|best| (least, at) > best) {
+                    continue;
+                }
+                let cycles = cost::cycles(&stream::build(&jobs, a)?, self.board);
+                let this = (cycles.saturating_sub(free(&jobs)), at);
+                best = Some(best.map_or(this, |best| best.min(this)));
             }
         }
-        Ok(best.map(|(.., t)| t))
+        Ok(best.map(|(_, at)| all.swap_remove(at)))
     }
 }

@@ -22,7 +22,6 @@ use crate::turns::{RowsFrom, Turn};
 use crate::weights::{Chunk, Form, Group, KERNEL_SIDE, Weights, parts, spans};
 use cnna_machine::Accelerator;
 use cnna_machine::isa::{Compute, Store, mode};
-use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -52,12 +51,12 @@ pub struct Tiling {
 }
 
 /// Result rows of one pass that are of use, and all that it writes.
-fn pass_rows(s: &Stage, form: Form) -> (usize, usize) {
+pub(super) fn pass_rows(s: &Stage, form: Form) -> (usize, usize) {
     let all = if form.is_winograd() { 2 } else { 4 };
     (if s.spread { 1 } else { all }, all)
 }
 
-fn pass_columns(s: &Stage, form: Form, a: &Accelerator) -> usize {
+pub(super) fn pass_columns(s: &Stage, form: Form, a: &Accelerator) -> usize {
     match (s.spread, form.is_winograd()) {
         (true, _) => 1,
         (_, true) => 2 * a.tiles,
@@ -86,7 +85,7 @@ fn slots_needed(s: &Stage, fill: &Fill, form: Form, tile_rows: usize) -> usize {
 }
 
 /// The output channels of each group of at most `lanes`, and the input channels that it reads.
-fn lane_groups(l: &Linear, lanes: usize) -> Vec<Group> {
+pub(super) fn lane_groups(l: &Linear, lanes: usize) -> Vec<Group> {
     let per_group = l.per_group();
     let mut all = Vec::new();
     let mut add = |outputs: Range<usize>| {
@@ -112,7 +111,7 @@ fn lane_groups(l: &Linear, lanes: usize) -> Vec<Group> {
 }
 
 /// Lane groups that read one fill, by index: all that read the same channels, and `together` of these with those behind them.
-fn sets(groups: &[Group], together: usize) -> Vec<Range<usize>> {
+pub(super) fn sets(groups: &[Group], together: usize) -> Vec<Range<usize>> {
     let mut all: Vec<Range<usize>> = Vec::new();
     for (i, g) in groups.iter().enumerate() {
         match all.last_mut() {
@@ -138,7 +137,7 @@ fn together(sets: usize) -> impl Iterator<Item = usize> {
 }
 
 /// All steps of a window of channels as one chunk; in WINOGRAD mode a tap is a kernel of 3x3, any other a rectangle of them.
-fn whole_chunk(l: &Linear, window: &Range<usize>, form: Form) -> Chunk {
+pub(super) fn whole_chunk(l: &Linear, window: &Range<usize>, form: Form) -> Chunk {
     let taps = |n: usize| match form {
         _ if form.is_winograd() => n.div_ceil(KERNEL_SIDE),
         _ => n,
@@ -261,26 +260,6 @@ pub fn tilings(s: &Stage, l: &Linear, form: Form, a: &Accelerator) -> Vec<Tiling
     }]
 }
 
-/// The tilings without those that give the same commands as one before them: where a fill serves one group of output channels
-/// alone, its stripes follow one another whatever their heights.
-pub fn different(all: Vec<Tiling>, l: &Linear) -> Vec<Tiling> {
-    let alike = |t: &Tiling| {
-        let alone = sets(&lane_groups(l, t.lanes), t.together)
-            .iter()
-            .all(|set| set.len() == 1);
-        match alone {
-            true => Tiling {
-                stripe: 1,
-                first: 1,
-                ..t.clone()
-            },
-            false => t.clone(),
-        }
-    };
-    let mut seen = HashSet::new();
-    all.into_iter().filter(|t| seen.insert(alike(t))).collect()
-}
-
 /// True when the ring holds so many tile rows of each block of columns with all channels of the window.
 fn fits(
     s: &Stage,
@@ -346,7 +325,7 @@ fn stripes(
 
 /// The last rows of a map, whose tiles are mostly empty, where they can lie in parts below each other: a 1x1 kernel sees no
 /// neighbours. 14 x 14 results take 7 passes of 4 x 8 instead of 8.
-fn fold(s: &Stage, t: &Tiling, a: &Accelerator) -> Option<Fold> {
+pub(super) fn fold(s: &Stage, t: &Tiling, a: &Accelerator) -> Option<Fold> {
     let (map, layout) = (s.input(), &s.sources[0].info.layout);
     let whole = (s.oh, s.ow) == (map.h, map.w) && s.ow <= t.width;
     let plain = !(t.form.is_winograd() || s.spread || s.side || s.pooled) && t.chunk.is_none();

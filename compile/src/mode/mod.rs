@@ -1,5 +1,6 @@
 //! From a stage to jobs, one mode of the array a file.
 
+pub mod choice;
 pub mod conv;
 pub mod pool;
 pub mod rows;
