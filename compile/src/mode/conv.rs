@@ -14,14 +14,15 @@
 use super::{ResultRows, with_results};
 use crate::error::CompileError;
 use crate::fill::{Fill, Fold};
-use crate::jobs::{Jobs, RESIDUALS, field};
+use crate::jobs::{Jobs, RESIDUALS, Stores, field};
 use crate::linear::Linear;
 use crate::memory::Placer;
 use crate::stage::Stage;
 use crate::turns::{RowsFrom, Turn};
 use crate::weights::{Chunk, Form, Group, KERNEL_SIDE, Weights, parts, spans};
 use cnna_machine::Accelerator;
-use cnna_machine::isa::{Compute, Store, mode};
+use cnna_machine::isa::{Compute, mode};
+use smallvec::SmallVec;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -641,13 +642,13 @@ impl Tiled<'_> {
         let region = jobs.out_ring.take(lanes * bank_lines);
         let columns = pass_columns(s, t.form, a);
         let single = s.spread || t.chunk.is_some();
-        let tiles: Vec<Range<usize>> = match single {
+        let tiles: SmallVec<[Range<usize>; 1]> = match single {
             true => spans(x.len(), columns)
                 .map(|r| x.start + r.start..x.start + r.end)
                 .collect(),
-            false => vec![x.clone()],
+            false => SmallVec::from_iter([x.clone()]),
         };
-        let chunks = self.weights.chunks[group].clone();
+        let chunks = self.weights.chunks[group].len();
         let place = Place {
             group,
             o,
@@ -658,7 +659,8 @@ impl Tiled<'_> {
         let mut stores = self.stores(&place);
         let mut residuals = None;
         for (i, tile) in tiles.iter().enumerate() {
-            for (k, chunk) in chunks.iter().enumerate() {
+            for k in 0..chunks {
+                let chunk = self.weights.chunks[group][k].clone();
                 let mut own;
                 let fill = match t.refill {
                     true => {
@@ -678,7 +680,7 @@ impl Tiled<'_> {
                 };
                 // Taps of the same plane lie `dilation` apart, those of neighbouring planes 1.
                 let y = s.origin(0, o) + (chunk.ky.start * s.taps.dilation[0]) as i64;
-                let last = k + 1 == chunks.len();
+                let last = k + 1 == chunks;
                 let (ky_count, kx_count) = (chunk.ky.len(), chunk.kx.len());
                 let cmd = Compute {
                     mode: match t.form.is_winograd() {
@@ -717,7 +719,7 @@ impl Tiled<'_> {
                 let stores = if done {
                     std::mem::take(&mut stores)
                 } else {
-                    Vec::new()
+                    Stores::new()
                 };
                 let writes = if last { region.clone() } else { 0..0 };
                 if last {
@@ -756,7 +758,7 @@ impl Tiled<'_> {
     }
 
     /// The stores of a part: the rows that it makes.
-    fn stores(&self, place: &Place) -> Vec<Store> {
+    fn stores(&self, place: &Place) -> Stores {
         let results = self.results(place);
         results
             .flat_map(|(results, rows)| results.stores(self.s, rows, self.a))

@@ -5,7 +5,7 @@
 
 use super::with_results;
 use crate::fill::Fill;
-use crate::jobs::{Jobs, address, field};
+use crate::jobs::{Jobs, Stores, address, field};
 use crate::linear::Linear;
 use crate::memory::{Images, Placer};
 use crate::stage::Stage;
@@ -163,7 +163,7 @@ pub fn schedule(
             let stores = if last {
                 stores(s, &outputs, region.start, pitch, images)
             } else {
-                Vec::new()
+                Stores::new()
             };
             let writes = if last { region.clone() } else { 0..0 };
             let used = [Some(item), biases, set];
@@ -179,9 +179,9 @@ fn stores(
     line: usize,
     pitch: usize,
     images: Images,
-) -> Vec<Store> {
+) -> Stores {
     let first = s.output.offset + outputs.start * s.output.layout.word_bytes;
-    vec![Store {
+    Stores::from_iter([Store {
         ddr: address(first),
         seg_beats: field(outputs.len().div_ceil(PLAIN_WORDS)),
         seg_count: 1,
@@ -192,7 +192,7 @@ fn stores(
         row_stride: address(images.pitch),
         row_pitch: field(pitch),
         local: 0,
-    }]
+    }])
 }
 
 /// The shape of a flat output.
