@@ -347,13 +347,7 @@ impl Fill {
     }
 
     /// Where `count` channels of a row at line `base` go, from the fill's channel `first` on, and the lines that they overwrite.
-    fn load(
-        &self,
-        base: usize,
-        first: usize,
-        count: usize,
-        stride: usize,
-    ) -> (Load, Lines) {
+    fn load(&self, base: usize, first: usize, count: usize, stride: usize) -> (Load, Lines) {
         let line = match self.set_lines {
             Some(set) => base + first / 2 * self.c_pitch + first % 2 * set,
             None => base + first * self.c_pitch,

@@ -1,7 +1,7 @@
 //! How fast a chain of neighbouring steps is in turns, at best: with how many rows each, and which results stay on chip.
 
 use super::stages::Choice;
-use super::{Build, BufferId};
+use super::{BufferId, Build};
 use crate::cost::{self, Share};
 use crate::error::CompileError;
 use crate::jobs::Jobs;
@@ -255,7 +255,10 @@ impl Search {
                 continue;
             }
             let shares = steps.iter().enumerate().map(|(i, s)| {
-                let (_, share) = self.in_turn(first + i, rows).as_ref().expect("it has a form");
+                let (_, share) = self
+                    .in_turn(first + i, rows)
+                    .as_ref()
+                    .expect("it has a form");
                 let share = match s.local {
                     true => share.with_local_results(),
                     false => *share,
@@ -389,5 +392,65 @@ impl<'b, 'a> Build<'b, 'a> {
             *found = Some((Some(t), share));
         }
         Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cnna_machine::Board;
+
+    /// Every chain of two real networks on a machine with room and on one without, with every choice of rows and of local results.
+    #[test]
+    fn no_chain_takes_less_than_its_bound_and_like_chains_take_the_same() {
+        let (mut seen, mut near, mut known) = (0, 0, 0);
+        for (network, board) in [("zoo:mobilenet-v2", "ultra96"), ("zoo:resnet18", "pynq-z2")] {
+            let board = Board::load(board, &[]).expect("it is built in");
+            let graph = cnna_net::zoo::network(network, 1, board.accelerator.word);
+            let graph = graph.expect("it is in the zoo");
+            let options = Options {
+                turns: Use::Never,
+                ..Options::default()
+            };
+            let b = Build::run(&graph, &board, &options).expect("it can be built");
+            let count = b.planned.len();
+            let alone = || (1..count).map(|i| b.is_for_next_alone(i - 1)).collect();
+            let mut all = Search::new(alone());
+            for i in 0..count - 2 {
+                if !(b.follows(i) && b.follows(i + 1)) {
+                    continue;
+                }
+                let before = all.chains.len();
+                all.chain(&b, i..i + 3).expect("it has a schedule");
+                let steps = b.steps(i..i + 3);
+                for rows in 0..ROWS.len() {
+                    let mut turned = all.turned(&b, i..i + 3, &steps, rows);
+                    let mut candidates = Vec::new();
+                    if turned.len() == 3 {
+                        all.candidates(&b, i, rows, &mut turned, &mut candidates);
+                    }
+                    for c in candidates {
+                        keep(&mut turned, c.local);
+                        let Ok(cycles) = b.cycles(&turned) else {
+                            continue;
+                        };
+                        assert!(c.least <= cycles, "{network} {i}: {} > {cycles}", c.least);
+                        near += usize::from(10 * cycles < 13 * c.least);
+                        seen += 1;
+                    }
+                }
+                if all.chains.len() == before {
+                    known += 1;
+                    let mut anew = Search::new(alone());
+                    let found = |t: Option<Turned>| t.map(|t| (t.gain, t.rows, t.local));
+                    let again = anew.chain(&b, i..i + 3).expect("it has a schedule");
+                    assert_eq!(found(again), found(all.chain(&b, i..i + 3).expect("known")));
+                }
+            }
+        }
+        assert!(
+            seen > 50 && 2 * near > seen && known > 3,
+            "{seen} {near} {known}"
+        );
     }
 }

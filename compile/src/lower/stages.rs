@@ -451,32 +451,25 @@ impl<'b, 'a> Build<'b, 'a> {
         let array = |t: &conv::Tiling| choice::array_cycles(s, l, t, a).saturating_sub(most_free);
         let mut order: Vec<(u64, usize)> = all.iter().map(array).zip(0..).collect();
         order.sort_unstable();
-        let near = order[0].0 + order[0].0 / 4;
-        let (near, far) = order.split_at(order.partition_point(|(array, _)| *array <= near));
-        let draft = |at: usize| {
+        // Cycles, and which: of equal ones the first.
+        let mut best: Option<(u64, usize)> = None;
+        for (array, at) in order {
+            // What the array alone makes too slow needs no list of jobs, and what it and the transfers make too slow no stream.
+            let beaten = |least: u64| best.is_some_and(|best| (least, at) > best);
+            if beaten(array) {
+                continue;
+            }
             let t = &all[at];
             let mut weights = conv::place(l, t, &mut Placer::new(a));
             let mut jobs = Jobs::new(a);
             conv::schedule(s, l, t, &mut weights, a, &mut jobs);
-            let least = cost::at_least(&jobs, self.board).saturating_sub(free(&jobs));
-            (least, at, jobs)
-        };
-        // Cycles, and which: of equal ones the first.
-        let mut best: Option<(u64, usize)> = None;
-        for these in [near, far] {
-            // What the array alone makes too slow needs no list of jobs, and what it and the transfers make too slow no stream.
-            let beaten = |least: u64| best.is_some_and(|(cycles, _)| least > cycles);
-            let these = these.iter().filter(|(array, _)| !beaten(*array));
-            let mut drafts: Vec<_> = these.map(|&(_, at)| draft(at)).collect();
-            drafts.sort_by_key(|(least, at, _)| (*least, *at));
-            for (least, at, jobs) in drafts {
-                if best.is_some_and(|best| (least, at) > best) {
-                    continue;
-                }
-                let cycles = cost::cycles(&stream::build(&jobs, a)?, self.board);
-                let this = (cycles.saturating_sub(free(&jobs)), at);
-                best = Some(best.map_or(this, |best| best.min(this)));
+            let free = free(&jobs);
+            if beaten(cost::at_least(&jobs, self.board).saturating_sub(free)) {
+                continue;
             }
+            let cycles = cost::cycles(&stream::build(&jobs, a)?, self.board);
+            let this = (cycles.saturating_sub(free), at);
+            best = Some(best.map_or(this, |best| best.min(this)));
         }
         Ok(best.map(|(_, at)| all.swap_remove(at)))
     }

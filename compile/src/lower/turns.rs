@@ -58,7 +58,7 @@ impl<'b, 'a> Build<'b, 'a> {
 
     /// True when rows of step `i + 1` need no other rows than those that step `i` has made, with no pause between, and both are
     /// layers of their own.
-    fn follows(&self, i: usize) -> bool {
+    pub(super) fn follows(&self, i: usize) -> bool {
         let (p, next) = (&self.planned[i], &self.planned[i + 1]);
         let of_layer = |layer| {
             let of = self.planned.iter().filter(|p| p.step.layer == layer);
@@ -89,7 +89,7 @@ impl<'b, 'a> Build<'b, 'a> {
     }
 
     /// True when nobody but step `i + 1` reads what step `i` makes, which is a whole tensor.
-    fn is_for_next_alone(&self, i: usize) -> bool {
+    pub(super) fn is_for_next_alone(&self, i: usize) -> bool {
         let (p, next) = (&self.planned[i], &self.planned[i + 1]);
         let root = |b: super::BufferId| self.buffers[b].root.0;
         let of = root(p.output);

@@ -30,7 +30,9 @@ pub fn alike(t: &Tiling, l: &Linear) -> Tiling {
 /// The tilings without those that are like one before them.
 pub fn different(all: Vec<Tiling>, l: &Linear) -> Vec<Tiling> {
     let mut seen = HashSet::new();
-    all.into_iter().filter(|t| seen.insert(alike(t, l))).collect()
+    all.into_iter()
+        .filter(|t| seen.insert(alike(t, l)))
+        .collect()
 }
 
 /// Cycles of the array that a tiling's commands take without a wait; nothing is known of those in chunks.

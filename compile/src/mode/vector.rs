@@ -173,13 +173,7 @@ pub fn schedule(
 }
 
 /// A row for each image; one beat a lane: 8 outputs.
-fn stores(
-    s: &Stage,
-    outputs: &Range<usize>,
-    line: usize,
-    pitch: usize,
-    images: Images,
-) -> Stores {
+fn stores(s: &Stage, outputs: &Range<usize>, line: usize, pitch: usize, images: Images) -> Stores {
     let first = s.output.offset + outputs.start * s.output.layout.word_bytes;
     Stores::from_iter([Store {
         ddr: address(first),
