@@ -4,14 +4,14 @@
 //! latency, and each transfer's share of the memory's bytes. Not counted: arbitration, burst borders, jitter. A plan, not a
 //! simulation: the cycle simulator has the last word.
 
-use crate::jobs::{ACTIVATIONS, Item, Jobs, LISTS, RESIDUALS, Space};
+use crate::jobs::{ACTIVATIONS, Item, Job, Jobs, LISTS, RESIDUALS, Space};
 use crate::stream::Entry;
-use cnna_machine::Board;
 use cnna_machine::config::BURST_BEATS;
 use cnna_machine::isa::{
     Body, COMMAND_BYTES, Command, Compute, Queue, Weight, store_kind, weight_kind,
 };
 use cnna_machine::timing;
+use cnna_machine::{Accelerator, Board};
 
 /// When a command's effects are there, in cycles.
 #[derive(Clone, Copy, Default)]
@@ -122,28 +122,22 @@ pub fn at_least(work: &Jobs, board: &Board) -> u64 {
     };
     let loads = work.loads.each_ref().map(|list| ends(list));
     let weights = ends(&work.weights);
-    let last = |ends: &[u64]| ends[ends.len() - 1];
-    let (mut array, mut pace, mut results) = (0, 0, 0);
+    let stores = work.jobs.iter().flat_map(|job| &job.stores);
+    let stores: u64 = stores
+        .map(|s| moves(store_kind::STORE, &Body::Store(*s)))
+        .sum();
     let (mut loaded, mut weighed) = ([0; LISTS], 0);
-    let mut stores = 0;
-    for job in &work.jobs {
-        for store in &job.stores {
-            stores += moves(store_kind::STORE, &Body::Store(*store));
+    let array = array(work, &board.accelerator, |job| {
+        for (loaded, l) in loaded.iter_mut().zip(&job.loads) {
+            *loaded = l.end.max(*loaded);
         }
-        if let Body::Compute(c) = &job.body {
-            for (loaded, l) in loaded.iter_mut().zip(&job.loads) {
-                *loaded = l.end.max(*loaded);
-            }
-            let used = job.weights.iter().flatten();
-            weighed = used.fold(weighed, |w, &item| w.max(item + 1));
-            // What local stores bring passes them by.
-            let there = [ACTIVATIONS, RESIDUALS].map(|k| loads[k][loaded[k]]);
-            let there = first + there.iter().sum::<u64>().max(weights[weighed]);
-            let s = timing::schedule(c, board.accelerator.lanes, array.max(there), pace);
-            (array, pace) = (s.last_step + 1, s.pace);
-            results = results.max(s.stored.unwrap_or(s.released));
-        }
-    }
+        let used = job.weights.iter().flatten();
+        weighed = used.fold(weighed, |w, &item| w.max(item + 1));
+        // What local stores bring passes them by.
+        let there = [ACTIVATIONS, RESIDUALS].map(|k| loads[k][loaded[k]]);
+        first + there.iter().sum::<u64>().max(weights[weighed])
+    });
+    let last = |ends: &[u64]| ends[ends.len() - 1];
     [
         loads.iter().map(|l| last(l)).sum(),
         last(&weights),
@@ -151,7 +145,20 @@ pub fn at_least(work: &Jobs, board: &Board) -> u64 {
         memory_cycles(bytes, board),
     ]
     .into_iter()
-    .fold(results, u64::max)
+    .fold(array, u64::max)
+}
+
+/// Cycles of the array for these jobs' commands when each waits for nothing but the cycle in which what it reads is there.
+pub fn array(work: &Jobs, a: &Accelerator, mut there: impl FnMut(&Job) -> u64) -> u64 {
+    let (mut array, mut pace, mut results) = (0, 0, 0);
+    for job in &work.jobs {
+        if let Body::Compute(c) = &job.body {
+            let s = timing::schedule(c, a.lanes, there(job).max(array), pace);
+            (array, pace) = (s.last_step + 1, s.pace);
+            results = results.max(s.stored.unwrap_or(s.released));
+        }
+    }
+    results
 }
 
 /// What one kind of a stage's transfers takes.

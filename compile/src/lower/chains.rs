@@ -149,7 +149,7 @@ impl Search {
         range
             .map(|i| {
                 let p = &b.planned[i];
-                let all = p.inputs.iter().chain(&p.residual).chain([&p.output]);
+                let all = p.reads().chain([&p.output]);
                 let tensors = all.map(|&t| {
                     let (root, distance) = b.buffers[t].root;
                     let at = met.iter().position(|&m| m == root);
@@ -383,10 +383,7 @@ impl<'b, 'a> Build<'b, 'a> {
             let Some(t) = self.cheapest(s, l, all.clone(), |_| 0, 0)? else {
                 continue;
             };
-            let mut jobs = Jobs::new(a);
-            let mut weights = conv::place(l, &t, &mut Placer::new(a));
-            conv::schedule(s, l, &t, &mut weights, a, &mut jobs);
-            let share = Share::of_conv(&jobs, self.board);
+            let share = Share::of_conv(&self.alone(s, l, &t), self.board);
             let at = all.iter().position(|other| *other == t);
             known.push((like, at.expect("it is one of them"), share));
             *found = Some((Some(t), share));

@@ -186,6 +186,7 @@ fn stores(s: &Stage, outputs: &Range<usize>, line: usize, pitch: usize, images: 
         row_stride: address(images.pitch),
         row_pitch: field(pitch),
         local: 0,
+        both: 0,
     }])
 }
 
