@@ -24,10 +24,11 @@ setup:
 build: setup
 	$(CARGO) build --release -p cnna
 
-# Less to install than `setup`: the first result comes sooner.
+# Less to install than `setup`, and no trainer where none is needed or there: the first result comes sooner.
 demo-build:
 	@./scripts/setup demo
-	$(CARGO) build --release -p cnna
+	$(CARGO) build --release -p cnna \
+	  $(if $(TRAIN),,$(shell target/release/cnna train --help >/dev/null 2>&1 || echo --no-default-features))
 
 demo: demo-build
 ifeq ($(TRAIN),1)

@@ -1,6 +1,8 @@
 //! Loads before the layer in front of them has ended: those that read what it has stored by then wait for a fence instead of its mark.
 
 use crate::jobs::{ACTIVATIONS, Item, Job, Jobs};
+use crate::stage::Stage;
+use cnna_machine::config::BEAT_WORDS;
 use cnna_machine::isa::{Body, Store, store_kind};
 use cnna_machine::{Accelerator, timing};
 use std::ops::Range;
@@ -102,6 +104,16 @@ pub fn first_beats(work: &Jobs) -> u64 {
     let first = work.jobs.iter().find(|j| !j.loads[ACTIVATIONS].is_empty());
     let end = first.map_or(0, |j| j.loads[ACTIVATIONS].end);
     work.loads[ACTIVATIONS][..end].iter().map(beats).sum()
+}
+
+/// No tiling of a stage has more [`first_beats`]: of four rows of results, whose map may be folded in four.
+pub fn most_first_beats(s: &Stage) -> u64 {
+    let rows = s.input_rows(0, s.oh.min(4)).len();
+    let beats = s.sources.iter().map(|from| {
+        let layout = &from.info.layout;
+        from.channels.len() * layout.padded_w / BEAT_WORDS
+    });
+    (4 * rows * beats.sum::<usize>()) as u64
 }
 
 /// Beats of a load.

@@ -1,6 +1,6 @@
 //! A fill: some channels and columns of one or more maps on their way through the activation buffer's ring of rows.
 
-use crate::jobs::{ACTIVATIONS, Jobs, LOCAL, Loads, address, field};
+use crate::jobs::{ACTIVATIONS, Jobs, LOCAL, Lines, Loads, address, field};
 use crate::memory::Images;
 use crate::stage::{Source, Stage};
 use cnna_machine::Accelerator;
@@ -357,13 +357,7 @@ impl Fill {
     }
 
     /// Where `count` channels of a row at line `base` go, from the fill's channel `first` on, and the lines that they overwrite.
-    fn load(
-        &self,
-        base: usize,
-        first: usize,
-        count: usize,
-        stride: usize,
-    ) -> (Load, Vec<Range<usize>>) {
+    fn load(&self, base: usize, first: usize, count: usize, stride: usize) -> (Load, Lines) {
         let line = match self.set_lines {
             Some(set) => base + first / 2 * self.c_pitch + first % 2 * set,
             None => base + first * self.c_pitch,

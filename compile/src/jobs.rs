@@ -7,6 +7,7 @@ use crate::act::Words;
 use crate::memory::{Fills, Ring};
 use cnna_machine::Accelerator;
 use cnna_machine::isa::{Body, Compute, Load, SETS, Store, Weight, store_kind};
+use smallvec::SmallVec;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -21,6 +22,11 @@ pub const LISTS: usize = 3;
 
 /// Loads that a job reads, of each list: those of the same fill as the first.
 pub type Loads = [Range<usize>; LISTS];
+
+/// Lines that an item overwrites: mostly one run, or one in each of two sets.
+pub type Lines = SmallVec<[Range<usize>; 2]>;
+/// Stores behind a job: mostly one.
+pub type Stores = SmallVec<[Store; 1]>;
 
 /// A buffer that items fill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +57,7 @@ pub struct Item {
     /// The fill that it is part of.
     pub fill: usize,
     /// Rows that it overwrites.
-    pub rows: (Space, Vec<Range<usize>>),
+    pub rows: (Space, Lines),
     /// The mark after which memory holds what it reads.
     pub after: Option<usize>,
     /// Its place among the loads of all lists.
@@ -74,7 +80,7 @@ pub struct Job {
     /// Output buffer lines that it writes.
     pub region: Range<usize>,
     /// Stores of what this job and the ones before it left in its region.
-    pub stores: Vec<Store>,
+    pub stores: Stores,
     /// The mark before it: a layer's counters hold nothing of the next, not even of a result that needs no input.
     pub after: Option<usize>,
 }
@@ -94,7 +100,7 @@ impl Job {
             loads: Loads::default(),
             weights: [None; 3],
             region: 0..0,
-            stores: Vec::new(),
+            stores: Stores::new(),
             after: None,
         }
     }
@@ -153,7 +159,7 @@ impl Jobs {
     }
 
     /// Appends a load of a fill that writes these lines.
-    pub fn load(&mut self, fill: usize, load: Load, lines: Vec<Range<usize>>) {
+    pub fn load(&mut self, fill: usize, load: Load, lines: Lines) {
         let (list, after) = match load.local {
             0 => (ACTIVATIONS, self.mark),
             _ => (LOCAL, None),
@@ -188,7 +194,7 @@ impl Jobs {
             fill: 0,
             rows: (
                 Space::Residual(load.row_bank as usize),
-                vec![from..end, 0..from + count - end],
+                Lines::from_iter([from..end, 0..from + count - end]),
             ),
             after: self.mark,
             order,
@@ -202,7 +208,7 @@ impl Jobs {
             kind,
             tag: self.tag,
             fill: 0,
-            rows: (space, vec![rows]),
+            rows: (space, Lines::from_iter([rows])),
             after: None,
             order: self.weights.len(),
         });
@@ -221,7 +227,7 @@ impl Jobs {
         loads: Loads,
         weights: [Option<usize>; 3],
         region: &Range<usize>,
-        stores: Vec<Store>,
+        stores: Stores,
     ) {
         self.jobs.push(Job {
             body: Body::Compute(compute),

@@ -12,6 +12,7 @@ use crate::step::{Form, Step};
 use crate::weights::{self, Weights};
 use cnna_machine::Accelerator;
 use cnna_machine::isa::SETS;
+use cnna_machine::program::Mode;
 use std::ops::Range;
 
 /// A stage whose rows are made from the top, some a turn.
@@ -91,17 +92,6 @@ impl<'s> Member<'s> {
         }
     }
 
-    fn lines(&self, s: &Stage, rows: &RowsFrom, a: &Accelerator) -> usize {
-        match self {
-            Member::Conv(l, t, _) => conv::turn_lines(s, l, t, rows, a),
-            Member::Pool => pool::turn_lines(s, rows, a),
-        }
-    }
-
-    fn is_paired(&self) -> bool {
-        matches!(self, Member::Conv(_, t, _) if t.form == weights::Form::Pairs)
-    }
-
     fn turns<'t>(
         &'t mut self,
         s: &'t Stage<'t>,
@@ -138,9 +128,18 @@ pub fn can_stay([from, to]: [&Step; 2], a: &Accelerator) -> bool {
     made.is_some() && made == fill.whole_row(s)
 }
 
-/// Lines of the activation buffer for the fills of all members together: where one has two sets, those of one set.
-fn room(members: &[Member], a: &Accelerator) -> usize {
-    a.act_depth / (1 + usize::from(members.iter().any(Member::is_paired)))
+/// Lines of the activation buffer for the fills of all steps together: where one has two sets, those of one set.
+fn room(steps: &[Step], a: &Accelerator) -> usize {
+    let paired = steps.iter().any(|s| s.form.mode() == Mode::Paired);
+    a.act_depth / (1 + usize::from(paired))
+}
+
+/// Lines, in as many sets as it has, of a step's fill, its stage for some image.
+fn lines_of(step: &Step, s: &Stage, rows: &RowsFrom, a: &Accelerator) -> usize {
+    match &step.form {
+        Form::Conv(l, t, _) => conv::turn_lines(s, l, t, rows, a),
+        _ => pool::turn_lines(s, rows, a),
+    }
 }
 
 /// Where step `i`'s rows come from, with so much spare room for them.
@@ -160,10 +159,8 @@ fn rows_from(steps: &[Step], i: usize, spare: usize) -> RowsFrom {
 
 /// True when the buffers have room for what these steps need at once.
 pub fn fits(steps: &[Step], a: &Accelerator) -> bool {
-    let stay = stay(steps);
-    let members: Vec<_> = steps.iter().map(|s| Member::new(&s.form, stay)).collect();
-    let lines = members.iter().zip(steps).enumerate();
-    let lines = lines.map(|(i, (m, s))| m.lines(&s.stage, &rows_from(steps, i, 0), a));
+    let lines = steps.iter().enumerate();
+    let lines = lines.map(|(i, s)| lines_of(s, &s.stage, &rows_from(steps, i, 0), a));
     let lines: usize = lines.sum();
     let [weights, biases] = staying(steps);
     let mut sets: Vec<_> = steps
@@ -173,7 +170,7 @@ pub fn fits(steps: &[Step], a: &Accelerator) -> bool {
     sets.sort_unstable();
     sets.dedup();
     let fit = weights <= a.weight_depth && biases <= a.bias_depth && sets.len() <= SETS;
-    (fit || !stay) && lines <= room(&members, a)
+    (fit || !stay(steps)) && lines <= room(steps, a)
 }
 
 /// Rows of weights and of biases that stay in the buffers for these steps.
@@ -211,9 +208,10 @@ pub fn schedule(
             .collect();
         // All fills are in use at once, so they lie beside each other. Rows of the turn after the next where there is room.
         jobs.fills = Fills::new(a.act_depth);
-        let lines = |i: usize, spare| members[i].lines(&stages[i], &rows_from(steps, i, spare), a);
+        let lines =
+            |i: usize, spare| lines_of(&steps[i], &stages[i], &rows_from(steps, i, spare), a);
         let mut spare = vec![0; steps.len()];
-        let mut room = room(&members, a) - (0..steps.len()).map(|i| lines(i, 0)).sum::<usize>();
+        let mut room = room(steps, a) - (0..steps.len()).map(|i| lines(i, 0)).sum::<usize>();
         for i in (0..steps.len()).rev() {
             let more = lines(i, 1) - lines(i, 0);
             if more <= room {

@@ -3,11 +3,12 @@
 //! ```text
 //! accuracy.rs  right answers on labelled images, in float and in integers
 //! ptq/    number formats from sample images, measured against the float network; needs no trainer
-//! train/  training in float and fake-quantised, over net's own graph
+//! train/  training in float and fake-quantised, over net's own graph; feature `train`
 //! ```
 
 mod accuracy;
 pub mod ptq;
+#[cfg(feature = "train")]
 mod train;
 
 pub use accuracy::{
@@ -15,4 +16,5 @@ pub use accuracy::{
     quantise_images,
 };
 pub use cnna_data::{DATA_VARIABLE, DATASETS, Dataset, Split, pixel};
+#[cfg(feature = "train")]
 pub use train::*;

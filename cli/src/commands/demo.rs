@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use cnna_compile::{Options, compile};
 use cnna_flow::Simulated;
 use cnna_flow::compare::Report as Compared;
-use cnna_host::files::{print, write_whole};
+use cnna_host::files::{self, write_whole};
 use cnna_machine::program::Mode;
 use cnna_quant::{AccuracyRow, Dataset, Split, accuracy_report, pixel};
 use serde::Serialize;
@@ -94,7 +94,7 @@ impl Demo {
             cnna_flow::program::write(&program_path, &compiled, &network)?;
             compiled.meta
         };
-        print(&format!(
+        self.say(&format!(
             "compiled  {} for {}: {} layers, {} commands -> {}",
             self.model.display(),
             board.name,
@@ -104,7 +104,7 @@ impl Demo {
         ))?;
         let sources = self.output.join("bitstream");
         let files = cnna_flow::sources::write(&board, &sources)?;
-        print(&format!(
+        self.say(&format!(
             "emitted   {} files of RTL and bitstream sources -> {}",
             files.len(),
             sources.display()
@@ -121,6 +121,7 @@ impl Demo {
             cnna_onnx::read_graph(&self.float).with_context(|| self.float.display().to_string())?;
         let accuracy = accuracy_report(&float, &trained, &data)?;
         spinner.finish_and_clear();
+        self.say(&accuracy_table(&accuracy, data.test.len()))?;
 
         // The same images on every engine, through the host runtime.
         let images = self.output.join("images.npy");
@@ -170,10 +171,19 @@ impl Demo {
             accuracy,
             layers,
         };
-        let mut text = table(&report, board.clock_mhz, data.test.len());
-        let _ = write!(text, "\n{}\n{}", verdict(&cycle), verdict(&rtl));
-        self.json.report(&text, &report, &[])?;
+        let text = layer_table(&report, board.clock_mhz);
+        self.say(&format!("{text}\n{}\n{}", verdict(&cycle), verdict(&rtl)))?;
+        self.json.write(&report)?;
         Ok(ExitCode::from(u8::from(!report.equal)))
+    }
+
+    /// Tells a result as soon as it is there. To standard error where standard output is the report's.
+    fn say(&self, text: &str) -> Result<()> {
+        match self.json.is_printed() {
+            true => files::note(text),
+            false => files::print(text)?,
+        }
+        Ok(())
     }
 
     fn compare(
@@ -217,12 +227,12 @@ fn write_images(path: &Path, split: &Split) -> Result<()> {
     Ok(())
 }
 
-fn table(r: &Report, clock_mhz: f64, images: usize) -> String {
+fn accuracy_table(rows: &[AccuracyRow], images: usize) -> String {
     let mut s = String::new();
     // Writing to a String cannot fail.
     let _ = writeln!(s, "\naccuracy on {images} test images");
-    let float = r.accuracy.first().map_or(0.0, |a| a.percent);
-    for a in &r.accuracy {
+    let float = rows.first().map_or(0.0, |a| a.percent);
+    for a in rows {
         let what = match (a.word, a.auto_scale) {
             (None, _) | (_, None) => "float".to_string(),
             (Some(w), Some(auto)) => format!(
@@ -243,9 +253,14 @@ fn table(r: &Report, clock_mhz: f64, images: usize) -> String {
             a.percent - float
         );
     }
+    s
+}
+
+fn layer_table(r: &Report, clock_mhz: f64) -> String {
+    let mut s = String::new();
     let _ = writeln!(
         s,
-        "\n{:<10} {:<9} {:>11} {:>12} {:>12} {:>14} {:>10}",
+        "{:<10} {:<9} {:>11} {:>12} {:>12} {:>14} {:>10}",
         "layer", "mode", "MAC", "simulator", "RTL cycles", "MAC/DSP/cycle", "saturated"
     );
     for l in &r.layers {

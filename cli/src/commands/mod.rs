@@ -11,6 +11,10 @@ mod report;
 mod rtl;
 mod run;
 mod serve;
+#[cfg(feature = "train")]
+mod train;
+#[cfg(not(feature = "train"))]
+#[path = "no_trainer.rs"]
 mod train;
 
 use anyhow::Result;
@@ -114,17 +118,27 @@ impl JsonArguments {
         Ok(files::check_places(inputs, &outputs)?)
     }
 
+    /// True when the report is what standard output is for.
+    fn is_printed(&self) -> bool {
+        self.json.as_deref().is_some_and(files::is_stdout)
+    }
+
+    /// Writes `value` as JSON, where asked.
+    fn write(&self, value: &impl serde::Serialize) -> Result<()> {
+        match &self.json {
+            Some(path) => Ok(files::write_json(path, value)?),
+            None => Ok(()),
+        }
+    }
+
     /// Prints `text`, or writes `value` as JSON, as asked. The text goes to standard error where one of `outputs` has
     /// taken standard output.
     fn report(&self, text: &str, value: &impl serde::Serialize, outputs: &[&Path]) -> Result<()> {
-        let printed = |path: &Path| files::is_stdout(path);
-        if let Some(path) = &self.json {
-            files::write_json(path, value)?;
-            if printed(path) {
-                return Ok(());
-            }
+        self.write(value)?;
+        if self.is_printed() {
+            return Ok(());
         }
-        if outputs.iter().any(|o| printed(o)) {
+        if outputs.iter().any(|o| files::is_stdout(o)) {
             files::note(text);
             return Ok(());
         }

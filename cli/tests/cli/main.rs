@@ -15,6 +15,7 @@ mod preprocess;
 mod readme;
 mod report;
 mod served;
+mod setup;
 mod signals;
 mod small;
 mod stream;

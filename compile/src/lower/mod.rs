@@ -5,10 +5,12 @@
 //! mod.rs       nodes in turn, and the tensors that they read and write
 //! stages.rs    stages of an operator, each in its cheapest form
 //! turns.rs     neighbours that take turns, and then the places of all weights
+//! chains.rs    how fast some neighbours are in turns
 //! allocate.rs  addresses, and what the program says of itself
 //! ```
 
 mod allocate;
+mod chains;
 mod stages;
 mod turns;
 
@@ -61,7 +63,7 @@ impl<'a> Planned<'a> {
     }
 
     /// The step with its tensors at these offsets.
-    fn at(&self, offset: impl Fn(BufferId) -> usize) -> Step<'a> {
+    fn at(&self, mut offset: impl FnMut(BufferId) -> usize) -> Step<'a> {
         let mut step = self.step.clone();
         for (s, &b) in step.stage.sources.iter_mut().zip(&self.inputs) {
             s.info.offset = offset(b);

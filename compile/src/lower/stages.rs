@@ -8,7 +8,7 @@ use crate::jobs::Jobs;
 use crate::linear::Linear;
 use crate::memory::Placer;
 use crate::mode::rows::{self, Targets};
-use crate::mode::{conv, vector};
+use crate::mode::{choice, conv, vector};
 use crate::options::Use;
 use crate::stage::{Kind, Residual, Source, Stage, Taps};
 use crate::step::{Form, Step};
@@ -35,6 +35,13 @@ pub struct Choice {
     sides: [usize; 2],
     pooled: bool,
     spread: bool,
+    /// Of products.
+    linear: Option<Products>,
+}
+
+/// What of a stage's products decides.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Products {
     /// Outputs, groups, inputs of a group.
     counts: [usize; 3],
     narrow: bool,
@@ -48,10 +55,21 @@ pub struct Choice {
 pub type Chosen = HashMap<Choice, Option<conv::Tiling>>;
 
 impl Choice {
-    fn new(s: &Stage, l: &Linear, tilings: &[conv::Tiling], a: &Accelerator) -> Self {
+    /// Of a stage with these tilings, none for a maximum.
+    pub fn new(s: &Stage, tilings: Vec<conv::Tiling>, a: &Accelerator) -> Self {
         let sources = s.sources.iter();
+        let products = |l: &Linear| Products {
+            counts: [l.outputs, l.groups, l.inputs],
+            narrow: l.is_narrow(a.word),
+            given: l.given,
+            per_channel: l.is_per_channel(),
+            act: (
+                l.act.code(),
+                l.act.set(a).map_or(0, |(_, words)| words.len()),
+            ),
+        };
         Choice {
-            tilings: tilings.to_vec(),
+            tilings,
             taps: s.taps,
             sources: sources
                 .map(|s| (s.info.layout, s.channels.clone()))
@@ -62,14 +80,10 @@ impl Choice {
             sides: [s.oh, s.ow],
             pooled: s.pooled,
             spread: s.spread,
-            counts: [l.outputs, l.groups, l.inputs],
-            narrow: l.is_narrow(a.word),
-            given: l.given,
-            per_channel: l.is_per_channel(),
-            act: (
-                l.act.code(),
-                l.act.set(a).map_or(0, |(_, words)| words.len()),
-            ),
+            linear: match &s.kind {
+                Kind::Linear(l) => Some(products(l)),
+                Kind::Pool => None,
+            },
         }
     }
 }
@@ -435,7 +449,7 @@ impl<'b, 'a> Build<'b, 'a> {
             .map(|(s, l, taken)| {
                 let mut cycles: Vec<(Mode, u64)> = Vec::new();
                 for t in self.tilings(s, l).iter().chain([taken]) {
-                    let array = cost::array(&self.alone(s, l, t), self.accelerator);
+                    let array = cost::array(&self.alone(s, l, t), self.accelerator, |_| 0);
                     match cycles.iter_mut().find(|c| c.0 == t.mode()) {
                         Some(best) => best.1 = best.1.min(array),
                         None => cycles.push((t.mode(), array)),
@@ -451,7 +465,7 @@ impl<'b, 'a> Build<'b, 'a> {
     }
 
     /// The jobs of a stage tiled so, and of nothing else.
-    fn alone(&self, s: &Stage<'a>, l: &Arc<Linear<'a>>, t: &conv::Tiling) -> Jobs {
+    pub fn alone(&self, s: &Stage<'a>, l: &Arc<Linear<'a>>, t: &conv::Tiling) -> Jobs {
         let mut weights = conv::place(l, t, &mut Placer::new(self.accelerator));
         let mut jobs = Jobs::new(self.accelerator);
         conv::schedule(s, l, t, &mut weights, self.accelerator, &mut jobs);
@@ -467,49 +481,49 @@ impl<'b, 'a> Build<'b, 'a> {
     ) -> Result<Option<conv::Tiling>, CompileError> {
         let mut all = self.tilings(s, l);
         all.retain(|t| !t.once);
-        let choice = Choice::new(s, l, &all, self.accelerator);
+        let all = choice::different(all, l);
+        let choice = Choice::new(s, all.clone(), self.accelerator);
         if let Some(chosen) = self.chosen.get(&choice) {
             return Ok(chosen.clone());
         }
-        let best = self.cheapest(s, l, all, fence::first_beats)?;
+        let best = self.cheapest(s, l, all, fence::first_beats, fence::most_first_beats(s))?;
         self.chosen.insert(choice, best.clone());
         Ok(best)
     }
 
-    /// The cheapest of these tilings by the cost of the stage alone without its `free` cycles; `None` of none.
+    /// The cheapest of these tilings by the cost of the stage alone without its `free` cycles, at most `most_free`; `None` of none.
     pub fn cheapest(
         &self,
         s: &Stage<'a>,
         l: &Arc<Linear<'a>>,
         mut all: Vec<conv::Tiling>,
         free: impl Fn(&Jobs) -> u64,
+        most_free: u64,
     ) -> Result<Option<conv::Tiling>, CompileError> {
         let a = self.accelerator;
         if all.len() < 2 {
             return Ok(all.pop());
         }
-        let draft = |(at, t): (usize, conv::Tiling)| {
-            let jobs = self.alone(s, l, &t);
-            let least = cost::at_least(&jobs, self.board).saturating_sub(free(&jobs));
-            (least, at, t, jobs)
-        };
-        let mut drafts: Vec<_> = all.into_iter().enumerate().map(draft).collect();
-        drafts.sort_by_key(|(least, at, ..)| (*least, *at));
-        let mut best: Option<(u64, usize, conv::Tiling)> = None;
-        for (least, at, t, jobs) in drafts {
-            // Neither this one nor those behind it can be better, and most are told so without a stream.
-            if best.as_ref().is_some_and(|(cycles, ..)| least > *cycles) {
-                break;
+        let array = |t: &conv::Tiling| choice::array_cycles(s, l, t, a).saturating_sub(most_free);
+        let mut order: Vec<(u64, usize)> = all.iter().map(array).zip(0..).collect();
+        order.sort_unstable();
+        // Cycles, and which: of equal ones the first.
+        let mut best: Option<(u64, usize)> = None;
+        for (array, at) in order {
+            // What the array alone makes too slow needs no list of jobs, and what it and the transfers make too slow no stream.
+            let beaten = |least: u64| best.is_some_and(|best| (least, at) > best);
+            if beaten(array) {
+                continue;
             }
-            let cycles =
-                cost::cycles(&stream::build(&jobs, a)?, self.board).saturating_sub(free(&jobs));
-            if best
-                .as_ref()
-                .is_none_or(|(c, i, _)| (cycles, at) < (*c, *i))
-            {
-                best = Some((cycles, at, t));
+            let jobs = self.alone(s, l, &all[at]);
+            let free = free(&jobs);
+            if beaten(cost::at_least(&jobs, self.board).saturating_sub(free)) {
+                continue;
             }
+            let cycles = cost::cycles(&stream::build(&jobs, a)?, self.board);
+            let this = (cycles.saturating_sub(free), at);
+            best = Some(best.map_or(this, |best| best.min(this)));
         }
-        Ok(best.map(|(.., t)| t))
+        Ok(best.map(|(_, at)| all.swap_remove(at)))
     }
 }

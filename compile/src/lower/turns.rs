@@ -1,30 +1,18 @@
 //! Which neighbouring steps take turns: those that then end sooner. And where all weights lie, once every form is known.
 
 use super::Build;
+use super::chains::{Search, Turned};
 use crate::error::CompileError;
-use crate::memory::{Images, Placer};
-use crate::mode::{conv, pool, rows, vector};
+use crate::memory::Placer;
+use crate::mode::{conv, rows, vector};
 use crate::options::Use;
-use crate::stage::{Kind, Stage};
-use crate::step::{self, Form, Step};
-use crate::{cost, turns};
+use crate::step::{Form, Step};
 use cnna_machine::config::BEAT_WORDS;
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
-use std::ops::Range;
 
 /// Most steps of a chain.
 const LONGEST: usize = 4;
-/// A gain below one part in so many of the cycles is within the estimate's error.
-const MARGIN: u64 = 32;
 /// Beats of a tensor between two steps from which on its way to memory and back is worth a look.
 const LARGE: usize = 4096;
-
-/// Rows of a turn: all that there are.
-const ALL_ROWS: usize = usize::MAX;
-
-/// The cheapest form of each step of which so many rows can be made in turn: (step, rows).
-type Forms<'a> = BTreeMap<(usize, usize), Option<Form<'a>>>;
 
 impl<'b, 'a> Build<'b, 'a> {
     /// Lets neighbours take turns where that is faster by the cost of the steps alone, or wherever they can. Each chain becomes one
@@ -33,41 +21,34 @@ impl<'b, 'a> Build<'b, 'a> {
         let count = self.planned.len();
         // The cycles gained by the best chains of the steps from each on, and the first of these chains.
         let mut gains = vec![0; count + 1];
-        let mut chains: Vec<Option<Vec<Step<'a>>>> = vec![None; count];
-        let mut forms = Forms::new();
+        let mut chains: Vec<Option<(usize, Turned)>> = vec![None; count];
         let may = self.options.local != Use::Never && !self.options.keep;
         let alone: Vec<bool> = (1..count)
             .map(|i| may && self.is_for_next_alone(i - 1))
             .collect();
+        let mut search = Search::new(alone);
         for i in (0..count).rev() {
             gains[i] = gains[i + 1];
             for n in 2..=LONGEST {
                 if i + n > count || !self.follows(i + n - 2) {
                     break;
                 }
-                let steps = self.steps(i..i + n);
-                let apart = self.cycles(&steps)?;
-                let Some((cycles, turns)) = self.in_turns(i, &steps, &alone, &mut forms)? else {
+                let Some(turned) = search.chain(self, i..i + n)? else {
                     continue;
                 };
-                let gain = match self.options.turns {
-                    Use::Always => n as u64 - 1,
-                    _ if apart < cycles + apart / MARGIN => 0,
-                    _ => apart - cycles,
-                };
-                if gain > 0 && gain + gains[i + n] > gains[i] {
-                    gains[i] = gain + gains[i + n];
-                    chains[i] = Some(turns);
+                if turned.gain + gains[i + n] > gains[i] {
+                    gains[i] = turned.gain + gains[i + n];
+                    chains[i] = Some((n, turned));
                 }
             }
         }
         let mut i = 0;
         while i < count {
             match chains[i].take() {
-                Some(steps) => {
-                    let next = i + steps.len();
+                Some((n, turned)) => {
+                    let steps = search.steps(self, i..i + n, turned);
                     self.join(i, steps);
-                    i = next;
+                    i += n;
                 }
                 None => i += 1,
             }
@@ -77,7 +58,7 @@ impl<'b, 'a> Build<'b, 'a> {
 
     /// True when rows of step `i + 1` need no other rows than those that step `i` has made, with no pause between, and both are
     /// layers of their own.
-    fn follows(&self, i: usize) -> bool {
+    pub(super) fn follows(&self, i: usize) -> bool {
         let (p, next) = (&self.planned[i], &self.planned[i + 1]);
         let of_layer = |layer| {
             let of = self.planned.iter().filter(|p| p.step.layer == layer);
@@ -108,7 +89,7 @@ impl<'b, 'a> Build<'b, 'a> {
     }
 
     /// True when nobody but step `i + 1` reads what step `i` makes, which is a whole tensor.
-    fn is_for_next_alone(&self, i: usize) -> bool {
+    pub(super) fn is_for_next_alone(&self, i: usize) -> bool {
         let (p, next) = (&self.planned[i], &self.planned[i + 1]);
         let root = |b: super::BufferId| self.buffers[b].root.0;
         let of = root(p.output);
@@ -128,116 +109,6 @@ impl<'b, 'a> Build<'b, 'a> {
             && others.next().is_none()
             && !self.host.iter().any(|h| node(h.node))
             && !ports.any(|p| root(p.tensor) == of)
-    }
-
-    /// Steps for an estimate: with addresses of its own for each tensor, as far as 32 bits have room for them.
-    fn steps(&self, range: Range<usize>) -> Vec<Step<'a>> {
-        let place = |b: usize| {
-            let (root, distance) = self.buffers[b].root;
-            ((root % 200) << 24) + distance
-        };
-        self.planned[range].iter().map(|p| p.at(place)).collect()
-    }
-
-    fn cycles(&self, steps: &[Step<'a>]) -> Result<u64, CompileError> {
-        let one = Images { count: 1, pitch: 0 };
-        Ok(cost::cycles(
-            &step::stream(steps, one, self.accelerator)?,
-            self.board,
-        ))
-    }
-
-    /// The same steps, from step `first` on, in turns, and their cycles; `None` where the buffers are too small. `alone`: of which of
-    /// all steps the results may stay on chip.
-    fn in_turns(
-        &self,
-        first: usize,
-        steps: &[Step<'a>],
-        alone: &[bool],
-        forms: &mut Forms<'a>,
-    ) -> Result<Option<(u64, Vec<Step<'a>>)>, CompileError> {
-        let a = self.accelerator;
-        let mut best: Option<(u64, Vec<Step<'a>>)> = None;
-        let sizes = [2, 4, 8, 16, ALL_ROWS].into_iter().flat_map(|rows| {
-            // Bit i: step i makes half of these rows a turn.
-            let halves = match self.options.uneven && rows != ALL_ROWS {
-                true => 0..(1usize << steps.len()) - 1,
-                false => 0..1,
-            };
-            halves.map(move |h| (rows, h))
-        });
-        for (rows, halves) in sizes {
-            let mut all = Vec::new();
-            for (i, s) in steps.iter().enumerate() {
-                let rows = if halves >> i & 1 == 1 { rows / 2 } else { rows };
-                let form = match forms.entry((first + i, rows)) {
-                    Entry::Occupied(e) => e.into_mut(),
-                    Entry::Vacant(e) => e.insert(self.rows_in_turn(&s.stage, rows)?),
-                };
-                let Some(form) = form.clone() else {
-                    break;
-                };
-                all.push(Step {
-                    form,
-                    turns: i + 1 < steps.len(),
-                    ..s.clone()
-                });
-            }
-            if all.len() < steps.len() {
-                continue;
-            }
-            let hops: Vec<usize> = (0..steps.len() - 1)
-                .filter(|&i| alone[first + i] && turns::can_stay([&all[i], &all[i + 1]], a))
-                .collect();
-            // Each choice of hops that stay, all of them first.
-            for choice in (0..1 << hops.len()).rev() {
-                let mut these = all.clone();
-                for (bit, &i) in hops.iter().enumerate() {
-                    these[i].local = choice >> bit & 1 == 1;
-                }
-                if !turns::fits(&these, a) {
-                    continue;
-                }
-                let cycles = match self.cycles(&these) {
-                    Ok(cycles) => cycles,
-                    // Turns that would wait for each other.
-                    Err(_) if choice > 0 => continue,
-                    Err(e) => return Err(e),
-                };
-                if best.as_ref().is_none_or(|b| cycles < b.0) {
-                    best = Some((cycles, these));
-                }
-                if self.options.local == Use::Always {
-                    break;
-                }
-            }
-        }
-        Ok(best)
-    }
-
-    /// The cheapest form of a stage of which so many rows can be made in turn.
-    fn rows_in_turn(&self, s: &Stage<'a>, rows: usize) -> Result<Option<Form<'a>>, CompileError> {
-        let a = self.accelerator;
-        let l = match &s.kind {
-            Kind::Linear(l) => l,
-            Kind::Pool => return Ok(pool::takes_turns(s, a).then_some(Form::Pool)),
-        };
-        let place = |t: &conv::Tiling| conv::place(l, t, &mut Placer::new(a));
-        let mut all = self.tilings(s, l);
-        let in_one = rows == ALL_ROWS;
-        all.retain(|t| match in_one {
-            true => conv::is_one_turn(s, t),
-            false => conv::rows_of_turn(s, t) == rows,
-        });
-        all.retain(|t| {
-            let weights = place(t);
-            (in_one || weights.staying().is_some()) && conv::takes_turns(s, t, &weights)
-        });
-        let best = self.cheapest(s, l, all, |_| 0)?;
-        Ok(best.map(|t| {
-            let weights = place(&t);
-            Form::Conv(l.clone(), t, weights)
-        }))
     }
 
     /// Makes these forms those of the steps from `i` on, and one layer of theirs.

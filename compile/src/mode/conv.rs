@@ -14,15 +14,16 @@
 use super::{ResultRows, with_results};
 use crate::error::CompileError;
 use crate::fill::{Fill, Fold};
-use crate::jobs::{Jobs, RESIDUALS, field};
+use crate::jobs::{Jobs, RESIDUALS, Stores, field};
 use crate::linear::Linear;
 use crate::memory::Placer;
 use crate::stage::Stage;
 use crate::turns::{RowsFrom, Turn};
 use crate::weights::{Chunk, Form, Group, KERNEL_SIDE, Weights, parts, spans};
 use cnna_machine::Accelerator;
-use cnna_machine::isa::{Compute, Store, mode};
+use cnna_machine::isa::{Compute, mode};
 use cnna_machine::program::Mode;
+use smallvec::SmallVec;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -63,12 +64,12 @@ impl Tiling {
 }
 
 /// Result rows of one pass that are of use, and all that it writes.
-fn pass_rows(s: &Stage, form: Form) -> (usize, usize) {
+pub(super) fn pass_rows(s: &Stage, form: Form) -> (usize, usize) {
     let all = if form.is_winograd() { 2 } else { 4 };
     (if s.spread { 1 } else { all }, all)
 }
 
-fn pass_columns(s: &Stage, form: Form, a: &Accelerator) -> usize {
+pub(super) fn pass_columns(s: &Stage, form: Form, a: &Accelerator) -> usize {
     match (s.spread, form.is_winograd()) {
         (true, _) => 1,
         (_, true) => 2 * a.tiles,
@@ -97,7 +98,7 @@ fn slots_needed(s: &Stage, fill: &Fill, form: Form, tile_rows: usize) -> usize {
 }
 
 /// The output channels of each group of at most `lanes`, and the input channels that it reads.
-fn lane_groups(l: &Linear, lanes: usize) -> Vec<Group> {
+pub(super) fn lane_groups(l: &Linear, lanes: usize) -> Vec<Group> {
     let per_group = l.per_group();
     let mut all = Vec::new();
     let mut add = |outputs: Range<usize>| {
@@ -123,7 +124,7 @@ fn lane_groups(l: &Linear, lanes: usize) -> Vec<Group> {
 }
 
 /// Lane groups that read one fill, by index: all that read the same channels, and `together` of these with those behind them.
-fn sets(groups: &[Group], together: usize) -> Vec<Range<usize>> {
+pub(super) fn sets(groups: &[Group], together: usize) -> Vec<Range<usize>> {
     let mut all: Vec<Range<usize>> = Vec::new();
     for (i, g) in groups.iter().enumerate() {
         match all.last_mut() {
@@ -149,7 +150,7 @@ fn together(sets: usize) -> impl Iterator<Item = usize> {
 }
 
 /// All steps of a window of channels as one chunk; in WINOGRAD mode a tap is a kernel of 3x3, any other a rectangle of them.
-fn whole_chunk(l: &Linear, window: &Range<usize>, form: Form) -> Chunk {
+pub(super) fn whole_chunk(l: &Linear, window: &Range<usize>, form: Form) -> Chunk {
     let taps = |n: usize| match form {
         _ if form.is_winograd() => n.div_ceil(KERNEL_SIDE),
         _ => n,
@@ -341,7 +342,7 @@ fn stripes(
 
 /// The last rows of a map, whose tiles are mostly empty, where they can lie in parts below each other: a 1x1 kernel sees no
 /// neighbours. 14 x 14 results take 7 passes of 4 x 8 instead of 8.
-fn fold(s: &Stage, t: &Tiling, a: &Accelerator) -> Option<Fold> {
+pub(super) fn fold(s: &Stage, t: &Tiling, a: &Accelerator) -> Option<Fold> {
     let (map, layout) = (s.input(), &s.sources[0].info.layout);
     let whole = (s.oh, s.ow) == (map.h, map.w) && s.ow <= t.width;
     let plain = !(t.form.is_winograd() || s.spread || s.side || s.pooled) && t.chunk.is_none();
@@ -661,13 +662,13 @@ impl Tiled<'_> {
         let region = jobs.out_ring.take(lanes * bank_lines);
         let columns = pass_columns(s, t.form, a);
         let single = s.spread || t.chunk.is_some();
-        let tiles: Vec<Range<usize>> = match single {
+        let tiles: SmallVec<[Range<usize>; 1]> = match single {
             true => spans(x.len(), columns)
                 .map(|r| x.start + r.start..x.start + r.end)
                 .collect(),
-            false => vec![x.clone()],
+            false => SmallVec::from_iter([x.clone()]),
         };
-        let chunks = self.weights.chunks[group].clone();
+        let chunks = self.weights.chunks[group].len();
         let place = Place {
             group,
             o,
@@ -678,7 +679,8 @@ impl Tiled<'_> {
         let mut stores = self.stores(&place);
         let mut residuals = None;
         for (i, tile) in tiles.iter().enumerate() {
-            for (k, chunk) in chunks.iter().enumerate() {
+            for k in 0..chunks {
+                let chunk = self.weights.chunks[group][k].clone();
                 let mut own;
                 let fill = match t.refill {
                     true => {
@@ -698,7 +700,7 @@ impl Tiled<'_> {
                 };
                 // Taps of the same plane lie `dilation` apart, those of neighbouring planes 1.
                 let y = s.origin(0, o) + (chunk.ky.start * s.taps.dilation[0]) as i64;
-                let last = k + 1 == chunks.len();
+                let last = k + 1 == chunks;
                 let (ky_count, kx_count) = (chunk.ky.len(), chunk.kx.len());
                 let cmd = Compute {
                     mode: match t.form.is_winograd() {
@@ -737,7 +739,7 @@ impl Tiled<'_> {
                 let stores = if done {
                     std::mem::take(&mut stores)
                 } else {
-                    Vec::new()
+                    Stores::new()
                 };
                 let writes = if last { region.clone() } else { 0..0 };
                 if last {
@@ -776,7 +778,7 @@ impl Tiled<'_> {
     }
 
     /// The stores of a part: the rows that it makes.
-    fn stores(&self, place: &Place) -> Vec<Store> {
+    fn stores(&self, place: &Place) -> Stores {
         let results = self.results(place);
         results
             .flat_map(|(results, rows)| results.stores(self.s, rows, self.a))

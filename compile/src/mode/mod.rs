@@ -1,12 +1,13 @@
 //! From a stage to jobs, one mode of the array a file.
 
+pub mod choice;
 pub mod conv;
 pub mod pool;
 pub mod rows;
 pub mod vector;
 
 use crate::act::Act;
-use crate::jobs::{Jobs, address, field};
+use crate::jobs::{Jobs, Stores, address, field};
 use crate::linear::Linear;
 use crate::stage::Stage;
 use crate::weights::Weights;
@@ -14,6 +15,7 @@ use cnna_machine::Accelerator;
 use cnna_machine::config::BEAT_WORDS;
 use cnna_machine::isa::{Compute, Load, Store, target};
 use cnna_machine::program::TensorInfo;
+use smallvec::SmallVec;
 use std::ops::Range;
 
 /// Most rows of one store command.
@@ -62,8 +64,8 @@ impl ResultRows {
         s: &Stage,
         rows: impl Iterator<Item = (usize, usize)>,
         a: &Accelerator,
-    ) -> Vec<Store> {
-        let mut all: Vec<(Store, usize, usize)> = Vec::new();
+    ) -> Stores {
+        let mut all: SmallVec<[(Store, usize, usize); 1]> = SmallVec::new();
         for (r, y) in rows {
             if let Some((store, next, last)) = all.last_mut() {
                 let step = y

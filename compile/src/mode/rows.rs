@@ -11,7 +11,7 @@
 use super::{ResultRows, vector, with_results};
 use crate::error::CompileError;
 use crate::fill::Fill;
-use crate::jobs::{Jobs, field};
+use crate::jobs::{Jobs, Stores, field};
 use crate::linear::Linear;
 use crate::memory::Placer;
 use crate::stage::Stage;
@@ -190,7 +190,7 @@ pub fn schedule(
                                 let each = |r: usize| targets[q + r].iter().map(move |&y| (r, y));
                                 results.stores(s, (0..rows).flat_map(each), a)
                             }
-                            false => Vec::new(),
+                            false => Stores::new(),
                         };
                         let writes = if last { region.clone() } else { 0..0 };
                         let used = [Some(item), biases, set];

@@ -5,7 +5,7 @@
 
 use super::with_results;
 use crate::fill::Fill;
-use crate::jobs::{Jobs, address, field};
+use crate::jobs::{Jobs, Stores, address, field};
 use crate::linear::Linear;
 use crate::memory::{Images, Placer};
 use crate::stage::Stage;
@@ -163,7 +163,7 @@ pub fn schedule(
             let stores = if last {
                 stores(s, &outputs, region.start, pitch, images)
             } else {
-                Vec::new()
+                Stores::new()
             };
             let writes = if last { region.clone() } else { 0..0 };
             let used = [Some(item), biases, set];
@@ -173,15 +173,9 @@ pub fn schedule(
 }
 
 /// A row for each image; one beat a lane: 8 outputs.
-fn stores(
-    s: &Stage,
-    outputs: &Range<usize>,
-    line: usize,
-    pitch: usize,
-    images: Images,
-) -> Vec<Store> {
+fn stores(s: &Stage, outputs: &Range<usize>, line: usize, pitch: usize, images: Images) -> Stores {
     let first = s.output.offset + outputs.start * s.output.layout.word_bytes;
-    vec![Store {
+    Stores::from_iter([Store {
         ddr: address(first),
         seg_beats: field(outputs.len().div_ceil(PLAIN_WORDS)),
         seg_count: 1,
@@ -193,7 +187,7 @@ fn stores(
         row_pitch: field(pitch),
         local: 0,
         both: 0,
-    }]
+    }])
 }
 
 /// The shape of a flat output.
