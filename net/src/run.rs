@@ -88,12 +88,15 @@ pub fn run_until(
     Ok(Some(Run { tensors }))
 }
 
+/// The operator to run in a node's place.
+type Operators<'g> = Box<dyn Fn(&Node) -> Option<Op> + 'g>;
+
 /// The same run for a reader that wants each tensor once: what neither the reader nor a node needs any more is
 /// dropped, so that a large network's image takes the memory of its largest few tensors.
 pub struct Steps<'g> {
     graph: &'g Graph,
     /// The operator of a node whose constants are not in the graph.
-    op: Box<dyn Fn(&Node) -> Option<Op> + 'g>,
+    op: Operators<'g>,
     tensors: Vec<Option<Words>>,
     /// Nodes, and the reader, that still need each tensor.
     left: Vec<usize>,

@@ -548,7 +548,7 @@ fn a_normalisation_behind_a_saturation_stays_behind_it() {
         .ramp("w", &[4, 2, 1, 1])
         .f("s", &[], &[0.03])
         .ramp("g", &[4])
-        .ramp("v", &[4]);
+        .f("v", &[4], &[1.0, 2.0, 3.0, 4.0]);
     net.b.constant("z", &[], &[0u8]);
     let model = net
         .n(node("Conv", &["x", "w"], "c"))

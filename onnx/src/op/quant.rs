@@ -126,9 +126,7 @@ mod tests {
         let zero = Array::reals("z", vec![], vec![0.0]);
         let to = Integers {
             lo: -7.0,
-            hi: 7.0,
-            signed: true,
-            bits: 4,
+            hi: 7.0
         };
         let got = constant(&a, &scale, &zero, &to, "ROUND").expect("it repeats");
         // Half to even, saturated, each row by its own scale.
