@@ -142,20 +142,37 @@ impl<'g> Steps<'g> {
     /// writes is left out. Errors: as for [`node`].
     pub fn take(&mut self, tensor: TensorId, read: impl FnOnce(&Words)) -> Result<(), GraphError> {
         while self.tensors[tensor].is_none() && self.next < self.graph.nodes.len() {
-            let n = &self.graph.nodes[self.next];
-            self.next += 1;
-            let words = |t: TensorId| self.tensors[t].as_ref().map_or(&[][..], |w| &w.values);
-            let words = match (self.op)(n) {
-                Some(op) => node(self.graph, &Node { op, ..n.clone() }, words)?,
-                None => node(self.graph, n, words)?,
-            };
-            self.tensors[n.output] = Some(words).filter(|_| self.left[n.output] > 0);
-            n.inputs.iter().for_each(|&t| self.release(t));
+            self.step()?;
         }
         if let Some(words) = &self.tensors[tensor] {
             read(words);
             self.release(tensor);
         }
+        // What follows at once takes less memory than what it reads.
+        if let Some(n) = self.graph.nodes.get(self.next) {
+            let len = |t: TensorId| self.graph.tensors[t].shape.len();
+            let smaller = n
+                .inputs
+                .iter()
+                .all(|&t| self.left[t] == 1 && len(n.output) < len(t));
+            if smaller && !n.inputs.is_empty() {
+                self.step()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs the next node.
+    fn step(&mut self) -> Result<(), GraphError> {
+        let n = &self.graph.nodes[self.next];
+        self.next += 1;
+        let words = |t: TensorId| self.tensors[t].as_ref().map_or(&[][..], |w| &w.values);
+        let words = match (self.op)(n) {
+            Some(op) => node(self.graph, &Node { op, ..n.clone() }, words)?,
+            None => node(self.graph, n, words)?,
+        };
+        self.tensors[n.output] = Some(words).filter(|_| self.left[n.output] > 0);
+        n.inputs.iter().for_each(|&t| self.release(t));
         Ok(())
     }
 

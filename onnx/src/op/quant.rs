@@ -69,7 +69,7 @@ pub(crate) fn read(r: &mut Reader, n: &Call) -> Outcome {
     let whole = zero.fract() == 0.0;
     let step = if whole { scale } else { (hi - lo) / (limits[1] - limits[0]) as f32 };
     let zero_point = (-f64::from(lo) / f64::from(step)).round() as i64 + limits[0];
-    r.scales.push(Scale { tensor: view.tensor, scale: step, zero_point, limits, grid: whole });
+    r.scales.push(Scale { tensor: view.tensor, scale: step, zero_point, limits, grid: false });
     r.forget(view.tensor);
     one(Value::View(view))
 }

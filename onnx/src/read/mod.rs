@@ -47,7 +47,7 @@ pub struct Scale {
     pub zero_point: i64,
     /// The least and the largest integer.
     pub limits: [i64; 2],
-    /// False where only the range is known, because the file's zero lies between two integers.
+    /// False where the range alone is to be kept: QONNX's networks are float ones that round on their way.
     pub grid: bool,
 }
 

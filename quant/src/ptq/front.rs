@@ -151,8 +151,8 @@ fn numbers(
     Ok((graph, None))
 }
 
-/// The integers of a file with scales that are no powers of two: its own, or where these cannot be had, or images show that
-/// they are no nearer to the file's answers, words that cover the same ranges.
+/// The integers of a file with scales that are no powers of two: its own, or where these cannot be had, or images do not
+/// show that they are nearer to the file's answers, words that cover the same ranges.
 fn other_tools(
     path: &Path,
     graph: Graph,
@@ -162,63 +162,69 @@ fn other_tools(
     notes: &mut Vec<String>,
     mut step: impl FnMut(usize, usize),
 ) -> Result<(Graph, Option<Quality>), PtqError> {
+    let against = samples.map(|s| Against::new(path, &graph, s));
     let own = match options.narrow {
         Narrow::Off => own_integers(&graph, scales, options.word)?,
         // Its weights times its scales have more than eight bits.
         _ => None,
     };
     let count = scales.len();
-    let own_note = format!(
+    let mut own_notes = vec![format!(
         "{count} of its scales are no powers of two: it runs in its own integers, each tensor in units of its scale"
-    );
-    let Some(own) = own else {
-        let mut reals = graph.clone();
-        without_passes(&mut reals, scales, options.word);
-        let (done, quality) = numbers(reals, samples, options, notes, step)?;
-        notes.insert(0, reals_note(count, options));
-        let against = samples.map(|s| Against::new(path, &graph, s));
-        notes.extend(against.map(
-            |a| match a.and_then(|a| Ok((a.integers(&done)?, a.reals(graph)?))) {
-                Ok((ours, reals)) => differ(ours, reals),
-                Err(e) => unknown(&e),
-            },
-        ));
-        return Ok((done, quality));
-    };
-    let Some(samples) = samples else {
-        notes.push(own_note);
-        return own_numbers(own, None, options, notes, step);
-    };
-    let mut own_notes = vec![own_note];
-    let (own, own_quality) = own_numbers(own, Some(samples), options, &mut own_notes, &mut step)?;
-    let against = match Against::new(path, &graph, samples) {
-        Ok(against) => against,
-        Err(e) => {
-            notes.append(&mut own_notes);
-            notes.push(unknown(&e));
-            return Ok((own, own_quality));
-        }
-    };
-    let own_db = against.integers(&own)?;
+    )];
+    let mut nearest = None;
+    if let Some(own) = own {
+        let done = own_numbers(own, samples, options, &mut own_notes, &mut step)?;
+        let against = match &against {
+            Some(Ok(against)) => against,
+            other => {
+                own_notes.extend(other.iter().filter_map(|a| a.as_ref().err()).map(unknown));
+                notes.append(&mut own_notes);
+                return Ok(done);
+            }
+        };
+        nearest = Some((against.integers(&done.0)?, done));
+    }
     let mut reals = graph.clone();
     without_passes(&mut reals, scales, options.word);
-    let mut reals_notes = vec![reals_note(count, options)];
-    let (reals, quality) = numbers(reals, Some(samples), options, &mut reals_notes, step)?;
-    let reals_db = against.integers(&reals)?;
-    if own_db > reals_db + super::WORTH_DB {
-        notes.append(&mut own_notes);
-        notes.push(format!(
+    let mut reals_notes = vec![format!(
+        "{count} of its scales are no powers of two: their tensors have {}-bit words that cover the same ranges, its weights are the reals that its integers stand for",
+        options.word.bits()
+    )];
+    let done = numbers(reals, samples, options, &mut reals_notes, step)?;
+    let db = match &against {
+        Some(Ok(against)) => Some(against.integers(&done.0)?),
+        _ => None,
+    };
+    if let (Some((own_db, _)), Some(db)) = (&nearest, db)
+        && *own_db > db + super::WORTH_DB
+    {
+        own_notes.push(format!(
             "the output has {own_db:.1} dB against its own integers; words as fine as this machine's, which do not repeat its \
-             roundings, would have {reals_db:.1} dB"
+             roundings, would have {db:.1} dB"
         ));
-        return Ok((own, own_quality));
+    } else {
+        own_notes = reals_notes;
+        match against {
+            Some(Ok(against)) => own_notes.push(format!(
+                "its own integers and these differ by {:.1} dB of the output; its own are {:.1} dB from its reals, whose activations are not \
+                 rounded{}",
+                db.unwrap_or_default(),
+                against.reals(graph)?,
+                nearest.take().map_or(String::new(), |(db, _)| format!(
+                    "; running in its own integers would be no nearer: {db:.1} dB"
+                ))
+            )),
+            Some(Err(e)) => own_notes.push(unknown(&e)),
+            None => {}
+        }
     }
-    notes.append(&mut reals_notes);
-    notes.push(differ(reals_db, against.reals(graph)?));
-    notes.push(format!(
-        "running in its own integers would be no nearer: {own_db:.1} dB"
-    ));
-    Ok((reals, quality))
+    notes.append(&mut own_notes);
+    Ok(nearest.map_or(done, |(_, own)| own))
+}
+
+fn unknown(e: &PtqError) -> String {
+    format!("its own integers could not be run for comparison: {e}")
 }
 
 /// [`numbers`] of a graph in a file's own units, whose formats stand.
@@ -242,24 +248,6 @@ fn own_numbers(
     let mut graph = weights::round(&graph, fracs, &how, &[])?;
     settle::settle(&mut graph)?;
     Ok((graph, None))
-}
-
-fn reals_note(count: usize, options: &Options) -> String {
-    format!(
-        "{count} of its scales are no powers of two: their tensors have {}-bit words that cover the same ranges, its weights are the reals that its integers stand for",
-        options.word.bits()
-    )
-}
-
-fn differ(ours: f64, reals: f64) -> String {
-    format!(
-        "its own integers and these differ by {ours:.1} dB of the output; its own are {reals:.1} dB from its reals, whose activations are not \
-         rounded: a network as fine as these words cannot be nearer to it than that"
-    )
-}
-
-fn unknown(e: &PtqError) -> String {
-    format!("its own integers could not be run for comparison: {e}")
 }
 
 /// Takes the clips of scales out where they are passes of their own: they cost nothing behind a convolution or a sum.
