@@ -3,6 +3,7 @@
 
 use crate::error::GraphError;
 use crate::graph::{Graph, Node, TensorId};
+use crate::op::Op;
 use cnna_machine::layout::Shape;
 use cnna_machine::num::Word;
 
@@ -87,11 +88,15 @@ pub fn run_until(
     Ok(Some(Run { tensors }))
 }
 
+/// The operator to run in a node's place.
+type Operators<'g> = Box<dyn Fn(&Node) -> Option<Op> + 'g>;
+
 /// The same run for a reader that wants each tensor once: what neither the reader nor a node needs any more is
 /// dropped, so that a large network's image takes the memory of its largest few tensors.
-#[derive(Debug)]
 pub struct Steps<'g> {
     graph: &'g Graph,
+    /// The operator of a node whose constants are not in the graph.
+    op: Operators<'g>,
     tensors: Vec<Option<Words>>,
     /// Nodes, and the reader, that still need each tensor.
     left: Vec<usize>,
@@ -118,9 +123,18 @@ impl<'g> Steps<'g> {
         }
         Steps {
             graph,
+            op: Box::new(|_| None),
             tensors,
             left,
             next: 0,
+        }
+    }
+
+    /// Runs nodes for which `op` has one with that operator in their place.
+    pub fn with_operators(self, op: impl Fn(&Node) -> Option<Op> + 'g) -> Self {
+        Steps {
+            op: Box::new(op),
+            ..self
         }
     }
 
@@ -128,17 +142,37 @@ impl<'g> Steps<'g> {
     /// writes is left out. Errors: as for [`node`].
     pub fn take(&mut self, tensor: TensorId, read: impl FnOnce(&Words)) -> Result<(), GraphError> {
         while self.tensors[tensor].is_none() && self.next < self.graph.nodes.len() {
-            let n = &self.graph.nodes[self.next];
-            self.next += 1;
-            let words = |t: TensorId| self.tensors[t].as_ref().map_or(&[][..], |w| &w.values);
-            let words = node(self.graph, n, words)?;
-            self.tensors[n.output] = Some(words).filter(|_| self.left[n.output] > 0);
-            n.inputs.iter().for_each(|&t| self.release(t));
+            self.step()?;
         }
         if let Some(words) = &self.tensors[tensor] {
             read(words);
             self.release(tensor);
         }
+        // What follows at once takes less memory than what it reads.
+        if let Some(n) = self.graph.nodes.get(self.next) {
+            let len = |t: TensorId| self.graph.tensors[t].shape.len();
+            let smaller = n
+                .inputs
+                .iter()
+                .all(|&t| self.left[t] == 1 && len(n.output) < len(t));
+            if smaller && !n.inputs.is_empty() {
+                self.step()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs the next node.
+    fn step(&mut self) -> Result<(), GraphError> {
+        let n = &self.graph.nodes[self.next];
+        self.next += 1;
+        let words = |t: TensorId| self.tensors[t].as_ref().map_or(&[][..], |w| &w.values);
+        let words = match (self.op)(n) {
+            Some(op) => node(self.graph, &Node { op, ..n.clone() }, words)?,
+            None => node(self.graph, n, words)?,
+        };
+        self.tensors[n.output] = Some(words).filter(|_| self.left[n.output] > 0);
+        n.inputs.iter().for_each(|&t| self.release(t));
         Ok(())
     }
 

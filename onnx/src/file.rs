@@ -129,8 +129,13 @@ pub fn read(path: impl AsRef<Path>) -> Result<Model, Error> {
         source,
     };
     let file = std::fs::File::open(path).map_err(io)?;
-    // The limit holds for what is read, not for what the directory says: a pipe has no length.
+    // The limit holds for what is read, not for what the directory says: a pipe has no length. Where it does say one, the
+    // bytes take no more than that (and the one read that finds the end).
+    let said = file.metadata().map_or(0, |m| m.len().min(MAX_FILE_BYTES));
     let mut bytes = Vec::new();
+    bytes
+        .try_reserve_exact(said as usize + 1)
+        .map_err(|e| io(e.into()))?;
     file.take(MAX_FILE_BYTES + 1)
         .read_to_end(&mut bytes)
         .map_err(io)?;

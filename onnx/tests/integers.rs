@@ -163,7 +163,8 @@ fn sums_of_integers_are_reals_over_the_inputs_scale() {
         .n(node("Cast", &["i"], "f").with("to", 1))
         .n(node("Mul", &["f", "k"], "y"))
         .read();
-    let [Op::Conv(c)] = &g.nodes.iter().map(|n| &n.op).collect::<Vec<_>>()[..] else {
+    let [Op::Activate(_), Op::Conv(c)] = &g.nodes.iter().map(|n| &n.op).collect::<Vec<_>>()[..]
+    else {
         panic!("{g}");
     };
     // (x / 0.25) * (10 - 128) * 0.25.
@@ -299,7 +300,9 @@ fn a_clip_between_q_and_dq_bounds_weights_and_activations() {
     };
     let net = qcdq(qcdq(net, "v", "w"), "x", "a").n(node("Conv", &["a", "w"], "y"));
     let g = net.read();
-    let [Op::Activate(a), Op::Conv(c)] = &g.nodes.iter().map(|n| &n.op).collect::<Vec<_>>()[..]
+    // The first clip is that of the scale.
+    let [Op::Activate(_), Op::Activate(a), Op::Conv(c)] =
+        &g.nodes.iter().map(|n| &n.op).collect::<Vec<_>>()[..]
     else {
         panic!("{g}");
     };

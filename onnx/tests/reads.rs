@@ -429,9 +429,15 @@ fn other_scales_are_noted_for_the_quantiser() {
             i.scales[0].scale,
             i.scales[0].zero_point
         ),
-        (0, 0.3, 128)
+        (i.graph.nodes[0].output, 0.3, 128)
     );
-    let Op::Conv(c) = &i.graph.nodes[0].op else {
+    assert_eq!(i.scales[0].limits, [0, 255]);
+    let Op::Activate(a) = &i.graph.nodes[0].op else {
+        panic!()
+    };
+    let [lo, hi] = i.scales[0].range();
+    assert_eq!(a.function, Activation::Clip { lo, hi });
+    let Op::Conv(c) = &i.graph.nodes[1].op else {
         panic!()
     };
     assert_eq!(c.weights.reals(), Some(&[1.0f32, -4.0][..]));
@@ -532,4 +538,25 @@ fn data_beside_the_model_are_found_and_paths_out_of_its_folder_are_not() {
             .to_string();
         assert!(e.contains(says), "{place}: {e}");
     }
+}
+
+/// Where a Relu follows a convolution, tools leave it to the integers' saturation: what is folded into the convolution
+/// would come before it.
+#[test]
+fn a_normalisation_behind_a_saturation_stays_behind_it() {
+    let mut net = Net::new(&[2, 3, 3])
+        .ramp("w", &[4, 2, 1, 1])
+        .f("s", &[], &[0.03])
+        .ramp("g", &[4])
+        .f("v", &[4], &[1.0, 2.0, 3.0, 4.0]);
+    net.b.constant("z", &[], &[0u8]);
+    let model = net
+        .n(node("Conv", &["x", "w"], "c"))
+        .n(node("QuantizeLinear", &["c", "s", "z"], "q"))
+        .n(node("DequantizeLinear", &["q", "s", "z"], "d"))
+        .n(node("BatchNormalization", &["d", "g", "g", "g", "v"], "y"))
+        .model();
+    let i = cnna_onnx::import(&model, None).unwrap();
+    assert_eq!(names(&i.graph), ["Conv", "Activate", "Conv"]);
+    assert_eq!(i.scales[0].tensor, i.graph.nodes[1].output);
 }

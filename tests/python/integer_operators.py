@@ -2,9 +2,10 @@
 
 usage: integer_operators.py CNNA [NAME ...]
 
-The inputs lie on their scale's grid, so that their rounding is exact on both sides. Then ONNX Runtime's result is at most half a
-step from what the integers stand for, and the machine's finer words less; where one operator feeds another, half a step of the
-first adds to it, times what the second makes of it. What is quantised image by image has no steps here: it is near in dB.
+The inputs lie on their scale's grid, so that their rounding is exact on both sides, and the program runs in the file's own
+integers: nine of ten results are ONNX Runtime's, the others, where a rounding is nearly a tie, the neighbour; where one operator
+feeds another, a step of the first adds to it, times what the second makes of it. What is quantised image by image has no steps
+here: it is near in dB.
 """
 import os, subprocess, sys, tempfile
 import numpy as np
@@ -17,6 +18,7 @@ node = h.make_node
 MS = "com.microsoft"
 X, Y, A, W = ["q", "xs", "xz"], ["ys", "yz"], ["a", "as", "az"], ["w", "ws", "wz"]
 IN, OUT, MID = 0.03, 0.05, 0.04  # scales
+SAME = 0.9  # of the results, at least
 
 
 def c(name, value):
@@ -48,12 +50,12 @@ def grid(shape, scale, zero, low, high):
 
 
 def between(middle, constants, shape, out=OUT, step=None, kind=np.int8, zeros=(-5, 3), scale=IN):
-    """x quantised, the nodes from `q` to `r`, the reals of r; the largest difference that is right."""
+    """x quantised, the nodes from `q` to `r`, the reals of r; the largest difference that is right, and the step of r."""
     info = np.iinfo(kind)
     x = grid((4, *shape), scale, zeros[0], info.min, info.max)
     own = [c("xs", np.float32(scale)), c("xz", kind(zeros[0])), c("ys", np.float32(out)), c("yz", kind(zeros[1]))]
     nodes = [node("QuantizeLinear", ["x", "xs", "xz"], ["q"]), *middle, node("DequantizeLinear", ["r", *Y], ["y"])]
-    return model(nodes, own + constants, shape), x, 0.6 * out + 0.6 * (step or 0)
+    return model(nodes, own + constants, shape), x, (1.02 * out + 0.6 * (step or 0), out)
 
 
 def dynamic(operator, weights, shape):
@@ -145,10 +147,15 @@ def main():
             got = run(cnna, m, x, folder)
         error = float(np.abs(got - want).max()) if got.shape == want.shape else float("inf")
         db = 10 * np.log10(float((want**2).sum()) / max(float(((got - want) ** 2).sum()), 1e-30)) if error < float("inf") else 0
+        bound, step = bound if isinstance(bound, tuple) else (bound, None)
         near = db >= 35 if bound is None else error <= bound
+        more = f", bound {bound:.4f}" if bound else ""
+        if near and step:
+            same = float((np.abs(got - want) <= 0.02 * step).mean())
+            near, more = same >= SAME, f"{more}, {100 * same:.1f} % the same"
         count += 1
         bad += not near
-        print(f"{name:24} {'near' if near else 'FAR'}: largest difference {error:.4f}, {db:.1f} dB" + (f", bound {bound:.4f}" if bound else ""), flush=True)
+        print(f"{name:24} {'near' if near else 'FAR'}: largest difference {error:.4f}, {db:.1f} dB" + more, flush=True)
     print(f"all of {count} near" if not bad else f"{bad} of {count} far")
     sys.exit(bool(bad))
 

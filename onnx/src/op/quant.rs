@@ -3,7 +3,6 @@
 
 use super::quantize::{formatted, frac_of};
 use super::{Outcome, one};
-use crate::ElementType;
 use crate::read::Scale;
 use crate::read::array::{Array, strides};
 use crate::read::reader::{Call, Reader, Value};
@@ -17,8 +16,6 @@ const MOST_BITS: f32 = 24.0;
 struct Integers {
     lo: f64,
     hi: f64,
-    signed: bool,
-    bits: u32,
 }
 
 fn integers(n: &Call) -> Result<Integers, String> {
@@ -26,7 +23,6 @@ fn integers(n: &Call) -> Result<Integers, String> {
     if !(2.0..=MOST_BITS).contains(&bits) || bits.fract() != 0.0 {
         return Err(format!("its width of {bits} bits is not read: use 2 to {MOST_BITS}"));
     }
-    let bits = bits as u32;
     let (signed, narrow) = (n.int("signed", 1)? != 0, n.int("narrow", 0)? != 0);
     let whole = 2f64.powi(bits as i32);
     let (lo, hi) = match signed {
@@ -36,8 +32,6 @@ fn integers(n: &Call) -> Result<Integers, String> {
     Ok(Integers {
         lo: if narrow && signed { lo + 1.0 } else { lo },
         hi: if narrow && !signed { hi - 1.0 } else { hi },
-        signed,
-        bits,
     })
 }
 
@@ -59,12 +53,6 @@ pub(crate) fn read(r: &mut Reader, n: &Call) -> Outcome {
         _ => return Err("its scale differs by channel: activations have one scale a tensor".into()),
     };
     let view = r.view(n.input(0)?, n.label)?;
-    let element = match (to.signed, to.bits <= 8) {
-        (true, true) => ElementType::I8,
-        (true, false) => ElementType::I16,
-        (false, true) => ElementType::U8,
-        (false, false) => ElementType::U16,
-    };
     // Integers that are words of the graph: their format, exactly.
     let word = r.graph.word;
     let limits = [to.lo as i64, to.hi as i64];
@@ -77,20 +65,11 @@ pub(crate) fn read(r: &mut Reader, n: &Call) -> Outcome {
     let bound = |q: f64| ((q - f64::from(zero)) * f64::from(scale)) as f32;
     let (lo, hi) = (bound(to.lo), bound(to.hi));
     let view = r.activate(n.label, Activation::Clip { lo, hi }, &view)?;
-    let reach = lo.abs().max(hi.abs());
-    let most = match element {
-        ElementType::I8 => 127.0,
-        ElementType::U8 => 255.0,
-        ElementType::I16 => 32767.0,
-        _ => 65535.0,
-    };
-    // The clip has the zero point in it: what is left of the scale is how far it reaches.
-    let (element, most) = match lo < 0.0 {
-        true if to.bits <= 8 => (ElementType::I8, 127.0),
-        true => (ElementType::I16, 32767.0),
-        false => (element, most),
-    };
-    r.scales.push(Scale { tensor: view.tensor, scale: reach / most, zero_point: 0, element });
+    // With a zero between two integers the range alone is known: it has as many steps as the integers.
+    let whole = zero.fract() == 0.0;
+    let step = if whole { scale } else { (hi - lo) / (limits[1] - limits[0]) as f32 };
+    let zero_point = (-f64::from(lo) / f64::from(step)).round() as i64 + limits[0];
+    r.scales.push(Scale { tensor: view.tensor, scale: step, zero_point, limits, grid: false });
     r.forget(view.tensor);
     one(Value::View(view))
 }
@@ -147,9 +126,7 @@ mod tests {
         let zero = Array::reals("z", vec![], vec![0.0]);
         let to = Integers {
             lo: -7.0,
-            hi: 7.0,
-            signed: true,
-            bits: 4,
+            hi: 7.0
         };
         let got = constant(&a, &scale, &zero, &to, "ROUND").expect("it repeats");
         // Half to even, saturated, each row by its own scale.

@@ -161,10 +161,7 @@ fn quantise(r: &mut Reader, n: &Call, view: View, how: &Parameters, step: Step) 
     };
     let view = match format(element, step, r.graph.word) {
         Some(frac) => formatted(r, n, &view, frac, [lo, hi])?,
-        None => {
-            r.scales.push(Scale { tensor: view.tensor, scale: step.scale, zero_point: step.zero, element });
-            view
-        }
+        None => scaled(r, n, &view, step, [lo, hi])?,
     };
     r.forget(view.tensor);
     Ok(View { step: Some(step), ..view })
@@ -211,6 +208,20 @@ pub(super) fn formatted(
         Some(_) => return Ok(view.over(one_of(r, Activation::None)?)),
     }
     Ok(view.clone())
+}
+
+/// The view behind a clip to what the integers hold: tools leave a Relu or Clip out where their integers saturate there, so
+/// the saturation is part of the network. The scale is noted beside the graph.
+fn scaled(r: &mut Reader, n: &Call, view: &View, step: Step, limits: [i64; 2]) -> Result<View, String> {
+    let scale = Scale { tensor: view.tensor, scale: step.scale, zero_point: step.zero, limits, grid: true };
+    // What moves between two nodes of one scale is clipped already.
+    if r.scales.contains(&scale) {
+        return Ok(view.clone());
+    }
+    let [lo, hi] = scale.range();
+    let t = r.push(&format!("{}/saturated", n.label), Activate { function: Activation::Clip { lo, hi } }, &[view.tensor])?;
+    r.scales.push(Scale { tensor: t, ..scale });
+    Ok(view.over(t))
 }
 
 fn dequantise(r: &mut Reader, n: &Call, view: View, how: &Parameters, step: Step) -> Result<View, String> {

@@ -39,14 +39,24 @@ use std::rc::Rc;
 /// point, uint8).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scale {
-    /// The tensor.
+    /// What a clip to the reals of `limits` writes.
     pub tensor: TensorId,
     /// Real distance of two integers.
     pub scale: f32,
     /// The integer of zero.
     pub zero_point: i64,
-    /// The integers' type.
-    pub element: ElementType,
+    /// The least and the largest integer.
+    pub limits: [i64; 2],
+    /// False where the range alone is to be kept: QONNX's networks are float ones that round on their way.
+    pub grid: bool,
+}
+
+impl Scale {
+    /// The reals of the least and the largest integer.
+    pub fn range(&self) -> [f32; 2] {
+        self.limits
+            .map(|q| ((q - self.zero_point) as f64 * f64::from(self.scale)) as f32)
+    }
 }
 
 /// A model as a graph, and what the graph cannot hold.

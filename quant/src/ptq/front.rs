@@ -1,14 +1,15 @@
 //! A model file as a quantised graph, whatever it holds: our formats as they are, another tool's scales as formats that cover
 //! them, and a float model from calibration images.
 
-use super::formats;
+use super::own::own_integers;
 use super::range::covering;
-use super::{FileModel, FloatModel, Options, PtqError, Quality, quantise, unquantised};
+use super::weights::Rounding;
+use super::{FileModel, FloatModel, Narrow, Options, PtqError, Quality, quantise, unquantised};
+use super::{formats, weights};
 use cnna_data::{Preprocess, Samples, Wanted};
-use cnna_machine::num::{dequantise, quantise as to_word};
-use cnna_net::op::Activate;
-use cnna_net::{Activation, Graph, Node, Op, run, settle};
-use cnna_onnx::{ElementType, Import, Scale};
+use cnna_machine::num::{Word, dequantise};
+use cnna_net::{Graph, Op, Port, run, settle};
+use cnna_onnx::{Import, Scale};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
@@ -97,53 +98,22 @@ pub fn load_or_quantise(
             graph.word.bits()
         ));
     }
-    if !scales.is_empty() {
-        graph.word = options.word;
-        for s in &scales {
-            graph.tensors[s.tensor].frac = Some(covering(reach(s), options.word));
-        }
-        saturate(&mut graph, &scales);
-        notes.push(format!(
-            "{} of its scales are no powers of two: their tensors have {}-bit words that cover the same ranges, its weights are the reals that its integers stand for",
-            scales.len(),
-            options.word.bits()
-        ));
-    }
-    let quantised = match calibration.paths.is_empty() {
-        true if graph.tensors.iter().all(|t| t.frac.is_none()) => {
+    let samples = match calibration.paths.is_empty() {
+        true if graph.tensors.iter().all(|t| t.frac.is_none()) && scales.is_empty() => {
             return Err(PtqError::NoImages {
                 model: path.display().to_string(),
             });
         }
-        true => {
-            settle::fuse(&mut graph);
-            settle::spread_formats(&mut graph);
-            let covered = formats::cover(&mut graph);
-            if !covered.is_empty() {
-                notes.push(format!(
-                    "it says no scale for {}: their words cover all that can come there, images give finer ones \
-                     (`--calib`)",
-                    covered.join(", ")
-                ));
-            }
-            settle::settle(&mut graph)?;
-            None
-        }
-        // Where the file has formats, images give those that it leaves open.
+        true => None,
+        false => Some(calibration.samples(&graph, &preprocess)?),
+    };
+    known |= samples.iter().flatten().any(Samples::has_pictures);
+    let samples = samples.as_deref();
+    let (graph, quantised) = match scales.is_empty() {
+        true => numbers(graph, samples, options, &mut notes, step)?,
         false => {
-            let samples = calibration.samples(&graph, &preprocess)?;
-            known |= samples.iter().any(Samples::has_pictures);
-            let imported = (!scales.is_empty()).then(|| graph.clone());
-            let done = quantise(graph, &samples, options, step)?;
-            graph = done.graph;
-            if let Some(imported) = imported {
-                notes.push(match Against::file(path, imported, &graph, &samples) {
-                    Ok(against) => against.note(),
-                    Err(e) => format!("its own integers could not be run for comparison: {e}"),
-                });
-            }
-            notes.extend(done.quality.table.warning());
-            Some(done.quality)
+            graph.word = options.word;
+            other_tools(path, graph, &scales, samples, options, &mut notes, step)?
         }
     };
     Ok(Front {
@@ -154,50 +124,167 @@ pub fn load_or_quantise(
     })
 }
 
-/// What a scale's integers saturate to.
-fn limits(s: &Scale) -> [i64; 2] {
-    match s.element {
-        ElementType::I8 => [i8::MIN.into(), i8::MAX.into()],
-        ElementType::U8 => [u8::MIN.into(), u8::MAX.into()],
-        ElementType::I16 => [i64::from(i16::MIN), i16::MAX.into()],
-        _ => [u16::MIN.into(), u16::MAX.into()],
+/// The integers of a graph: what formats it leaves open images give, or what can come there at most.
+fn numbers(
+    mut graph: Graph,
+    samples: Option<&[Samples]>,
+    options: &Options,
+    notes: &mut Vec<String>,
+    step: impl FnMut(usize, usize),
+) -> Result<(Graph, Option<Quality>), PtqError> {
+    if let Some(samples) = samples {
+        let done = quantise(graph, samples, options, step)?;
+        notes.extend(done.quality.table.warning());
+        return Ok((done.graph, Some(done.quality)));
     }
+    settle::fuse(&mut graph);
+    settle::spread_formats(&mut graph);
+    let covered = formats::cover(&mut graph);
+    if !covered.is_empty() {
+        notes.push(format!(
+            "it says no scale for {}: their words cover all that can come there, images give finer ones \
+             (`--calib`)",
+            covered.join(", ")
+        ));
+    }
+    settle::settle(&mut graph)?;
+    Ok((graph, None))
 }
 
-/// Tools leave a Relu or Clip out where their integers saturate there: the saturation is part of the network. Where it costs
-/// nothing, behind a convolution or a sum, it becomes a clip.
-fn saturate(graph: &mut Graph, scales: &[Scale]) {
+/// The integers of a file with scales that are no powers of two: its own, or where these cannot be had, or images do not
+/// show that they are nearer to the file's answers, words that cover the same ranges.
+fn other_tools(
+    path: &Path,
+    graph: Graph,
+    scales: &[Scale],
+    samples: Option<&[Samples]>,
+    options: &Options,
+    notes: &mut Vec<String>,
+    mut step: impl FnMut(usize, usize),
+) -> Result<(Graph, Option<Quality>), PtqError> {
+    let against = samples.map(|s| Against::new(path, &graph, s));
+    let own = match options.narrow {
+        Narrow::Off => own_integers(&graph, scales, options.word)?,
+        // Its weights times its scales have more than eight bits.
+        _ => None,
+    };
+    let count = scales.len();
+    let mut own_notes = vec![format!(
+        "{count} of its scales are no powers of two: it runs in its own integers, each tensor in units of its scale"
+    )];
+    let mut nearest = None;
+    if let Some(own) = own {
+        let done = own_numbers(own, samples, options, &mut own_notes, &mut step)?;
+        let against = match &against {
+            Some(Ok(against)) => against,
+            other => {
+                own_notes.extend(other.iter().filter_map(|a| a.as_ref().err()).map(unknown));
+                notes.append(&mut own_notes);
+                return Ok(done);
+            }
+        };
+        nearest = Some((against.integers(&done.0)?, done));
+    }
+    let mut reals = graph.clone();
+    without_passes(&mut reals, scales, options.word);
+    let mut reals_notes = vec![format!(
+        "{count} of its scales are no powers of two: their tensors have {}-bit words that cover the same ranges, its weights are the reals that its integers stand for",
+        options.word.bits()
+    )];
+    let done = numbers(reals, samples, options, &mut reals_notes, step)?;
+    let db = match &against {
+        Some(Ok(against)) => Some(against.integers(&done.0)?),
+        _ => None,
+    };
+    if let (Some((own_db, _)), Some(db)) = (&nearest, db)
+        && *own_db > db + super::WORTH_DB
+    {
+        own_notes.push(format!(
+            "the output has {own_db:.1} dB against its own integers; words as fine as this machine's, which do not repeat its \
+             roundings, would have {db:.1} dB"
+        ));
+    } else {
+        own_notes = reals_notes;
+        match against {
+            Some(Ok(against)) => own_notes.push(format!(
+                "its own integers and these differ by {:.1} dB of the output; its own are {:.1} dB from its reals, whose activations are not \
+                 rounded{}",
+                db.unwrap_or_default(),
+                against.reals(graph)?,
+                nearest.take().map_or(String::new(), |(db, _)| format!(
+                    "; running in its own integers would be no nearer: {db:.1} dB"
+                ))
+            )),
+            Some(Err(e)) => own_notes.push(unknown(&e)),
+            None => {}
+        }
+    }
+    notes.append(&mut own_notes);
+    Ok(nearest.map_or(done, |(_, own)| own))
+}
+
+fn unknown(e: &PtqError) -> String {
+    format!("its own integers could not be run for comparison: {e}")
+}
+
+/// [`numbers`] of a graph in a file's own units, whose formats stand.
+fn own_numbers(
+    mut graph: Graph,
+    samples: Option<&[Samples]>,
+    options: &Options,
+    notes: &mut Vec<String>,
+    step: impl FnMut(usize, usize),
+) -> Result<(Graph, Option<Quality>), PtqError> {
+    settle::fuse(&mut graph);
+    settle::spread_formats(&mut graph);
+    let fracs: Option<Vec<i32>> = graph.tensors.iter().map(|t| t.frac).collect();
+    let Some(fracs) = fracs else {
+        return numbers(graph, samples, options, notes, step);
+    };
+    let how = Rounding {
+        per_channel: options.per_channel,
+        narrow: Vec::new(),
+    };
+    let mut graph = weights::round(&graph, fracs, &how, &[])?;
+    settle::settle(&mut graph)?;
+    Ok((graph, None))
+}
+
+/// Takes the clips of scales out where they are passes of their own: they cost nothing behind a convolution or a sum.
+fn without_passes(graph: &mut Graph, scales: &[Scale], word: Word) {
     let clips: HashMap<usize, &Scale> = scales.iter().map(|s| (s.tensor, s)).collect();
+    let mut fuses = vec![false; graph.tensors.len()];
+    let mut place: Vec<usize> = (0..graph.tensors.len()).collect();
     let mut nodes = Vec::with_capacity(graph.nodes.len());
     for mut n in std::mem::take(&mut graph.nodes) {
-        let after = n.output;
-        let fuses = matches!(
+        n.inputs.iter_mut().for_each(|t| *t = place[*t]);
+        let format = clips.get(&n.output).map(|s| covering(reach(s), word));
+        match (format, n.inputs.first()) {
+            (Some(frac), Some(&t)) if !fuses[t] => {
+                graph.tensors[t].frac.get_or_insert(frac);
+                place[n.output] = t;
+                continue;
+            }
+            (Some(frac), _) => graph.tensors[n.output].frac = Some(frac),
+            _ => {}
+        }
+        fuses[n.output] = matches!(
             n.op,
             Op::Conv(_) | Op::ConvTranspose(_) | Op::Add(_) | Op::Activate(_)
         );
-        let clip = clips.get(&after).filter(|_| fuses).map(|s| {
-            let [lo, hi] = limits(s).map(|q| (q - s.zero_point) as f32 * s.scale);
-            let name = format!("{}/saturated", n.name);
-            n.output = graph.tensor(&name, graph.tensors[after].shape, None);
-            Node {
-                name,
-                op: Activate {
-                    function: Activation::Clip { lo, hi },
-                }
-                .into(),
-                inputs: vec![n.output],
-                output: after,
-            }
-        });
         nodes.push(n);
-        nodes.extend(clip);
     }
     graph.nodes = nodes;
+    graph
+        .outputs
+        .iter_mut()
+        .for_each(|p| p.tensor = place[p.tensor]);
+    cnna_net::simplify::simplify(graph);
 }
 
 /// Largest magnitude that a scale's integers stand for.
 fn reach(s: &Scale) -> f64 {
-    let [min, max] = limits(s);
+    let [min, max] = s.limits;
     let far = (min - s.zero_point).abs().max((max - s.zero_point).abs());
     // The most negative integer of a symmetric scale is one step beyond its range: no bit is spent on it.
     let far = if s.zero_point == 0 && min < 0 {
@@ -208,66 +295,75 @@ fn reach(s: &Scale) -> f64 {
     f64::from(s.scale).abs() * far as f64
 }
 
-/// The outputs of a file that another tool quantised, run as it is, against ours and against its own reals.
-#[derive(Debug, Default)]
-struct Against {
-    signal: f64,
-    /// Squared differences of the file's outputs and ours.
-    ours: f64,
-    /// Of the file's outputs and those of its weights' reals with activations that are clipped, but not rounded.
-    reals: f64,
+/// The outputs of a file that another tool quantised, run as it is, on some of the images.
+struct Against<'s> {
+    samples: &'s [Samples],
+    /// Of each image, each output.
+    outputs: Vec<Vec<Vec<f32>>>,
 }
 
-impl Against {
-    /// Runs the file, `imported` in reals and `graph` in integers. Errors: a file that the engine does not run.
-    fn file(
-        path: &Path,
-        imported: Graph,
-        graph: &Graph,
-        samples: &[Samples],
-    ) -> Result<Self, PtqError> {
+impl<'s> Against<'s> {
+    /// Runs the file. Errors: one that the engine does not run.
+    fn new(path: &Path, graph: &Graph, samples: &'s [Samples]) -> Result<Self, PtqError> {
         let inputs = graph.inputs.iter().map(|p| (&p.name[..], &p.array));
         let outputs = graph.outputs.iter().map(|p| &p.name[..]);
         let file = FileModel::open(path, inputs, outputs)?;
+        let images = samples.iter().map(Samples::len).min().unwrap_or(0);
+        let outputs = (0..images.min(super::MEASURED))
+            .map(|i| file.run(&images_of(samples, i)?))
+            .collect::<Result<_, _>>()?;
+        Ok(Against { samples, outputs })
+    }
+
+    /// Signal-to-noise ratio of a graph's integers, in dB of all outputs together.
+    fn integers(&self, graph: &Graph) -> Result<f64, PtqError> {
+        self.compare(&graph.outputs, |given| {
+            let words = super::table::words(graph, &given);
+            let words: Vec<&[i16]> = words.iter().map(|w| &w[..]).collect();
+            let done = run::run(graph, &words)?;
+            let real = |p: &Port| {
+                let frac = graph.tensors[p.tensor].frac.unwrap_or_default();
+                let words = &done.tensors[p.tensor].values;
+                words.iter().map(|&q| dequantise(q, frac)).collect()
+            };
+            Ok(graph.outputs.iter().map(real).collect())
+        })
+    }
+
+    /// The same of its weights' reals with activations that are clipped, but not rounded.
+    fn reals(&self, imported: Graph) -> Result<f64, PtqError> {
         let imported = unquantised(imported);
         let float = FloatModel::new(&imported)?;
-        let images = samples.iter().map(Samples::len).min().unwrap_or(0);
-        let mut sums = Against::default();
-        for i in 0..images.min(super::MEASURED) {
-            let (mut words, mut given) = (Vec::new(), Vec::new());
-            for (p, s) in graph.inputs.iter().zip(samples) {
-                let values = s.image(i)?;
-                let frac = graph.tensors[p.tensor].frac.unwrap_or_default();
-                let word = |&x: &f32| to_word(x.into(), frac, graph.word).unwrap_or_default();
-                words.push(values.iter().map(word).collect::<Vec<i16>>());
-                given.push(values);
-            }
-            let words: Vec<&[i16]> = words.iter().map(|w| &w[..]).collect();
-            let ours = run::run(graph, &words)?;
-            let theirs = file.run(&given)?;
-            let reals = float.outputs(given)?;
-            let ports = graph.outputs.iter().zip(&reals).zip(theirs);
-            for ((p, reals), values) in ports {
-                let frac = graph.tensors[p.tensor].frac.unwrap_or_default();
-                let words = &ours.tensors[p.tensor].values;
-                for (v, at) in values.into_iter().zip(p.array.offsets()) {
-                    let v = f64::from(v);
-                    sums.signal += v * v;
-                    sums.ours += (v - dequantise(words[at], frac)).powi(2);
-                    sums.reals += (v - f64::from(reals[at])).powi(2);
+        self.compare(&imported.outputs, |given| {
+            let all = float.outputs(given)?;
+            let wide = |v: Vec<f32>| v.into_iter().map(f64::from).collect();
+            Ok(all.into_iter().map(wide).collect())
+        })
+    }
+
+    fn compare(
+        &self,
+        ports: &[Port],
+        run: impl Fn(Vec<Vec<f32>>) -> Result<Vec<Vec<f64>>, PtqError>,
+    ) -> Result<f64, PtqError> {
+        let (mut signal, mut noise) = (0.0, 0.0);
+        for (i, theirs) in self.outputs.iter().enumerate() {
+            let ours = run(images_of(self.samples, i)?)?;
+            for ((p, ours), theirs) in ports.iter().zip(ours).zip(theirs) {
+                for (&v, at) in theirs.iter().zip(p.array.offsets()) {
+                    signal += f64::from(v).powi(2);
+                    noise += (f64::from(v) - ours[at]).powi(2);
                 }
             }
         }
-        Ok(sums)
+        Ok(10.0 * (signal / noise.max(f64::MIN_POSITIVE)).log10())
     }
+}
 
-    fn note(&self) -> String {
-        let db = |noise: f64| 10.0 * (self.signal / noise.max(f64::MIN_POSITIVE)).log10();
-        format!(
-            "its own integers and these differ by {:.1} dB of the output; its own are {:.1} dB from its reals, whose activations are not \
-             rounded: a network as fine as these words cannot be nearer to it than that",
-            db(self.ours),
-            db(self.reals)
-        )
-    }
+/// One image of each input.
+fn images_of(samples: &[Samples], i: usize) -> Result<Vec<Vec<f32>>, PtqError> {
+    Ok(samples
+        .iter()
+        .map(|s| s.image(i))
+        .collect::<Result<_, _>>()?)
 }

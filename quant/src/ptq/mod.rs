@@ -8,6 +8,7 @@
 //! weights.rs  weights of eight bits, and scales of output channels
 //! table.rs    integers against float: signal-to-noise, saturation
 //! file.rs     a model's file as it is, by rten
+//! own.rs      a file of another tool in units of its own scales
 //! front.rs    a model file, quantised or not, as a quantised graph
 //! ```
 
@@ -17,6 +18,7 @@ mod file;
 mod float;
 pub(crate) mod formats;
 mod front;
+mod own;
 pub(crate) mod range;
 mod table;
 pub(crate) mod weights;
@@ -31,7 +33,7 @@ pub use weights::{NARROW_DB, Narrow};
 
 use cnna_data::Samples;
 use cnna_machine::num::Word;
-use cnna_net::{Graph, GraphError, settle};
+use cnna_net::{Graph, GraphError, Tensor, settle};
 use range::Range;
 use table::Power;
 use weights::Rounding;
@@ -169,7 +171,9 @@ pub fn quantise(
             .zip(own)
             .map(|(g, own)| g.unwrap_or(own))
             .collect();
-        let fracs = formats::assign(&float, wanted, options.word);
+        let mut fracs = formats::assign(&float, wanted, options.word);
+        let own = fracs.iter_mut().zip(&given);
+        own.for_each(|(f, given)| *f = given.unwrap_or(*f));
         let mut graph = weights::round(&float, fracs, how, biases)?;
         settle::settle(&mut graph)?;
         Ok::<Graph, PtqError>(graph)
@@ -178,12 +182,18 @@ pub fn quantise(
         per_channel: options.per_channel,
         narrow: vec![options.narrow == Narrow::All; float.tensors.len()],
     };
-    let errors = |graph: &Graph| {
-        let powers = table::powers(graph, &model, &measured)?;
-        let db = table::worst_output(graph, &powers).unwrap_or(f64::INFINITY);
+    // Beside the reals there are one layer's words at a time.
+    let errors = |graph: Graph, how: &Rounding| {
+        let rounded = weights::Rounded::new(graph, &float, how);
+        let integers = table::Integers {
+            graph: &rounded.graph,
+            op: &|n| rounded.operator(n),
+        };
+        let powers = table::powers(&integers, &model, &measured)?;
+        let db = table::worst_output(&rounded.graph, &powers).unwrap_or(f64::INFINITY);
         Ok::<_, PtqError>((db, powers))
     };
-    let mut best: Option<(f64, Method, Graph, Vec<Power>)> = None;
+    let mut best: Option<(f64, Method, Vec<Tensor>, Vec<Power>)> = None;
     let tried = match (options.method, options.word) {
         (Some(m), _) => vec![m],
         (None, Word::W16) => vec![Method::Max],
@@ -194,38 +204,35 @@ pub fn quantise(
         // The same formats give the same integers.
         if best
             .as_ref()
-            .is_some_and(|(_, _, g, _)| g.tensors == graph.tensors)
+            .is_some_and(|(_, _, t, _)| *t == graph.tensors)
         {
             continue;
         }
-        let (db, powers) = errors(&graph)?;
+        let tensors = graph.tensors.clone();
+        let (db, powers) = errors(graph, &rounding)?;
         if best.as_ref().is_none_or(|(b, ..)| db > *b + WORTH_DB) {
-            best = Some((db, method, graph, powers));
+            best = Some((db, method, tensors, powers));
         }
     }
-    let (mut db, method, mut quantised, mut powers) = best.expect("at least one method was tried");
+    let (mut db, method, _, mut powers) = best.expect("at least one method was tried");
     if options.narrow == Narrow::Auto && options.word == Word::W16 {
         let rounded = |how: &Rounding| with(method, how, &[]);
         rounding.narrow = weights::pick(rounded, options.per_channel, &model, &measured)?;
-        quantised = with(method, &rounding, &[])?;
-        (db, powers) = errors(&quantised)?;
+        (db, powers) = errors(with(method, &rounding, &[])?, &rounding)?;
     }
+    let quantised = with(method, &rounding, &[])?;
     let biases = correct::corrected(&float, &quantised, &means);
     // One graph of words at a time: making the first again is cheaper than the memory of both.
     drop(quantised);
-    let mut better = None;
+    let mut corrected = false;
     // Where a mean is far beyond its tensor's format the correction may not fit, and would be of no use.
     if let Ok(graph) = with(method, &rounding, &biases) {
-        let (corrected, its) = errors(&graph)?;
-        if corrected > db {
-            (better, powers) = (Some(graph), its);
+        let (its_db, its) = errors(graph, &rounding)?;
+        if its_db > db {
+            (corrected, powers) = (true, its);
         }
     }
-    let corrected = better.is_some();
-    let graph = match better {
-        Some(graph) => graph,
-        None => with(method, &rounding, &[])?,
-    };
+    let graph = with(method, &rounding, if corrected { &biases } else { &[] })?;
     let peaks: Vec<f32> = ranges.iter().map(Range::peak).collect();
     Ok(Quantised {
         quality: Quality {

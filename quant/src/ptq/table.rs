@@ -5,7 +5,7 @@ use super::{FloatModel, PtqError};
 use cnna_data::Samples;
 use cnna_machine::num::{dequantise, quantise};
 use cnna_net::run::Steps;
-use cnna_net::{Graph, Op};
+use cnna_net::{Graph, Node, Op};
 use serde::Serialize;
 use std::fmt::Write as _;
 
@@ -104,17 +104,25 @@ impl<'s> Measured<'s> {
     }
 }
 
+/// Integers to be compared: a graph, and the operators of nodes whose constants it does not have.
+pub(super) struct Integers<'g> {
+    pub graph: &'g Graph,
+    pub op: &'g dyn Fn(&Node) -> Option<Op>,
+}
+
 /// Runs `images` in integers and compares every tensor with `float`'s; its tensors come first in the graph's. Both
 /// runs go side by side, so that a tensor is there no longer than it is needed. Errors: as the reference run.
 pub(super) fn powers(
-    graph: &Graph,
+    integers: &Integers,
     float: &FloatModel,
     images: &Measured,
 ) -> Result<Vec<Power>, PtqError> {
+    let graph = integers.graph;
     let mut powers = vec![Power::default(); graph.tensors.len()];
     for inputs in images.images() {
         let inputs = inputs?;
-        let mut steps = Steps::new(graph, words(graph, &inputs), float.tensors());
+        let mut steps =
+            Steps::new(graph, words(graph, &inputs), float.tensors()).with_operators(integers.op);
         float.run(inputs, |t, reals| {
             let (p, frac) = (&mut powers[t], graph.tensors[t].frac.unwrap_or_default());
             Ok(steps.take(t, |words| {
@@ -137,7 +145,11 @@ pub(super) fn worst_output(graph: &Graph, powers: &[Power]) -> Option<f64> {
 
 /// The worst output's signal-to-noise ratio in dB; infinite where there is no error.
 pub fn output_db(graph: &Graph, float: &FloatModel, images: &Measured) -> Result<f64, PtqError> {
-    Ok(worst_output(graph, &powers(graph, float, images)?).unwrap_or(f64::INFINITY))
+    let whole = Integers {
+        graph,
+        op: &|_| None,
+    };
+    Ok(worst_output(graph, &powers(&whole, float, images)?).unwrap_or(f64::INFINITY))
 }
 
 impl Table {

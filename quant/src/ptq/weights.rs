@@ -108,6 +108,66 @@ pub fn round(
     })
 }
 
+/// The graph of [`round`], settled, without the words of its weights: [`Rounded::operator`] makes a layer's again. Where
+/// the reals are there too it takes the memory of one layer's words instead of all.
+pub struct Rounded<'f> {
+    /// Convolutions have no weights.
+    pub graph: Graph,
+    float: &'f Graph,
+    how: &'f Rounding,
+    /// The node of `float` that writes each of its tensors.
+    writers: Vec<Option<usize>>,
+}
+
+impl<'f> Rounded<'f> {
+    /// Of a graph that was rounded so.
+    pub fn new(mut graph: Graph, float: &'f Graph, how: &'f Rounding) -> Self {
+        let writers = float.writers();
+        for n in &mut graph.nodes {
+            let real = writers.get(n.output).copied().flatten();
+            let real = real.and_then(|i| float.nodes[i].op.conv());
+            // Those that the file has as words are words in both.
+            if real.is_none_or(|c| c.weights.reals().is_none()) {
+                continue;
+            }
+            if let Op::Conv(c) = &mut n.op
+                && let Some((_, frac)) = c.weights.words()
+            {
+                c.weights = Values::Words(Vec::new(), frac);
+            }
+        }
+        Rounded {
+            graph,
+            float,
+            how,
+            writers,
+        }
+    }
+
+    /// The convolution of a node with its weights; `None` for a node that has all it needs.
+    pub fn operator(&self, n: &Node) -> Option<Op> {
+        let Op::Conv(c) = &n.op else { return None };
+        if !c.weights.is_empty() {
+            return None;
+        }
+        let real = self.float.nodes[self.writers[n.output]?].op.conv()?;
+        let input = n.inputs[0];
+        let frac = |t: TensorId| self.graph.tensors[t].frac;
+        let layer = Layer {
+            formats: [frac(input)?, frac(n.output)?],
+            word: self.float.word,
+            narrow: self.how.narrow(n.output) && self.float.word == Word::W16,
+            per_channel: self.how.per_channel && !real.is_fc(self.float.tensors[input].shape),
+        };
+        let (_, frac) = c.weights.words()?;
+        let words = layer.words(&real.weights, frac, &c.finer);
+        Some(Op::Conv(Conv {
+            weights: Values::Words(words, frac),
+            ..c.clone()
+        }))
+    }
+}
+
 /// How one convolution's weights are rounded.
 struct Layer {
     /// Fraction bits of its input and output.
@@ -134,9 +194,9 @@ impl Layer {
             return Ok(done);
         };
         let [input, output] = self.formats;
-        let (word, narrow) = (self.word, self.narrow);
+        let word = self.word;
         let bias = done.bias.reals().unwrap_or_default();
-        let bits = if narrow { Word::W8 } else { word };
+        let bits = if self.narrow { Word::W8 } else { word };
         let taps = weights.len() / c.oc.max(1);
         let finest = |part: &[f32], bias: &[f32]| -> Result<i32, String> {
             let e = auto_scale(part, bits).map_err(|i| format!("weight {i} is {}", part[i]))?;
@@ -166,22 +226,29 @@ impl Layer {
         // Beyond the machine's last shift a finer weight is of no use.
         let most = (*SHIFT_RANGE.end() + output - input - least).clamp(0, MOST_FINER.into());
         let finer: Vec<u8> = fracs.iter().map(|f| (f - least).min(most) as u8).collect();
-        let mut words = Vec::with_capacity(weights.len());
-        for (part, d) in weights.chunks(taps.max(1)).zip(&finer) {
-            let frac = least + i32::from(*d);
-            words.extend(part.iter().map(|&w| match narrow {
-                true => {
-                    quantise(w.into(), frac - LOW_BITS, Word::W8).unwrap_or_default() << LOW_BITS
-                }
-                false => quantise(w.into(), frac, word).unwrap_or_default(),
-            }));
-        }
-        done.weights = Values::Words(words, least);
+        done.weights = Values::Words(self.words(&c.weights, least, &finer), least);
         done.finer = match finer.iter().all(|d| *d == 0) {
             true => Vec::new(),
             false => finer,
         };
         Ok(done)
+    }
+
+    /// The words of reals, of so many fraction bits, and some more of each output channel, if `finer` says so.
+    fn words(&self, weights: &Values, least: i32, finer: &[u8]) -> Vec<i16> {
+        let weights = weights.reals().unwrap_or_default();
+        let taps = weights.len() / finer.len().max(1);
+        let mut words = Vec::with_capacity(weights.len());
+        for (c, part) in weights.chunks(taps.max(1)).enumerate() {
+            let frac = least + finer.get(c).map_or(0, |&d| d.into());
+            words.extend(part.iter().map(|&w| match self.narrow {
+                true => {
+                    quantise(w.into(), frac - LOW_BITS, Word::W8).unwrap_or_default() << LOW_BITS
+                }
+                false => quantise(w.into(), frac, self.word).unwrap_or_default(),
+            }));
+        }
+        words
     }
 }
 
