@@ -1,5 +1,6 @@
 //! How near the integers are to the float network, tensor by tensor.
 
+use super::equalise::View;
 use super::weights::is_narrow;
 use super::{FloatModel, PtqError};
 use cnna_data::Samples;
@@ -105,11 +106,13 @@ impl<'s> Measured<'s> {
 }
 
 /// Runs `images` in integers and compares every tensor with `float`'s; its tensors come first in the graph's. Both
-/// runs go side by side, so that a tensor is there no longer than it is needed. Errors: as the reference run.
+/// runs go side by side, so that a tensor is there no longer than it is needed. `views` tell what became of `float`'s
+/// values in the graph. Errors: as the reference run.
 pub(super) fn powers(
     graph: &Graph,
     float: &FloatModel,
     images: &Measured,
+    views: &[Option<View>],
 ) -> Result<Vec<Power>, PtqError> {
     let mut powers = vec![Power::default(); graph.tensors.len()];
     for inputs in images.images() {
@@ -119,7 +122,8 @@ pub(super) fn powers(
             let (p, frac) = (&mut powers[t], graph.tensors[t].frac.unwrap_or_default());
             Ok(steps.take(t, |words| {
                 p.saturated += words.saturated;
-                for (&w, &r) in words.values.iter().zip(reals) {
+                let reals = View::of(views.get(t).and_then(Option::as_ref), reals);
+                for (&w, &r) in words.values.iter().zip(reals.iter()) {
                     p.signal += f64::from(r).powi(2);
                     p.noise += (f64::from(r) - dequantise(w, frac)).powi(2);
                 }
@@ -137,7 +141,7 @@ pub(super) fn worst_output(graph: &Graph, powers: &[Power]) -> Option<f64> {
 
 /// The worst output's signal-to-noise ratio in dB; infinite where there is no error.
 pub fn output_db(graph: &Graph, float: &FloatModel, images: &Measured) -> Result<f64, PtqError> {
-    Ok(worst_output(graph, &powers(graph, float, images)?).unwrap_or(f64::INFINITY))
+    Ok(worst_output(graph, &powers(graph, float, images, &[])?).unwrap_or(f64::INFINITY))
 }
 
 impl Table {
