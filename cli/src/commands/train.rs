@@ -22,7 +22,7 @@ use std::process::ExitCode;
 Training changes weights; `cnna quantize` keeps them. The network sees pixel / 255.
 An interrupted run continues from its checkpoint when started again with the same options.")]
 pub struct Train {
-    /// A data set's name, or a folder with its files.
+    /// A data set's name, or a folder: train/CLASS and test/CLASS of pictures, npy arrays, or idx files.
     #[arg(long, default_value = "fashion-mnist")]
     dataset: String,
     /// A built-in architecture, or a TOML file.

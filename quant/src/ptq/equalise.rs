@@ -1,4 +1,4 @@
-//! Equal ranges for the channels of a map, for words of eight bits, at no cost when the network runs.
+//! Equal ranges for the channels of a map, for words of eight bits.
 //!
 //! Where what writes a map and what reads it are linear but for a clip at zero, a channel may be multiplied by a factor
 //! and the weights that read it divided by it. So channels of small values fill their words too, as far as the weights
