@@ -6,12 +6,12 @@
 
 use crate::jobs::Jobs;
 use crate::stream::Entry;
-use cnna_machine::Board;
 use cnna_machine::config::BURST_BEATS;
 use cnna_machine::isa::{
     Body, COMMAND_BYTES, Command, Compute, Queue, Weight, store_kind, weight_kind,
 };
 use cnna_machine::timing;
+use cnna_machine::{Accelerator, Board};
 
 /// When a command's effects are there, in cycles.
 #[derive(Clone, Copy, Default)]
@@ -103,7 +103,6 @@ pub fn cycles(stream: &[Entry], board: &Board) -> u64 {
 /// Cycles below which no order of these jobs' commands comes: the array without a wait, each queue's transfers without one,
 /// all bytes at the memory's speed.
 pub fn at_least(work: &Jobs, board: &Board) -> u64 {
-    let (mut array, mut pace, mut results) = (0, 0, 0);
     let (mut queues, mut bytes) = ([0; 4], 0);
     let mut moves = |queue: Queue, kind: i32, body: &Body| {
         let t = transfer(kind, body, board);
@@ -118,15 +117,24 @@ pub fn at_least(work: &Jobs, board: &Board) -> u64 {
         for store in &job.stores {
             moves(Queue::Store, store_kind::STORE, &Body::Store(*store));
         }
+    }
+    let stretch = u64::from(board.memory.bytes_per_cycle) * STRETCH;
+    let memory = bytes / stretch * STRETCH;
+    let array = array(work, &board.accelerator);
+    queues.into_iter().fold(array.max(memory), u64::max)
+}
+
+/// Cycles of the array for these jobs' commands when it waits for nothing.
+pub fn array(work: &Jobs, a: &Accelerator) -> u64 {
+    let (mut array, mut pace, mut results) = (0, 0, 0);
+    for job in &work.jobs {
         if let Body::Compute(c) = &job.body {
-            let s = timing::schedule(c, board.accelerator.lanes, array, pace);
+            let s = timing::schedule(c, a.lanes, array, pace);
             (array, pace) = (s.last_step + 1, s.pace);
             results = results.max(s.stored.unwrap_or(s.released));
         }
     }
-    let stretch = u64::from(board.memory.bytes_per_cycle) * STRETCH;
-    let memory = bytes / stretch * STRETCH;
-    queues.into_iter().fold(results.max(memory), u64::max)
+    results
 }
 
 impl Clock<'_> {

@@ -64,9 +64,11 @@ impl Map {
     }
 
     /// The command with the address that it has in the window.
-    fn place(&self, mut command: Command) -> Command {
+    fn place(&self, entry: &Entry) -> Command {
+        let mut command = entry.command;
         let moved = |ddr: i32, by: usize| (ddr as u32).wrapping_add(by as u32) as i32;
         match &mut command.body {
+            Body::Weight(w) if entry.made => w.ddr = moved(w.ddr, self.tensors),
             Body::Weight(w) => w.ddr = moved(w.ddr, self.weights),
             Body::Load(l) => l.ddr = moved(l.ddr, self.tensors),
             Body::Store(s) if command.kind == store_kind::STORE => {
@@ -151,7 +153,7 @@ pub fn program<'a>(
     for (stream, &at) in streams.iter().zip(&map.streams) {
         let places = commands[at..].chunks_exact_mut(COMMAND_BYTES);
         for (e, bytes) in stream.iter().zip(places) {
-            let words = map.place(e.command).encode().map_err(|error| {
+            let words = map.place(e).encode().map_err(|error| {
                 let layer = &meta.layers[usize::from(e.command.tag).min(meta.layers.len() - 1)];
                 CompileError::Unsupported {
                     layer: layer.name.clone(),

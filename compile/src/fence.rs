@@ -169,7 +169,7 @@ fn fence(
 /// Inserts the fences; jobs behind them move on.
 fn insert(work: &mut Jobs, fences: &[(usize, Vec<At>)]) {
     let moved = |j: usize| j + fences.partition_point(|(behind, _)| *behind < j);
-    for item in work.loads.iter_mut().flatten() {
+    for item in work.loads.iter_mut().flatten().chain(&mut work.weights) {
         item.after = item.after.map(moved);
     }
     for job in &mut work.jobs {

@@ -244,9 +244,15 @@ impl Fill {
             .unwrap_or(0..0)
     }
 
-    /// Lists loads of rows of some channels that the latest job's stores bring, in the order in which these bring them.
+    /// Lists loads of rows of some channels that the latest job's stores bring, in the order in which these bring them: two at once
+    /// where these lie in neighbouring row banks as they are.
     pub fn takes(&mut self, rows: impl Iterator<Item = (Range<usize>, usize)>, jobs: &mut Jobs) {
-        for (channels, y) in rows {
+        let mut rows = rows.peekable();
+        let from_even = rows.peek().is_some_and(|(_, y)| y % 2 == 0);
+        for at_once in jobs.stay(from_even && self.planes == [1, 1]) {
+            let Some((channels, y)) = rows.next() else {
+                break;
+            };
             let row_line = self.row_line(y / self.planes[0], y % self.planes[0]);
             let beats = channels.len() * self.beats;
             let (load, lines) = self.load(row_line, channels.start, channels.len(), self.planes[1]);
@@ -255,12 +261,16 @@ impl Fill {
                 seg_count: 1,
                 row_bank: field(y / self.planes[0] % 4),
                 local: 1,
+                both: i32::from(at_once == 2),
                 ..load
             };
-            self.taken.push((y, channels, jobs.loads[LOCAL].len()));
+            let item = jobs.loads[LOCAL].len();
+            let others = rows.by_ref().take(at_once - 1);
+            let all = std::iter::once((channels, y)).chain(others);
+            let taken = all.map(|(channels, y)| (y, channels, item));
+            self.taken.extend(taken);
             jobs.load(self.number, load, lines);
         }
-        jobs.stay();
     }
 
     /// Lists loads up to the rows' end; the items of the rows.

@@ -27,6 +27,8 @@ pub type Loads = [Range<usize>; LISTS];
 pub enum Space {
     /// A row bank of the activation buffer, in lines.
     Act(usize),
+    /// The same lines of two row banks, from this one on.
+    TwoAct(usize),
     /// The weight buffer, in rows.
     Weights,
     /// The bias buffer, in rows.
@@ -157,12 +159,17 @@ impl Jobs {
             _ => (LOCAL, None),
         };
         let order = self.loads.iter().map(Vec::len).sum();
+        let bank = load.row_bank as usize;
+        let space = match load.both {
+            0 => Space::Act(bank),
+            _ => Space::TwoAct(bank),
+        };
         self.loads[list].push(Item {
             body: Body::Load(load),
             kind: 0,
             tag: self.tag,
             fill,
-            rows: (Space::Act(load.row_bank as usize), lines),
+            rows: (space, lines),
             after,
             order,
         });
@@ -202,6 +209,11 @@ impl Jobs {
         self.weights.len() - 1
     }
 
+    /// Lets a weight transfer wait for the layers before its own, which make what it reads.
+    pub fn made_before(&mut self, item: usize) {
+        self.weights[item].after = self.mark;
+    }
+
     /// Appends a compute command.
     pub fn compute(
         &mut self,
@@ -223,18 +235,14 @@ impl Jobs {
         });
     }
 
-    /// Makes the latest job's stores local: the loads of [`LOCAL`] listed last take what they bring, one a row.
-    pub fn stay(&mut self) {
+    /// Makes the latest job's stores local, of `pairs` of rows where they can be: loads of [`LOCAL`] listed next take what they
+    /// bring. Returns how many rows each of these takes.
+    pub fn stay(&mut self, pairs: bool) -> impl Iterator<Item = usize> + use<> {
         let job = self.jobs.last_mut().expect("there is a job");
-        for store in &mut job.stores {
-            *store = Store {
-                ddr: 0,
-                seg_stride: 0,
-                row_stride: 0,
-                local: 1,
-                ..*store
-            };
-        }
+        let stores = std::mem::take(&mut job.stores);
+        job.stores = stores.iter().flat_map(|s| stay(s, pairs)).collect();
+        let loads = job.stores.clone().into_iter();
+        loads.flat_map(|s| std::iter::repeat_n(1 + s.both as usize, s.rows as usize))
     }
 
     /// Appends a mark: later loads wait for it.
@@ -282,6 +290,32 @@ impl Jobs {
         let end = Job::alone(store_kind::END, self.tag, Store::default());
         self.jobs.push(end);
     }
+}
+
+/// A store made local: its pairs of rows, and the row that is left.
+fn stay(store: &Store, pairs: bool) -> impl Iterator<Item = Store> + use<> {
+    let local = Store {
+        ddr: 0,
+        seg_stride: 0,
+        row_stride: 0,
+        local: 1,
+        ..*store
+    };
+    let count = match pairs && store.bank == 0 {
+        true => store.rows / 2,
+        false => 0,
+    };
+    let both = Store {
+        rows: count,
+        both: 1,
+        ..local
+    };
+    let rest = Store {
+        line: store.line + count * store.row_pitch,
+        rows: store.rows - 2 * count,
+        ..local
+    };
+    [both, rest].into_iter().filter(|s| s.rows > 0)
 }
 
 /// A count as a command field; one that no field can hold stays so, for the encoder to refuse.

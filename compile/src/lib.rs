@@ -3,6 +3,7 @@
 //! [`compile`] turns a network into a program for one board; [`passes::PASSES`] lists the steps.
 
 mod act;
+mod best;
 mod check;
 mod cost;
 mod encode;
@@ -24,6 +25,7 @@ mod stream;
 mod turns;
 mod weights;
 
+pub use best::{AtBest, at_best};
 pub use encode::Image;
 pub use error::CompileError;
 pub use options::{Options, Use};

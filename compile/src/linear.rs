@@ -1,6 +1,7 @@
 //! What conv and vector modes compute: sums of products with constant weights, requantised.
 
 use crate::act::Act;
+use crate::weights::Given;
 use cnna_machine::num::{ACC_BITS, WINOGRAD_BITS, Word};
 use std::borrow::Cow;
 use std::ops::Range;
@@ -26,6 +27,8 @@ pub struct Linear<'a> {
     pub act: Act,
     /// Bits by which each output's shift is larger, up to 31; empty: none.
     pub finer: Vec<u8>,
+    /// The weights are a bound of those that a stage before makes.
+    pub given: Option<Given>,
 }
 
 impl Linear<'_> {
@@ -84,7 +87,7 @@ impl Linear<'_> {
 
     /// True when every weight's lower 8 bits are zero, so that a word's upper 8 say all of it.
     pub fn is_narrow(&self, word: Word) -> bool {
-        word == Word::W16 && self.weights.iter().all(|w| w & 0xff == 0)
+        word == Word::W16 && self.given.is_none() && self.weights.iter().all(|w| w & 0xff == 0)
     }
 
     /// The first output whose sum could reach 2^47, and the proven bound of it.

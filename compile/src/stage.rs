@@ -113,6 +113,8 @@ pub struct Stage<'a> {
     pub ow: usize,
     /// Added to the results.
     pub residual: Option<Residual>,
+    /// What holds its weights: see [`crate::weights::Given`].
+    pub weights: Option<TensorInfo>,
     /// A 2x2 maximum follows in the same pass.
     pub pooled: bool,
     /// Each result lies alone at the start of `4T` output columns: for steps that planes cannot express.
@@ -139,6 +141,7 @@ impl<'a> Stage<'a> {
             oh: shape.h,
             ow: shape.w,
             residual: None,
+            weights: None,
             pooled: false,
             spread: false,
         }
@@ -163,6 +166,9 @@ impl<'a> Stage<'a> {
         }
         if let Some(r) = &mut stage.residual {
             r.info.offset += bytes;
+        }
+        if let Some(w) = &mut stage.weights {
+            w.offset += bytes;
         }
         stage.output.offset += bytes;
         stage

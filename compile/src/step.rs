@@ -11,7 +11,7 @@ use crate::mode::{conv, pool, rows, vector};
 use crate::stage::Stage;
 use crate::stream::{self, Entry};
 use crate::turns;
-use crate::weights::{self, Weights};
+use crate::weights::Weights;
 use cnna_machine::Accelerator;
 use cnna_machine::program::Mode;
 use std::sync::Arc;
@@ -41,11 +41,7 @@ impl Form<'_> {
     /// Its mode.
     pub fn mode(&self) -> Mode {
         match self {
-            Form::Conv(_, t, _) => match t.form {
-                weights::Form::Kernel | weights::Form::Diagonal => Mode::Winograd,
-                weights::Form::Pairs => Mode::Paired,
-                _ => Mode::Direct,
-            },
+            Form::Conv(_, t, _) => t.mode(),
             Form::Vector(..) => Mode::Vector,
             Form::Rows(..) => Mode::Rows,
             Form::Pool => Mode::Pool,

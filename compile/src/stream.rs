@@ -5,6 +5,7 @@ use crate::jobs::{ACTIVATIONS, Item, Job, Jobs, LISTS, LOCAL, RESIDUALS, Space};
 use cnna_machine::isa::{Body, Command, Queue, TOKEN_PATHS, store_kind};
 use cnna_machine::{Accelerator, timing};
 use std::ops::Range;
+use std::slice::from_mut;
 
 /// Jobs between a load and its first reader, at most, where results stay on chip meanwhile.
 const LOADS_AHEAD: usize = 4;
@@ -16,6 +17,8 @@ pub struct Entry {
     pub command: Command,
     /// Latest command awaited of each queue.
     pub after: [Option<usize>; 4],
+    /// A weight transfer that reads what a layer before it made, not constants.
+    pub made: bool,
 }
 
 /// Rows that an item or job was the last to touch.
@@ -93,16 +96,20 @@ fn freed_by<const N: usize>(
     let (mut weights, mut bias, mut sets) = (Rows::default(), Rows::default(), Rows::default());
     for (n, (list, (i, item))) in all.into_iter().enumerate() {
         let (space, rows) = &item.rows;
-        let buffer = match space {
-            Space::Act(bank) => &mut act[*bank],
-            Space::Weights => &mut weights,
-            Space::Bias => &mut bias,
-            Space::Residual(bank) => &mut residual[*bank],
-            Space::Sets => &mut sets,
+        let banks = match *space {
+            Space::Act(bank) => &mut act[bank..][..1],
+            Space::TwoAct(bank) => &mut act[bank..][..2],
+            Space::Weights => from_mut(&mut weights),
+            Space::Bias => from_mut(&mut bias),
+            Space::Residual(bank) => &mut residual[bank..][..1],
+            Space::Sets => from_mut(&mut sets),
         };
-        let before = rows.iter().flat_map(|r| buffer.latest(r));
+        let each = banks.iter().flat_map(|b| rows.iter().map(move |r| (b, r)));
+        let before = each.flat_map(|(bank, r)| bank.latest(r));
         freed[list][i] = before.filter_map(|n| readers[n].0.map(|r| r[1])).max();
-        rows.iter().for_each(|r| buffer.set(r, n));
+        for bank in banks {
+            rows.iter().for_each(|r| bank.set(r, n));
+        }
     }
     freed
 }
@@ -159,7 +166,10 @@ impl<'a> Feed<'a> {
         after[Queue::Compute as usize] = self.freed_by[next].map(|j| job_at[j]);
         after[Queue::Store as usize] = item.after.map(|j| job_at[j]);
         self.issued.push(stream.len());
-        stream.push(entry(item.kind, item.tag, item.body, after));
+        stream.push(Entry {
+            made: matches!(item.body, Body::Weight(_)) && item.after.is_some(),
+            ..entry(item.kind, item.tag, item.body, after)
+        });
     }
 }
 
@@ -250,6 +260,7 @@ fn entry(kind: i32, tag: u16, body: Body, after: [Option<usize>; 4]) -> Entry {
             body,
         },
         after,
+        made: false,
     }
 }
 

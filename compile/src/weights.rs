@@ -13,6 +13,63 @@ use cnna_machine::num::ACC_BITS;
 use std::ops::Range;
 use std::sync::Arc;
 
+/// Weights that a stage before makes, one a channel: blocks with these on their diagonal, each in the ports' order, rows of blocks in
+/// rows of a map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Given {
+    /// Channels, and lanes, of a block.
+    pub lanes: usize,
+    /// Channels of a row, and words of its blocks.
+    pub channels: usize,
+    /// See `channels`.
+    pub words: usize,
+    ports: usize,
+    /// Lanes of a port.
+    slots: usize,
+    /// Bytes of a row in memory.
+    row_bytes: usize,
+}
+
+impl Given {
+    /// The blocks of a machine: of as many lanes as a lane's row has words, or fewer.
+    pub fn new(a: &Accelerator) -> Self {
+        let most = a.lanes.min(PLAIN_WORDS);
+        let lanes: usize = 1 << most.ilog2();
+        let (channels, ports) = (a.column_align(), a.weight_ports);
+        let slots = lanes.div_ceil(ports);
+        let words = channels / lanes * ports * slots * PLAIN_WORDS;
+        Given {
+            lanes,
+            channels,
+            words,
+            ports,
+            slots,
+            row_bytes: words.next_multiple_of(a.column_align()) * a.word.bytes(),
+        }
+    }
+
+    /// The word of a row in which the weight of its channel `k` lies: the step in which its lane sees the channel.
+    pub fn word(&self, k: usize) -> usize {
+        let (block, lane) = (k / self.lanes, k % self.lanes);
+        let (port, slot) = (lane % self.ports, lane / self.ports);
+        ((block * self.ports + port) * self.slots + slot) * PLAIN_WORDS + lane
+    }
+
+    /// A block's transfer, from its first channel on; its place counts from that of the first row.
+    fn command(&self, outputs: &Range<usize>, a: &Accelerator) -> Weight {
+        let (row, block) = (
+            outputs.start / self.channels,
+            outputs.start % self.channels / self.lanes,
+        );
+        let port_stride = self.slots * a.beat_bytes();
+        Weight {
+            ddr: address(row * self.row_bytes + block * self.ports * port_stride),
+            port_stride: field(port_stride),
+            ..command(outputs.len(), 1, Form::Plain, a.word.bytes(), a)
+        }
+    }
+}
+
 /// How a weight-buffer row is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Form {
@@ -149,6 +206,8 @@ pub struct Weights {
     present: Vec<([usize; 2], usize, usize)>,
     bias: Biases,
     set: Option<Set>,
+    /// Where the blocks of [`Given`] weights lie.
+    given: Option<usize>,
 }
 
 #[derive(Clone, Debug)]
@@ -198,7 +257,11 @@ impl Weights {
             !form.is_winograd() && linear.is_narrow(a.word) && chunks.iter().flatten().all(fits);
         let weight_bytes = if narrow { 1 } else { a.word.bytes() };
         let mut commands = Vec::with_capacity(groups.len());
-        for (group, chunks) in groups.iter().zip(&chunks) {
+        if let Some(given) = &linear.given {
+            commands.extend(groups.iter().map(|g| vec![given.command(&g.outputs, a)]));
+        }
+        let stored = groups.iter().zip(&chunks);
+        for (group, chunks) in stored.filter(|_| linear.given.is_none()) {
             let lanes = form.lanes(group.outputs.len());
             let mut each = Vec::with_capacity(chunks.len());
             for chunk in chunks {
@@ -273,9 +336,16 @@ impl Weights {
                 present: None,
             },
             set,
+            given: None,
             groups,
             chunks,
         }
+    }
+
+    /// What a stage made `at` this place takes that of the weights there are.
+    pub fn given(&mut self, at: usize) {
+        self.given = Some(at);
+        self.present.clear();
     }
 
     /// Rows of weights and of biases when all come once and stay, see [`Weights::stay`]; `None` when the weights are too many.
@@ -334,7 +404,13 @@ impl Weights {
             (_, true) => weight_kind::NARROW,
             _ => weight_kind::PLAIN,
         };
+        if let Some(at) = self.given {
+            cmd.ddr = address(at + cmd.ddr as usize);
+        }
         let item = jobs.weight(kind, cmd, Space::Weights, rows);
+        if self.given.is_some() {
+            jobs.made_before(item);
+        }
         self.present.push((id, item, first));
         (item, first)
     }

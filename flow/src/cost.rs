@@ -3,8 +3,10 @@
 use crate::devices;
 use crate::error::FlowError;
 use crate::progress::Session;
+use cnna_compile::{Options, at_best};
 use cnna_host::tensor::Images;
 use cnna_machine::program::Program;
+use cnna_report::numbers::InModes;
 use cnna_report::{Quantisation, Report};
 use serde::Deserialize;
 use std::collections::HashMap;
@@ -24,10 +26,31 @@ pub fn measure(
         return Err(FlowError::NoCycles);
     }
     let counters = devices::run_on(device, program, images, &mut |_| Ok(()), session)?;
-    Report::new(program, &counters, device, image).map_err(|source| FlowError::Report {
+    let report = Report::new(program, &counters, device, image);
+    let mut report = report.map_err(|source| FlowError::Report {
         program: name.into(),
         source,
-    })
+    })?;
+    report.modes = modes(name, program)?;
+    Ok(report)
+}
+
+/// What each convolution of a program could do at best in each mode.
+fn modes(name: &str, program: &Program<'_>) -> Result<Vec<InModes>, FlowError> {
+    let [structure, constants] = program.network;
+    let graph = cnna_net::file::decode(structure, constants)?;
+    let all = at_best(&graph, &program.meta.board, &Options::default());
+    let all = all.map_err(|source| FlowError::Compile {
+        model: name.into(),
+        board: program.meta.board.name.clone(),
+        source: Box::new(source),
+    })?;
+    let each = all.into_iter().map(|c| InModes {
+        name: c.name,
+        taken: c.taken,
+        cycles: c.cycles,
+    });
+    Ok(each.collect())
 }
 
 /// The table in what `cnna quantize --json` wrote; `name` names it in errors. Errors: without a table, of another network.

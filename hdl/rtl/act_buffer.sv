@@ -13,13 +13,15 @@ module act_buffer import cnna_pkg::*; #(
   localparam int unsigned ColW = $clog2(Cols)
 ) (
   input  wire logic              clk_i,
-  // write: words of one row bank; the line may differ between groups of four columns
+  // write: words of one row bank, or of two neighbours, 0 and 1 or 2 and 3; the line may differ between groups of four columns
   input  wire logic [Cols-1:0]   wen_i,
   input  wire logic [1:0]        wbank_i,
+  input  wire logic              wboth_i,
   /* verilator lint_off UNUSEDSIGNAL */ // the field is as wide for every buffer depth
   input  wire logic [T*16-1:0]   wline_i,
   /* verilator lint_on UNUSEDSIGNAL */
   input  wire logic [Cols*W-1:0] wdata_i,
+  input  wire logic [Cols*W-1:0] wodd_i,   // of banks 1 and 3
   // step
   input  wire logic [15:0]       row_a_i,
   input  wire logic [15:0]       row_b_i,
@@ -76,9 +78,9 @@ module act_buffer import cnna_pkg::*; #(
       for (genvar j = 0; j < Cols; j++) begin : gen_col
         ram #(.Depth(Depth / Sets), .Words(1), .WordW(W)) i_bank (
           .clk_i,
-          .wen_i  (wen_i[j] & (wbank_i == 2'(i)) & ((Sets == 1) | (wline_i[(j/4)*16 + AddrW-1] == 1'(s)))),
+          .wen_i  (wen_i[j] & (wbank_i[1] == i[1]) & (wboth_i | (wbank_i[0] == i[0])) & ((Sets == 1) | (wline_i[(j/4)*16 + AddrW-1] == 1'(s)))),
           .waddr_i(SetW'(wline_i[(j/4)*16 +: 16])),
-          .wdata_i(wdata_i[j*W +: W]),
+          .wdata_i(i[0] ? wodd_i[j*W +: W] : wdata_i[j*W +: W]),
           .raddr_i(SetW'(addr_q[i][j])),
           .rdata_o(raw[s][i][j])
         );

@@ -6,7 +6,8 @@
 // beat: these lie in another group of four columns. A beat waits a cycle where that is not so: in the same group, which a
 // channel's row of odd length leads to, or in another command.
 // Parity: channels go to the lower and the upper set of the buffer in turn, two of them to the same lines.
-// Local: the beats are those of the store queue's local store, and memory is not asked.
+// Local: the beats are those of the store queue's local store, and memory is not asked. Both (stride 1): with each comes a second
+// one, for the next row bank.
 `default_nettype none
 module load_engine import cnna_pkg::*; #(
   parameter int unsigned T           = 2,
@@ -43,12 +44,15 @@ module load_engine import cnna_pkg::*; #(
   input  wire logic             local_valid_i,
   output logic                  local_ready_o,
   input  wire logic [8*W-1:0]   local_data_i,
+  input  wire logic [8*W-1:0]   local_second_i,
   // activation or residual buffer write
   output logic [4*T-1:0]        wen_o,
   output logic [4*T-1:0]        residual_wen_o,
   output logic [1:0]            wbank_o,
+  output logic                  wboth_o,
   output logic [T*16-1:0]       wline_o, // one a group of four columns
   output logic [4*T*W-1:0]      wdata_o,
+  output logic [4*T*W-1:0]      wodd_o,  // of the activation buffer's banks 1 and 3
   // status
   output logic                  in_flight_o,
   output logic                  error_o
@@ -89,6 +93,7 @@ module load_engine import cnna_pkg::*; #(
     logic [15:0] plane_pitch;
     logic        parity;
     logic        local_beats;
+    logic        both;
   } rx_t;
   rx_t rx_new, rx;
   logic rx_valid, rx_pop;
@@ -103,7 +108,8 @@ module load_engine import cnna_pkg::*; #(
     channel_beats: cmd_i[LOAD_CHANNEL_BEATS +: LOAD_CHANNEL_BEATS_W],
     plane_pitch:   cmd_i[LOAD_PLANE_PITCH +: LOAD_PLANE_PITCH_W],
     parity:        cmd_i[LOAD_PARITY],
-    local_beats:   cmd_i[LOAD_LOCAL]
+    local_beats:   cmd_i[LOAD_LOCAL],
+    both:          cmd_i[LOAD_BOTH]
   };
   fifo #(.Width($bits(rx_t)), .Depth(DEPTH_RECEIVE)) i_rx (
     .clk_i, .rst_i, .push_i(accept), .data_i(rx_new), .ready_o(rx_ready),
@@ -152,9 +158,10 @@ module load_engine import cnna_pkg::*; #(
 
   logic take, done_phase, last_beat, last_seg, last_chan;
   logic             takes, valid;         // a beat of the source that the command has
-  logic [8*W-1:0]   data;
+  logic [8*W-1:0]   data, second;
   assign valid      = rx.local_beats ? local_valid_i : rvalid_i;
   assign data       = rx.local_beats ? local_data_i : rdata_i;
+  assign second     = rx.both ? local_second_i : data;
   assign take       = valid & rx_valid & ~blocked;
   assign done_phase = phase_q == last_phase;
   assign takes      = rx_valid & done_phase & ~blocked;
@@ -260,6 +267,7 @@ module load_engine import cnna_pkg::*; #(
     late_line_q  <= line + rx.plane_pitch;
     for (int unsigned i = 0; i < 4; i++) late_data_q[i*W +: W] <= data[(2*i+1)*W +: W];
     wbank_o <= late_q ? late_bank_q : rx.bank;
+    wboth_o <= ~late_q & rx.both;
     for (int unsigned g = 0; g < T; g++) begin
       wline_o[g*16 +: 16] <= late[g] ? late_line_q : line + (dealt ? offset_q : 16'd0);
     end
@@ -267,6 +275,7 @@ module load_engine import cnna_pkg::*; #(
       wen_o[j]          <= (take & enable[j] & ~rx.target) | late[j/4];
       residual_wen_o[j] <= take & enable[j] & rx.target;
       wdata_o[j*W +: W] <= late[j/4] ? late_data_q[(j%4)*W +: W] : data[source[j]*W +: W];
+      wodd_o[j*W +: W]  <= late[j/4] ? late_data_q[(j%4)*W +: W] : second[source[j]*W +: W];
     end
   end
 endmodule

@@ -1,4 +1,5 @@
-// Output buffer: two row banks of lines of 4T words, written in quarter lines, read a line at a time.
+// Output buffer: two row banks of lines of 4T words, written in quarter lines, read a line at a time; beside it the same line of
+// bank 1.
 // Latency: 2 cycles.
 `default_nettype none
 module out_buffer #(
@@ -17,7 +18,8 @@ module out_buffer #(
   // read
   input  wire logic               rbank_i,
   input  wire logic [AddrW-1:0]   raddr_i,
-  output logic [LineW-1:0]        rdata_o
+  output logic [LineW-1:0]        rdata_o,
+  output logic [LineW-1:0]        second_o
 );
   logic [LineW-1:0] rdata [2];
   for (genvar b = 0; b < 2; b++) begin : gen_bank
@@ -35,6 +37,7 @@ module out_buffer #(
     bank_q  <= rbank_i;
     bank_qq <= bank_q;
   end
-  assign rdata_o = bank_qq ? rdata[1] : rdata[0];
+  assign rdata_o  = bank_qq ? rdata[1] : rdata[0];
+  assign second_o = rdata[1];
 endmodule
 `default_nettype wire

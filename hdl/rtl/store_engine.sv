@@ -1,5 +1,6 @@
 // Store queue: rows of results from the output buffer to memory, marks (counters to memory), fences and the end of the program.
-// One command at a time. A local STORE's beats go to the load queue's local loads, one behind the other, instead. STORE is complete with its last beat taken; MARK waits for every earlier write's answer, writes its
+// One command at a time. A local STORE's beats go to the load queue's local loads, one behind the other, instead, or two at once: those
+// of the same line of both banks. STORE is complete with its last beat taken; MARK waits for every earlier write's answer, writes its
 // record and waits for that answer; FENCE waits only; END pulses end_o. Throughput: one line of the output buffer a cycle,
 // also from row to row.
 // halt_i: no new bursts; the beats that those under way still owe go out without strobes, so that memory keeps what it has.
@@ -32,6 +33,7 @@ module store_engine import cnna_pkg::*; #(
   output logic                      rbank_o,
   output logic [OutAddrW-1:0]       raddr_o,
   input  wire logic [4*T*W-1:0]     rdata_i,
+  input  wire logic [4*T*W-1:0]     second_i,   // of bank 1
   // AXI write
   output logic                      awvalid_o,
   input  wire logic                 awready_i,
@@ -48,6 +50,7 @@ module store_engine import cnna_pkg::*; #(
   output logic                      local_valid_o,
   input  wire logic                 local_ready_i,
   output logic [8*W-1:0]            local_data_o,
+  output logic [8*W-1:0]            local_second_o,
   // status
   output logic                      in_flight_o,
   output logic                      error_o
@@ -109,7 +112,7 @@ module store_engine import cnna_pkg::*; #(
   logic [15:0]         segs_left_q, beats_left_q;                // beats of the row still to ask for
   logic [2:0]          rows_left_q;                               // rows, with this one
   logic [OutAddrW-1:0] line_q, row_line_q, row_pitch_q;
-  logic                bank_q, sub_q, asking_q, row_end;
+  logic                bank_q, both_q, sub_q, asking_q, row_end;
   logic [3:0]          room_q;                                    // free places in the beat queue
   logic                ask, ask_last;
   logic [1:0]          ask_beat_q;                                // a line arrives two cycles after its ask
@@ -122,33 +125,39 @@ module store_engine import cnna_pkg::*; #(
 
   // A beat from lines: T = 1 joins two lines, T = 4 takes half of one.
   logic             beat_push;
-  logic [BeatW-1:0] beat_data;
+  logic [BeatW-1:0] beat_data, beat_second;
   if (T == 1) begin : gen_join
-    logic [LineW-1:0] low_q;
-    always_ff @(posedge clk_i) if (ask_beat_q[1] & ~half_qq) low_q <= rdata_i;
-    assign beat_push = ask_beat_q[1] & half_qq;
-    assign beat_data = {rdata_i, low_q};
+    logic [LineW-1:0] low_q, low_second_q;
+    always_ff @(posedge clk_i) begin
+      if (ask_beat_q[1] & ~half_qq) {low_second_q, low_q} <= {second_i, rdata_i};
+    end
+    assign beat_push   = ask_beat_q[1] & half_qq;
+    assign beat_data   = {rdata_i, low_q};
+    assign beat_second = {second_i, low_second_q};
   end else begin : gen_split
     assign beat_push = ask_beat_q[1];
     if (LineW == BeatW) begin : gen_whole
-      assign beat_data = rdata_i;
+      assign beat_data   = rdata_i;
+      assign beat_second = second_i;
       logic unused;
       assign unused = half_qq;
     end else begin : gen_half
-      assign beat_data = half_qq ? rdata_i[BeatW +: BeatW] : rdata_i[0 +: BeatW];
+      assign beat_data   = half_qq ? rdata_i[BeatW +: BeatW] : rdata_i[0 +: BeatW];
+      assign beat_second = half_qq ? second_i[BeatW +: BeatW] : second_i[0 +: BeatW];
     end
   end
 
   // Beats waiting for the bus. Marks put their record in directly.
   logic             q_valid, q_ready, q_last, mark_push, beat_out, local_q;
-  logic [BeatW-1:0] q_data, mark_data;
+  logic [BeatW-1:0] q_data, q_second, mark_data;
   logic [1:0]       mark_q;
   logic [8*RECORD_BYTES-1:0]     counters_q;
   assign mark_push = (state_q == MarkData);
   assign mark_data = counters_q[mark_q * BeatW +: BeatW];
-  fifo #(.Width(BeatW + 1), .Depth(DEPTH_STORE_BEATS)) i_beats (
-    .clk_i, .rst_i, .push_i(beat_push | mark_push), .data_i(mark_push ? {1'b0, mark_data} : {last_qq, beat_data}),
-    .ready_o(q_ready), .valid_o(q_valid), .data_o({q_last, q_data}), .pop_i(beat_out)
+  fifo #(.Width(2*BeatW + 1), .Depth(DEPTH_STORE_BEATS)) i_beats (
+    .clk_i, .rst_i, .push_i(beat_push | mark_push),
+    .data_i({beat_second, mark_push ? {1'b0, mark_data} : {last_qq, beat_data}}),
+    .ready_o(q_ready), .valid_o(q_valid), .data_o({q_second, q_last, q_data}), .pop_i(beat_out)
   );
   // A beat on offer may not change; every other one is empty from the halt on.
   logic flush, stalled_q;
@@ -160,6 +169,7 @@ module store_engine import cnna_pkg::*; #(
   assign beat_out = bus_out | (local_valid_o & local_ready_i);
   assign local_valid_o = q_valid & local_q;
   assign local_data_o  = q_data;
+  assign local_second_o = q_second;
 
   logic sent;
   assign sent = beat_out & q_last;
@@ -237,6 +247,7 @@ module store_engine import cnna_pkg::*; #(
       row_line_q   <= OutAddrW'(cmd_i[STORE_LINE +: STORE_LINE_W]);
       bank_q       <= cmd_i[STORE_BANK];
       local_q      <= is_store & cmd_i[STORE_LOCAL];
+      both_q       <= cmd_i[STORE_BOTH];
       sub_q        <= 1'b0;
     end else if (ask) begin
       // T = 1: two lines a beat. T = 4: two beats a line. T = 2: one.
@@ -247,13 +258,13 @@ module store_engine import cnna_pkg::*; #(
         if (beats_left_q == 16'd1) segs_left_q <= segs_left_q - 16'd1;
       end
       if (row_end) begin
-        // The next row lies in the other bank, beside this one or a row on.
+        // The next row lies in the other bank, beside this one or a row on; that behind a pair in the same.
         sub_q       <= 1'b0;
-        bank_q      <= ~bank_q;
+        bank_q      <= ~bank_q & ~both_q;
         rows_left_q <= rows_left_q - 3'd1;
         segs_left_q <= seg_count_q;
-        line_q      <= bank_q ? row_line_q + row_pitch_q : row_line_q;
-        if (bank_q) row_line_q <= row_line_q + row_pitch_q;
+        line_q      <= (bank_q | both_q) ? row_line_q + row_pitch_q : row_line_q;
+        if (bank_q | both_q) row_line_q <= row_line_q + row_pitch_q;
       end
     end
     if (accept) begin

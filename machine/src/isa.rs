@@ -57,13 +57,14 @@ impl Queue {
 }
 
 /// Queues between which tokens exist, as (from, to).
-pub const TOKEN_PATHS: [(Queue, Queue); 7] = [
+pub const TOKEN_PATHS: [(Queue, Queue); 8] = [
     (Queue::Load, Queue::Compute),
     (Queue::Weight, Queue::Compute),
     (Queue::Compute, Queue::Load),
     (Queue::Compute, Queue::Weight),
     (Queue::Compute, Queue::Store),
     (Queue::Store, Queue::Load),
+    (Queue::Store, Queue::Weight),
     (Queue::Store, Queue::Compute),
 ];
 
@@ -191,6 +192,7 @@ command! {
     ///                one in the same lines of the upper set, half of the buffer further on; that by the lower set's next lines
     /// target RESIDUAL: bank[row_bank % 2] of the residual buffer instead, lines modulo its depth; stride 1
     /// local:           the beats are the next ones of local stores, and nothing is read from memory
+    /// both:            local, stride 1, row_bank 0 or 2: with each beat comes one for the same line of the next row bank
     /// ```
     Load {
         ddr = 1, 0, 32, false; "byte offset of the first segment in the window"
@@ -205,6 +207,7 @@ command! {
         plane_pitch = 5, 16, 16, false; "lines between column planes"
         parity = 4, 30, 1, false; "channels go to the sets of the buffer in turn, two to the same lines"
         local = 4, 29, 1, false; "the beats come from local stores instead of memory"
+        both = 4, 28, 1, false; "two rows at once: a second beat goes to the next row bank (local)"
     }
 }
 
@@ -385,6 +388,7 @@ command! {
     ///   for seg in 0..seg_count: for beat in 0..seg_beats:
     ///     8 words to ddr + row * row_stride + seg * seg_stride + beat * beat_bytes
     ///   local: to the local loads that follow in the stream, in that order; complete when they have taken all
+    ///   both:  local, bank 0: with each beat goes the one of the same line of bank 1, so that `rows` counts pairs of rows
     /// MARK:  8 counters of 32 bits to ddr (see `counters.rs`), after every earlier write has been answered
     /// FENCE: nothing, after every earlier write has been answered
     /// ```
@@ -399,6 +403,7 @@ command! {
         row_stride = 5, 0, 32, false; "bytes between rows"
         row_pitch = 6, 0, 16, false; "lines between rows of one bank"
         local = 4, 20, 1, false; "the beats go to local loads instead of memory"
+        both = 4, 21, 1, false; "two rows at once: a second beat comes from the other bank (local)"
     }
 }
 

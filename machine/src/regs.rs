@@ -67,7 +67,7 @@ registers! {
 /// Value of `ID`.
 pub const ID_VALUE: u32 = 0x434e_4e41;
 /// Value of `VERSION`.
-pub const VERSION_VALUE: u32 = 2;
+pub const VERSION_VALUE: u32 = 3;
 /// Bytes of the register block.
 pub const BLOCK_BYTES: usize = 4096;
 /// `STATUS` bit: a program runs.

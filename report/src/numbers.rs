@@ -7,7 +7,7 @@ use cnna_host::report::{LayerReport, RunReport};
 use cnna_machine::Board;
 use cnna_machine::isa::COMMAND_BYTES;
 use cnna_machine::layout::Shape;
-use cnna_machine::program::{LayerInfo, Program};
+use cnna_machine::program::{LayerInfo, Mode, Program};
 use serde::Serialize;
 
 /// A program's run on one image. Cycles and bytes are of that image.
@@ -47,6 +47,8 @@ pub struct Report {
     pub roofs: Roofs,
     /// In order of execution.
     pub layers: Vec<Layer>,
+    /// What each convolution could do at best in each mode, in order of execution.
+    pub modes: Vec<InModes>,
     /// Bytes of the memory window.
     pub window_bytes: usize,
     /// The window's map, by offset.
@@ -128,10 +130,14 @@ pub struct Layer {
     pub rest: u64,
     /// Multiply-accumulates for each multiplier and cycle.
     pub mac_per_dsp_per_cycle: f64,
-    /// Bytes of activations read.
+    /// Bytes of activations read, residuals among them.
     pub read_bytes: u64,
+    /// Of these, bytes of residuals.
+    pub residual_bytes: u64,
     /// Bytes of results written.
     pub write_bytes: u64,
+    /// Bytes of results that stay on chip.
+    pub local_bytes: u64,
     /// Bytes of weights and biases read.
     pub weight_bytes: u64,
     /// Bytes of commands fetched.
@@ -142,6 +148,25 @@ pub struct Layer {
     pub mac_per_byte: f64,
     /// Multiply-accumulates a cycle.
     pub mac_per_cycle: f64,
+}
+
+/// A convolution in the modes of the array that it fits.
+#[derive(Clone, Debug, Serialize)]
+pub struct InModes {
+    /// Its name.
+    pub name: String,
+    /// The mode that it runs in.
+    pub taken: Mode,
+    /// Cycles of the array alone for one image, at best.
+    pub cycles: Vec<(Mode, u64)>,
+}
+
+impl InModes {
+    /// Cycles in a mode, where it fits.
+    pub fn in_mode(&self, mode: Mode) -> Option<u64> {
+        let found = self.cycles.iter().find(|c| c.0 == mode);
+        found.map(|c| c.1)
+    }
 }
 
 /// A part of a layer's cycles.
@@ -195,7 +220,9 @@ impl Layer {
             rest: c.cycles.saturating_sub(explained),
             mac_per_dsp_per_cycle: mac_per_cycle / board.accelerator.dsps() as f64,
             read_bytes,
+            residual_bytes: t.residual_bytes,
             write_bytes,
+            local_bytes: t.local_bytes,
             weight_bytes: t.weight_bytes,
             command_bytes,
             ddr_bytes,
@@ -271,6 +298,7 @@ impl Report {
             saturated: run.saturated,
             roofs: Roofs::new(board),
             layers,
+            modes: Vec::new(),
             window_bytes: meta.window_bytes,
             memory: memory::map(program, &traffic)?,
             quantisation: None,

@@ -22,6 +22,7 @@ pub fn page(report: &Report) -> Result<String, ReportError> {
             (section("Where the cycles go", bars::draw(report)))
             @if let Some(q) = &report.quantisation { (section("Signal to noise", quantisation::draw(q))) }
             (section("Layers", table::draw(report)))
+            @if !report.modes.is_empty() { (section("At best in each mode", table::modes(report))) }
             (section("Memory window", html! {
                 p.lead { (data(report.window_bytes, &bytes(report.window_bytes as u64))) " from the window's start" }
                 (window::draw(report))

@@ -1,7 +1,9 @@
 //! A command stream of a program, counted: commands of each queue and layer, bytes that weights cost.
 
 use crate::ReportError;
-use cnna_machine::isa::{Body, COMMAND_BYTES, Command, Queue, Weight, store_kind, weight_kind};
+use cnna_machine::isa::{
+    Body, COMMAND_BYTES, Command, Queue, Weight, store_kind, target, weight_kind,
+};
 use cnna_machine::program::{Program, Stream};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -13,10 +15,14 @@ pub struct LayerTraffic {
     pub commands: usize,
     /// Bytes of weights and biases read, as often as they are read.
     pub weight_bytes: u64,
-    /// Bytes of activations read.
+    /// Bytes of activations read, residuals among them.
     pub read_bytes: u64,
+    /// Of these, bytes of residuals.
+    pub residual_bytes: u64,
     /// Bytes of results written; marks' records are none.
     pub write_bytes: u64,
+    /// Bytes of results that stay on chip.
+    pub local_bytes: u64,
     /// Where the weights lie in the window.
     pub weights: Option<Range<usize>>,
     /// Where the biases lie in the window.
@@ -61,11 +67,23 @@ pub fn traffic(program: &Program<'_>, stream: &Stream) -> Result<Traffic, Report
             (beats as u32 as u64) * (count as u32 as u64) * a.beat_bytes() as u64
         };
         match command.body {
-            body if body.is_local() => {}
-            Body::Weight(w) => layer.weight(command.kind, &w, a.weight_ports, a.beat_bytes()),
-            Body::Load(l) => layer.read_bytes += bytes(l.seg_beats, l.seg_count),
+            Body::Weight(w) => {
+                let constant = (w.ddr as u32 as usize) < program.image.len();
+                layer.weight(command.kind, &w, constant, a.weight_ports, a.beat_bytes());
+            }
+            Body::Load(l) if l.local == 0 => {
+                let read = bytes(l.seg_beats, l.seg_count);
+                layer.read_bytes += read;
+                if l.target == target::RESIDUAL {
+                    layer.residual_bytes += read;
+                }
+            }
             Body::Store(s) if command.kind == store_kind::STORE => {
-                layer.write_bytes += bytes(s.seg_beats, s.seg_count) * s.rows as u64;
+                let left = bytes(s.seg_beats, s.seg_count) * s.rows as u64;
+                match s.local {
+                    0 => layer.write_bytes += left,
+                    _ => layer.local_bytes += left << s.both,
+                }
             }
             _ => {}
         }
@@ -80,7 +98,8 @@ impl LayerTraffic {
         self.read_bytes + self.write_bytes + self.weight_bytes + commands
     }
 
-    fn weight(&mut self, kind: i32, w: &Weight, ports: usize, beat: usize) {
+    /// Weights that a layer before makes, not constants, have no part in the map.
+    fn weight(&mut self, kind: i32, w: &Weight, constant: bool, ports: usize, beat: usize) {
         let stride = w.port_stride as u32 as usize;
         let part = match kind {
             weight_kind::BIAS => &mut self.biases,
@@ -93,6 +112,9 @@ impl LayerTraffic {
                 let from = w.ddr as u32 as usize + p * stride;
                 let bytes = beats * beat;
                 self.weight_bytes += bytes as u64;
+                if !constant {
+                    continue;
+                }
                 let old = part.clone().unwrap_or(from..from);
                 *part = Some(old.start.min(from)..old.end.max(from + bytes));
             }

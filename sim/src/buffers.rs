@@ -54,10 +54,19 @@ pub struct Buffers {
     pub residual: [Vec<i16>; 2],
     /// Output buffer: two row banks of `out_depth * 4T` words.
     pub out: [Vec<i16>; 2],
-    /// Bytes of local stores that no local load has taken.
-    pub local: VecDeque<u8>,
+    /// What local stores left and no local load has taken: one load's each.
+    pub local: VecDeque<Local>,
     /// Accumulators that a command with `last` = 0 leaves: [lane][16T], 48 bits each.
     pub acc: Vec<i64>,
+}
+
+/// What one local load takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Local {
+    /// 1, or the 2 that come at once.
+    pub rows: usize,
+    /// Row by row.
+    pub bytes: Vec<u8>,
 }
 
 impl Buffers {

@@ -159,8 +159,47 @@ fn a_local_load_takes_what_local_stores_left_and_no_more() {
     assert_eq!(exec::load(&load, &mut b, &none), Ok(()));
     assert_eq!(b.act[2][..16], b.out[1][..16]);
     let bytes = 16 * a.word.bytes();
-    let missing = Fault::Local { bytes, there: 0 };
-    assert_eq!(exec::load(&load, &mut b, &none), Err(missing));
+    let missing = |rows, rows_there| Fault::Local {
+        rows,
+        bytes: rows * bytes,
+        there: rows_there * bytes,
+        rows_there,
+    };
+    assert_eq!(exec::load(&load, &mut b, &none), Err(missing(1, 0)));
+    // Two rows at once: of both banks, to two neighbouring ones, by commands that both say so.
+    let store = Store {
+        bank: 0,
+        both: 1,
+        ..store
+    };
+    assert_eq!(exec::store(&store, &mut b, &mut none), Ok(()));
+    assert_eq!(exec::load(&load, &mut b, &none), Err(missing(1, 2)));
+    assert_eq!(exec::store(&store, &mut b, &mut none), Ok(()));
+    let load = Load { both: 1, ..load };
+    assert_eq!(exec::load(&load, &mut b, &none), Ok(()));
+    assert_eq!(b.act[2][..16], b.out[0][..16]);
+    assert_eq!(b.act[3][..16], b.out[1][..16]);
+    for odd in [
+        Load {
+            row_bank: 1,
+            ..load
+        },
+        Load { stride: 2, ..load },
+        Load { local: 0, ..load },
+    ] {
+        let refused = exec::load(&odd, &mut b, &none);
+        assert!(
+            matches!(refused, Err(Fault::Field { field: "both", .. })),
+            "{refused:?}"
+        );
+    }
+    for odd in [Store { bank: 1, ..store }, Store { local: 0, ..store }] {
+        let refused = exec::store(&odd, &mut b, &mut none);
+        assert!(
+            matches!(refused, Err(Fault::Field { field: "both", .. })),
+            "{refused:?}"
+        );
+    }
 }
 
 #[test]

@@ -86,12 +86,18 @@ pub const MUTATIONS: &[Mutation] = mutations! {
         "store_engine.sv", "cmd_i[STORE_LOCAL] ? '0 : cmd_i[STORE_ROWS +: STORE_ROWS_W]" => "cmd_i[STORE_ROWS +: STORE_ROWS_W]";
     "the words of a local beat come from the bus":
         "load_engine.sv", ": data[source[j]*W +: W]" => ": rdata_i[source[j]*W +: W]";
+    "both rows at once are the first one":
+        "load_engine.sv", "rx.both ? local_second_i : data" => "data";
+    "odd columns that come late go to both banks":
+        "load_engine.sv", "~late_q & rx.both" => "rx.both";
+    "the row behind two at once comes from the other bank":
+        "store_engine.sv", "~bank_q & ~both_q" => "~bank_q";
     "a local load is not taken for one behind a load from memory":
         "load_engine.sv", "takes & ~rx.local_beats" => "takes";
     "a store's rows lie on each other":
         "store_engine.sv", "row_addr_q <= row_addr_q + row_stride_q" => "row_addr_q <= row_addr_q";
     "a store's third row comes from its first's lines":
-        "store_engine.sv", "bank_q ? row_line_q + row_pitch_q : row_line_q" => "row_line_q";
+        "store_engine.sv", "(bank_q | both_q) ? row_line_q + row_pitch_q : row_line_q" => "row_line_q";
     "a fence does not wait for the writes before it":
         "store_engine.sv", "(state_q == MarkWait) & ~in_flight_o & desc_ready" => "(state_q == MarkWait) & (fence_q | ~in_flight_o) & desc_ready";
     "all parts of a folded row count as wide":

@@ -16,7 +16,7 @@ use cnna_net::{Graph, Op};
 use cnna_sim::buffers::Buffers;
 use cnna_sim::exec::{self, run_in_order};
 use cnna_tests::engines::{self, Inputs};
-use cnna_tests::rtl::chained_graph;
+use cnna_tests::rtl::{chained_graph, gated_graph};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -275,6 +275,11 @@ fn random_graphs_equal_the_reference_in_every_layer() {
 #[test]
 fn what_stays_on_chip_equals_the_reference() {
     all_equal(300, chained_graph);
+}
+
+#[test]
+fn what_fully_connected_layers_gate_equals_the_reference() {
+    all_equal(300, gated_graph);
 }
 
 fn vector_graph(seed: u64, word: Word) -> Graph {

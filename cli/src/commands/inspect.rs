@@ -43,6 +43,10 @@ struct Commands {
     images: usize,
     by_queue: BTreeMap<&'static str, usize>,
     by_layer: Vec<usize>,
+    /// Bytes of residuals that each layer reads.
+    residual_bytes: Vec<u64>,
+    /// Bytes of each layer's results that stay on chip.
+    local_bytes: Vec<u64>,
 }
 
 impl Inspect {
@@ -76,6 +80,8 @@ fn count((stream, traffic): (&Stream, &Traffic)) -> Commands {
         images: stream.images,
         by_queue: traffic.by_queue.clone(),
         by_layer: traffic.layers.iter().map(|l| l.commands).collect(),
+        residual_bytes: traffic.layers.iter().map(|l| l.residual_bytes).collect(),
+        local_bytes: traffic.layers.iter().map(|l| l.local_bytes).collect(),
     }
 }
 
@@ -124,21 +130,23 @@ fn text(r: &Report<'_>) -> String {
         .max(5);
     let _ = writeln!(
         s,
-        "\n{:<width$}  {:<8}  {:>14}  {:>14}  {:>4}  {:>14}  {:>8}",
-        "layer", "mode", "input", "output", "frac", "macs", "commands"
+        "\n{:<width$}  {:<8}  {:>14}  {:>14}  {:>4}  {:>14}  {:>10}  {:>10}  {:>8}",
+        "layer", "mode", "input", "output", "frac", "macs", "residual B", "on chip B", "commands"
     );
     for (i, l) in m.layers.iter().enumerate() {
         let counts = r.commands.iter().map(|c| c.by_layer[i].to_string());
         let n = counts.collect::<Vec<_>>().join(" + ");
         let _ = writeln!(
             s,
-            "{:<width$}  {:<8}  {:>14}  {:>14}  {:>4}  {:>14}  {n:>8}",
+            "{:<width$}  {:<8}  {:>14}  {:>14}  {:>4}  {:>14}  {:>10}  {:>10}  {n:>8}",
             l.name,
             l.mode.name(),
             l.input.to_string(),
             l.output.layout.shape.to_string(),
             l.output.frac,
-            l.macs
+            l.macs,
+            r.commands[0].residual_bytes[i],
+            r.commands[0].local_bytes[i],
         );
     }
     for h in &m.host {

@@ -38,10 +38,15 @@
     bars: bars(".bars li"),
     regions: bars(".regions li"),
     snr: bars(".snr li"),
-    rows: all("tbody tr").map((tr) => ({
+    rows: all("tbody:not(.modes) tr").map((tr) => ({
       id: tr.id,
       text: tr.textContent,
       numbers: numbers(tr),
+    })),
+    modes: all("tbody.modes tr").map((tr) => ({
+      text: tr.textContent,
+      numbers: numbers(tr),
+      bold: numbers(tr.querySelector("b")),
     })),
   };
   const pre = parent.document.createElement("pre");

@@ -119,6 +119,7 @@ fn check(page: &Value, json: &Value, view: View) {
     ];
     same(&figures, &headline.map(|key| number(&json[key])));
     table(page, json);
+    modes(page, json);
     bars(page, json);
     regions(page, json);
     roofline(page, json);
@@ -174,9 +175,11 @@ fn table(page: &Value, json: &Value) {
         "wait_store",
         "rest",
         "read_bytes",
+        "residual_bytes",
         "write_bytes",
         "weight_bytes",
         "command_bytes",
+        "local_bytes",
         "saturated",
     ];
     for (row, layer) in rows.iter().zip(layers) {
@@ -198,6 +201,30 @@ fn table(page: &Value, json: &Value) {
                 "{key} {share}: {text}"
             );
         }
+    }
+}
+
+/// Each convolution's cycles in each mode, that which runs in bold.
+fn modes(page: &Value, json: &Value) {
+    let (rows, all) = (list(&page["modes"]), list(&json["modes"]));
+    assert_eq!(rows.len(), all.len());
+    for (row, m) in rows.iter().zip(all) {
+        assert!(
+            row["text"]
+                .as_str()
+                .unwrap()
+                .contains(m["name"].as_str().unwrap())
+        );
+        let cycles = |mode: &str| {
+            let found = list(&m["cycles"]).iter().find(|c| c[0] == mode);
+            found.map(|c| number(&c[1]))
+        };
+        let shown = ["winograd", "paired", "direct"]
+            .into_iter()
+            .filter_map(cycles);
+        same(&values(&row["numbers"]), &shown.collect::<Vec<_>>());
+        let taken = cycles(m["taken"].as_str().unwrap()).unwrap();
+        same(&values(&row["bold"]), &[taken]);
     }
 }
 

@@ -46,7 +46,7 @@ impl<'b, 'a> Build<'b, 'a> {
             // Steps that take turns run from the first's begin to the last's end.
             let turns = self.planned[i..].iter().take_while(|p| p.step.turns);
             for at in [2 * begin + 2, 2 * (i + turns.count()) + 2] {
-                let inputs = p.inputs.iter().chain(&p.residual);
+                let inputs = p.reads();
                 inputs.for_each(|&b| touch(b, at));
                 touch(p.output, at);
             }

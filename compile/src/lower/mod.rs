@@ -48,10 +48,18 @@ struct Planned<'a> {
     inputs: Vec<BufferId>,
     /// What is added to its results.
     residual: Option<BufferId>,
+    /// What holds its weights.
+    weights: Option<BufferId>,
     output: BufferId,
 }
 
 impl<'a> Planned<'a> {
+    /// All tensors that it reads.
+    fn reads(&self) -> impl Iterator<Item = &BufferId> {
+        let others = self.residual.iter().chain(&self.weights);
+        self.inputs.iter().chain(others)
+    }
+
     /// The step with its tensors at these offsets.
     fn at(&self, offset: impl Fn(BufferId) -> usize) -> Step<'a> {
         let mut step = self.step.clone();
@@ -60,6 +68,9 @@ impl<'a> Planned<'a> {
         }
         if let (Some(r), Some(b)) = (&mut step.stage.residual, self.residual) {
             r.info.offset = offset(b);
+        }
+        if let (Some(w), Some(b)) = (&mut step.stage.weights, self.weights) {
+            w.offset = offset(b);
         }
         step.stage.output.offset = offset(self.output);
         step
@@ -237,6 +248,14 @@ impl<'b, 'a> Build<'b, 'a> {
             frac: of.frac,
             root: (of.root.0, of.root.1 + at),
         });
+        self.buffers.len() - 1
+    }
+
+    /// A tensor of one channel in another shape of the same rows one behind the other, whose columns fill beats and lines.
+    pub fn view(&mut self, of: BufferId, shape: Shape) -> BufferId {
+        let mut view = self.buffers[of].clone();
+        view.layout = TensorLayout::new(shape, self.accelerator);
+        self.buffers.push(view);
         self.buffers.len() - 1
     }
 

@@ -2,6 +2,7 @@
 
 use super::{BufferId, Build, Planned};
 use crate::act::Act;
+use crate::best::AtBest;
 use crate::error::CompileError;
 use crate::jobs::Jobs;
 use crate::linear::Linear;
@@ -16,6 +17,7 @@ use crate::{check, cost, fence, stream};
 use cnna_machine::Accelerator;
 use cnna_machine::counters::RECORD_BYTES;
 use cnna_machine::layout::{Shape, TensorLayout};
+use cnna_machine::program::Mode;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -36,6 +38,7 @@ pub struct Choice {
     /// Outputs, groups, inputs of a group.
     counts: [usize; 3],
     narrow: bool,
+    given: Option<weights::Given>,
     per_channel: bool,
     /// Command code, and words of the set.
     act: (i32, usize),
@@ -61,6 +64,7 @@ impl Choice {
             spread: s.spread,
             counts: [l.outputs, l.groups, l.inputs],
             narrow: l.is_narrow(a.word),
+            given: l.given,
             per_channel: l.is_per_channel(),
             act: (
                 l.act.code(),
@@ -95,6 +99,7 @@ impl<'b, 'a> Build<'b, 'a> {
             },
             inputs,
             residual,
+            weights: None,
             output,
         });
     }
@@ -324,6 +329,24 @@ impl<'b, 'a> Build<'b, 'a> {
         Ok(true)
     }
 
+    /// Each channel times a weight that `made` holds: see [`weights::Given`]. Errors: not even one block of these fits.
+    pub fn gated(
+        &mut self,
+        l: Linear<'a>,
+        input: BufferId,
+        made: BufferId,
+        output: BufferId,
+    ) -> Result<(), CompileError> {
+        check::linear(self.name(), &l, self.word())?;
+        let kind = Kind::Linear(Arc::new(l));
+        let mut stage = self.stage(kind, Taps::single(), vec![self.source(input)], output);
+        stage.weights = Some(self.info(made));
+        let form = self.form(&stage)?;
+        self.push(stage, form, vec![input], output);
+        self.planned.last_mut().expect("it was pushed").weights = Some(made);
+        Ok(())
+    }
+
     /// A stage whose steps no planes express: results lie `4T` columns apart at first, then are brought together.
     ///
     /// Cost: one pass a result pixel and group, and the results' way to memory and back once or twice.
@@ -385,7 +408,7 @@ impl<'b, 'a> Build<'b, 'a> {
             && (t.stride, t.dilation) == ([1, 1], [1, 1])
             && t.kernel.iter().any(|&k| k >= KERNEL_SIDE)
             && l.winograd_is_exact(self.word());
-        let paired = match a.paired {
+        let paired = match a.paired && l.given.is_none() {
             true => self.options.paired,
             false => Use::Never,
         };
@@ -400,6 +423,39 @@ impl<'b, 'a> Build<'b, 'a> {
             }
         }
         all
+    }
+
+    /// What each convolution could do at best.
+    pub fn at_best(&self) -> Vec<AtBest> {
+        let tiled = self.planned.iter().filter_map(|p| match &p.step.form {
+            Form::Conv(l, t, _) => Some((&p.step.stage, l, t)),
+            _ => None,
+        });
+        tiled
+            .map(|(s, l, taken)| {
+                let mut cycles: Vec<(Mode, u64)> = Vec::new();
+                for t in self.tilings(s, l).iter().chain([taken]) {
+                    let array = cost::array(&self.alone(s, l, t), self.accelerator);
+                    match cycles.iter_mut().find(|c| c.0 == t.mode()) {
+                        Some(best) => best.1 = best.1.min(array),
+                        None => cycles.push((t.mode(), array)),
+                    }
+                }
+                AtBest {
+                    name: s.name.into(),
+                    taken: taken.mode(),
+                    cycles,
+                }
+            })
+            .collect()
+    }
+
+    /// The jobs of a stage tiled so, and of nothing else.
+    fn alone(&self, s: &Stage<'a>, l: &Arc<Linear<'a>>, t: &conv::Tiling) -> Jobs {
+        let mut weights = conv::place(l, t, &mut Placer::new(self.accelerator));
+        let mut jobs = Jobs::new(self.accelerator);
+        conv::schedule(s, l, t, &mut weights, self.accelerator, &mut jobs);
+        jobs
     }
 
     /// The cheapest of all forms and tilings, but for the first loads, which come while the stage before still runs; `None` when none
@@ -433,10 +489,7 @@ impl<'b, 'a> Build<'b, 'a> {
             return Ok(all.pop());
         }
         let draft = |(at, t): (usize, conv::Tiling)| {
-            let mut alone = Placer::new(a);
-            let mut weights = conv::place(l, &t, &mut alone);
-            let mut jobs = Jobs::new(a);
-            conv::schedule(s, l, &t, &mut weights, a, &mut jobs);
+            let jobs = self.alone(s, l, &t);
             let least = cost::at_least(&jobs, self.board).saturating_sub(free(&jobs));
             (least, at, t, jobs)
         };

@@ -112,7 +112,7 @@ impl<'b, 'a> Build<'b, 'a> {
         let (p, next) = (&self.planned[i], &self.planned[i + 1]);
         let root = |b: super::BufferId| self.buffers[b].root.0;
         let of = root(p.output);
-        let reads = |p: &super::Planned| p.inputs.iter().chain(&p.residual).any(|&b| root(b) == of);
+        let reads = |p: &super::Planned| p.reads().any(|&b| root(b) == of);
         let all = self.planned.iter().enumerate();
         let mut others =
             all.filter(|(j, p)| root(p.output) == of && *j != i || reads(p) && *j != i + 1);

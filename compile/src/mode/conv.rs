@@ -22,6 +22,7 @@ use crate::turns::{RowsFrom, Turn};
 use crate::weights::{Chunk, Form, Group, KERNEL_SIDE, Weights, parts, spans};
 use cnna_machine::Accelerator;
 use cnna_machine::isa::{Compute, Store, mode};
+use cnna_machine::program::Mode;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -48,6 +49,17 @@ pub struct Tiling {
     pub once: bool,
     /// With chunks: the ring holds a chunk of one tile only, not all channels of the block.
     pub refill: bool,
+}
+
+impl Tiling {
+    /// Its mode.
+    pub fn mode(&self) -> Mode {
+        match self.form {
+            Form::Kernel | Form::Diagonal => Mode::Winograd,
+            Form::Pairs => Mode::Paired,
+            _ => Mode::Direct,
+        }
+    }
 }
 
 /// Result rows of one pass that are of use, and all that it writes.
@@ -165,10 +177,14 @@ pub fn tilings(s: &Stage, l: &Linear, form: Form, a: &Accelerator) -> Vec<Tiling
         Some(_) => a.residual_depth().min(a.out_depth),
         None => a.out_depth,
     };
+    let given = l.given.map_or(a.lanes, |g| g.lanes);
     let lanes = (a.lanes - form.idle_lanes())
+        .min(given)
         .min(l.outputs)
         .min(depth / per_unit);
-    if lanes == 0 {
+    // What is given is given for so many lanes.
+    let parted = l.given.is_some() && lanes < given.min(l.outputs);
+    if lanes == 0 || parted {
         return Vec::new();
     }
     let most = (depth / 2 / (lanes * per_unit)).clamp(1, units);
@@ -224,7 +240,7 @@ pub fn tilings(s: &Stage, l: &Linear, form: Form, a: &Accelerator) -> Vec<Tiling
         }
         return all;
     }
-    if form.is_winograd() || s.pooled || s.side {
+    if form.is_winograd() || s.pooled || s.side || l.given.is_some() {
         return Vec::new();
     }
     // Single tiles in chunks of channels: bounded by half the weight buffer, and by the ring.
@@ -434,6 +450,9 @@ pub fn schedule(
     jobs: &mut Jobs,
 ) {
     let tile_rows = s.oh.div_ceil(pass_rows(s, t.form).0);
+    if let Some(made) = &s.weights {
+        weights.given(made.offset);
+    }
     for set in sets(&weights.groups, t.together) {
         for block in spans(s.ow, t.block) {
             let work = Tiled {
@@ -456,7 +475,8 @@ pub fn schedule(
 /// weights must stay in the buffer, or all rows be made in one turn.
 pub fn takes_turns(s: &Stage, t: &Tiling, weights: &Weights) -> bool {
     let single = t.block >= s.ow && sets(&weights.groups, t.together).len() == 1;
-    single && t.chunk.is_none() && !t.fold && !s.spread && !s.side
+    let own = s.weights.is_none();
+    single && own && t.chunk.is_none() && !t.fold && !s.spread && !s.side
 }
 
 /// True when a turn of a convolution tiled so makes all rows.

@@ -130,6 +130,7 @@ impl ResultRows {
             row_stride: 0,
             row_pitch: field(self.channels.len() * self.pitch),
             local: 0,
+            both: 0,
         }
     }
 }

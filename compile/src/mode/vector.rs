@@ -192,6 +192,7 @@ fn stores(
         row_stride: address(images.pitch),
         row_pitch: field(pitch),
         local: 0,
+        both: 0,
     }]
 }
 

@@ -1,6 +1,6 @@
 //! Convolution and fully connected: one stage, with what rides along: a sum, an activation, a 2x2 maximum.
 
-use super::activate;
+use super::{activate, mul};
 use crate::act::Act;
 use crate::check;
 use crate::error::CompileError;
@@ -8,21 +8,36 @@ use crate::linear::Linear;
 use crate::lower::Build;
 use crate::stage::Taps;
 use cnna_net::op::{Activate, Conv};
-use cnna_net::{Activation, Graph, Op, TensorId};
+use cnna_net::{Activation, Graph, Node, Op, TensorId};
 use std::borrow::Cow;
 use std::sync::Arc;
 
 /// For each tensor, true when it is the output of a fully connected layer that may run in vector mode: one whose results
-/// only such layers and the host read.
+/// only such layers and the host read, or products that they gate; or that of a table behind one.
 pub fn vectors(graph: &Graph) -> Vec<bool> {
-    let readers = graph.readers();
+    let (readers, writers) = (graph.readers(), graph.writers());
     let mut vectors = vec![false; graph.tensors.len()];
-    for n in graph.nodes.iter().rev() {
+    let is_full = |n: &Node| {
         let by_channel = |c: &Conv| matches!(c.activation, Activation::PRelu(_));
-        vectors[n.output] = matches!(&n.op, Op::Conv(c) if c.is_fc(graph.tensors[n.inputs[0]].shape) && !by_channel(c))
-            && readers[n.output]
-                .iter()
-                .all(|&r| vectors[graph.nodes[r].output]);
+        matches!(&n.op, Op::Conv(c) if c.is_fc(graph.tensors[n.inputs[0]].shape) && !by_channel(c))
+    };
+    for n in graph.nodes.iter().rev() {
+        let input = n.inputs.first().copied();
+        let behind_full = || {
+            let writer = input.and_then(|t| writers[t]);
+            let alone = input.is_some_and(|t| readers[t].len() == 1 && !graph.is_output(t));
+            alone && writer.is_some_and(|w| is_full(&graph.nodes[w]))
+        };
+        let may = match &n.op {
+            Op::Activate(a) => matches!(a.function, Activation::Table(_)) && behind_full(),
+            _ => is_full(n),
+        };
+        let takes = |r: usize| {
+            let reader = &graph.nodes[r];
+            let on_host = matches!(reader.op, Op::Softmax(_) | Op::ArgMax(_));
+            on_host || vectors[reader.output] || mul::is_gated_by(graph, reader, n.output)
+        };
+        vectors[n.output] = may && readers[n.output].iter().all(|&r| takes(r));
     }
     vectors
 }
@@ -39,16 +54,20 @@ struct Riders {
 }
 
 impl Riders {
-    /// Those behind node `i`, as many as the machine takes in one pass: a sum before or behind a
-    /// table, then a maximum.
-    fn find(b: &Build, i: usize, act: Act) -> Riders {
-        let mut all = Riders {
+    fn none(b: &Build, i: usize, act: Act) -> Riders {
+        Riders {
             nodes: Vec::new(),
             residual: None,
             act,
             pooled: false,
             output: b.graph.nodes[i].output,
-        };
+        }
+    }
+
+    /// Those behind node `i`, as many as the machine takes in one pass: a sum before or behind a
+    /// table, then a maximum.
+    fn find(b: &Build, i: usize, act: Act) -> Riders {
+        let mut all = Riders::none(b, i, act);
         if b.options.fuse {
             all.sum(b, i, false);
             all.table(b);
@@ -162,6 +181,7 @@ pub fn lower<'a>(b: &mut Build<'_, 'a>, i: usize, c: &'a Conv) -> Result<(), Com
         shift: b.frac(input) + frac - b.frac(n.output),
         act: act.clone(),
         finer: c.finer.clone(),
+        given: None,
     };
     // A channel has room for its slope or for its shift.
     if matches!(act, Act::Slope(_) | Act::Slopes(_)) && !c.finer.is_empty() {
@@ -177,7 +197,14 @@ pub fn lower<'a>(b: &mut Build<'_, 'a>, i: usize, c: &'a Conv) -> Result<(), Com
         return b.each(&[sum], &[1], 0, 0, act, n.output);
     }
     if vector {
-        return b.vector(l, input, n.output);
+        let mut rider = Riders::none(b, i, act);
+        if b.options.fuse {
+            rider.table(b);
+        }
+        let act = rider.act;
+        b.vector(Linear { act, ..l }, input, rider.output)?;
+        rider.nodes.iter().for_each(|&n| b.cover(n));
+        return Ok(());
     }
     let riders = Riders::find(b, i, act);
     if !riders.nodes.is_empty() {
@@ -193,4 +220,39 @@ pub fn lower<'a>(b: &mut Build<'_, 'a>, i: usize, c: &'a Conv) -> Result<(), Com
         }
     }
     b.linear(l, Taps::of(&c.window), input, n.output)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cnna_machine::layout::Shape;
+    use cnna_machine::num::Word;
+    use cnna_net::op::Softmax;
+    use cnna_net::{Values, Window};
+
+    #[test]
+    fn fully_connected_layers_that_the_host_reads_run_in_vector_mode() {
+        let mut g = Graph::new("head", Word::W16);
+        let side = |c, h, w| Shape { c, h, w };
+        let full = |h, w, inputs: usize| Conv {
+            finer: Vec::new(),
+            oc: 4,
+            groups: 1,
+            window: Window::plain(h, w),
+            weights: Values::Words(vec![1; 4 * inputs], 14),
+            bias: Values::Sums(vec![0; 4]),
+            activation: Activation::None,
+        };
+        let i = g.input("input", side(2, 3, 3), Some(8));
+        let a = g.push("fc0", full(3, 3, 18), &[i], Some(8)).unwrap();
+        let b = g.push("fc1", full(1, 1, 4), &[a], Some(8)).unwrap();
+        let over_channels = Softmax {
+            axes: [true, false, false],
+            log: false,
+        };
+        let c = g.push("softmax", over_channels, &[b], Some(15)).unwrap();
+        g.output(c);
+        let vectors = vectors(&g);
+        assert_eq!([a, b, c].map(|t| vectors[t]), [true, true, false]);
+    }
 }

@@ -7,6 +7,7 @@ mod concat;
 pub mod conv;
 mod conv_transpose;
 mod max_pool;
+pub mod mul;
 mod pad;
 mod rearrange;
 mod resize;
@@ -31,11 +32,9 @@ pub fn lower<'a>(b: &mut Build<'_, 'a>, i: usize) -> Result<(), CompileError> {
         Op::Pad(p) => pad::lower(b, n, p),
         Op::Rearrange(r) => rearrange::lower(b, n, r),
         Op::Resize(r) => resize::lower(b, n, r),
-        Op::Mul(_)
-        | Op::Constant(_)
-        | Op::Bilinear(_)
-        | Op::Softmax(_)
-        | Op::ArgMax(_)
-        | Op::Lrn(_) => Err(b.unsupported("the machine has no unit for it")),
+        Op::Mul(_) => mul::lower(b, n),
+        Op::Constant(_) | Op::Bilinear(_) | Op::Softmax(_) | Op::ArgMax(_) | Op::Lrn(_) => {
+            Err(b.unsupported("the machine has no unit for it"))
+        }
     }
 }

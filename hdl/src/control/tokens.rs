@@ -87,6 +87,7 @@ pub struct Tokens {
     store_compute: TokenCount,
     compute_load: TokenCount,
     store_load: TokenCount,
+    store_weight: TokenCount,
     compute_weight: TokenCount,
     compute_store: TokenCount,
     load_ok: Signal<Local, Bit>,
@@ -108,6 +109,7 @@ impl Logic for Tokens {
             clock,
             compute_load,
             store_load,
+            store_weight,
             compute_weight,
             compute_store
         );
@@ -117,7 +119,8 @@ impl Logic for Tokens {
         self.no_store.next = self.wait_compute.val().get_bit(3) & !self.store_compute.some.val();
         self.load_ok.next = (!self.wait_load.val().get_bit(2) | self.compute_load.some.val())
             & (!self.wait_load.val().get_bit(3) | self.store_load.some.val());
-        self.weight_ok.next = !self.wait_weight.val().get_bit(2) | self.compute_weight.some.val();
+        self.weight_ok.next = (!self.wait_weight.val().get_bit(2) | self.compute_weight.some.val())
+            & (!self.wait_weight.val().get_bit(3) | self.store_weight.some.val());
         self.compute_ok.next = !(self.no_load.val() | self.no_weight.val() | self.no_store.val());
         self.store_ok.next = !self.wait_store.val().get_bit(2) | self.compute_store.some.val();
 
@@ -143,6 +146,7 @@ impl Logic for Tokens {
         self.store_compute.give.next = self.store_done.val() & self.store_to.val().get_bit(2);
         self.compute_load.give.next = self.released.val().get_bit(0);
         self.store_load.give.next = self.store_done.val() & self.store_to.val().get_bit(0);
+        self.store_weight.give.next = self.store_done.val() & self.store_to.val().get_bit(1);
         self.compute_weight.give.next = self.released.val().get_bit(1);
         self.compute_store.give.next = self.result.val();
 
@@ -154,6 +158,7 @@ impl Logic for Tokens {
             self.pop.val().get_bit(2) & self.wait_compute.val().get_bit(3);
         self.compute_load.take.next = self.pop.val().get_bit(0) & self.wait_load.val().get_bit(2);
         self.store_load.take.next = self.pop.val().get_bit(0) & self.wait_load.val().get_bit(3);
+        self.store_weight.take.next = self.pop.val().get_bit(1) & self.wait_weight.val().get_bit(3);
         self.compute_weight.take.next =
             self.pop.val().get_bit(1) & self.wait_weight.val().get_bit(2);
         self.compute_store.take.next = self.pop.val().get_bit(3) & self.wait_store.val().get_bit(2);

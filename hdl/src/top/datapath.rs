@@ -87,11 +87,14 @@ fn load(top: TopBuilder, a: &Accelerator, w: &Widths) -> TopBuilder {
             .input("local_valid_i", 1, "local_valid")
             .output("local_ready_o", 1, "local_ready")
             .input("local_data_i", w.beat, "local_data")
+            .input("local_second_i", w.beat, "local_second")
             .output("wen_o", columns, "act_wen")
             .output("residual_wen_o", columns, "residual_wen")
             .output("wbank_o", 2, "act_wbank")
+            .output("wboth_o", 1, "act_wboth")
             .output("wline_o", 16 * a.tiles, "act_wline")
             .output("wdata_o", w.line, "act_wdata")
+            .output("wodd_o", w.line, "act_wodd")
             .output("in_flight_o", 1, Net::part("flights", 0, 1)),
     )
     .assign("m_axi_act_rready", "act_rready")
@@ -190,8 +193,10 @@ fn array(top: TopBuilder, a: &Accelerator, w: &Widths) -> TopBuilder {
             .clock("aclk")
             .input("wen_i", a.line_words(), "act_wen")
             .input("wbank_i", 2, "act_wbank")
+            .input("wboth_i", 1, "act_wboth")
             .input("wline_i", 16 * a.tiles, "act_wline")
             .input("wdata_i", w.line, "act_wdata")
+            .input("wodd_i", w.line, "act_wodd")
             .input("row_a_i", 16, "step_row_a")
             .input("row_b_i", 16, "step_row_b")
             .input("off_i", 16, "step_off")
@@ -378,7 +383,8 @@ fn results(top: TopBuilder, a: &Accelerator, w: &Widths) -> TopBuilder {
                 .input("wdata_i", 2 * w.line, "out_wdata")
                 .input("rbank_i", 1, "out_rbank")
                 .input("raddr_i", w.out, "out_raddr")
-                .output("rdata_o", w.line, "out_rdata"),
+                .output("rdata_o", w.line, "out_rdata")
+                .output("second_o", w.line, "out_second"),
         )
 }
 
@@ -422,6 +428,7 @@ fn store(top: TopBuilder, a: &Accelerator, w: &Widths) -> TopBuilder {
             .output("rbank_o", 1, "out_rbank")
             .output("raddr_o", w.out, "out_raddr")
             .input("rdata_i", w.line, "out_rdata")
+            .input("second_i", w.line, "out_second")
             .output("awvalid_o", 1, "m_axi_act_awvalid")
             .input("awready_i", 1, "m_axi_act_awready")
             .output("awaddr_o", ADDRESS_BITS, "m_axi_act_awaddr")
@@ -436,6 +443,7 @@ fn store(top: TopBuilder, a: &Accelerator, w: &Widths) -> TopBuilder {
             .output("local_valid_o", 1, "local_valid")
             .input("local_ready_i", 1, "local_ready")
             .output("local_data_o", w.beat, "local_data")
+            .output("local_second_o", w.beat, "local_second")
             .output("in_flight_o", 1, Net::part("flights", 2, 1)),
     )
     .assign("m_axi_act_wvalid", "act_wvalid")

@@ -51,7 +51,7 @@ ERRORS: Dict[int, str] = {
 
 RECORD: Tuple[str, ...] = ("cycles", "saturated", "busy", "wait_load", "wait_weight", "wait_store", "read_beats", "write_beats")
 ID_VALUE = 0x434e4e41
-VERSION_VALUE = 0x2
+VERSION_VALUE = 0x3
 BLOCK_BYTES = 0x1000
 STATUS_BUSY = 0x1
 STATUS_IN_FLIGHT = 0x2

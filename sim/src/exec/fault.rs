@@ -36,12 +36,18 @@ pub enum Fault {
         expected: &'static str,
     },
     /// A local load without the local stores that it takes from.
-    #[error("a local load takes {bytes} bytes of {there} that local stores left")]
+    #[error(
+        "a local load takes {rows} row(s) of {bytes} bytes together, but local stores left {rows_there} of {there}"
+    )]
     Local {
+        /// Rows that it takes at once.
+        rows: usize,
         /// Bytes that it takes.
         bytes: usize,
-        /// Bytes that are there.
+        /// Bytes that are there for it.
         there: usize,
+        /// Rows that are.
+        rows_there: usize,
     },
     /// In stream order, a token is awaited before it is sent.
     #[error("it waits for a token from the {from:?} queue that nobody sent")]

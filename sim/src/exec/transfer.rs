@@ -2,7 +2,7 @@
 
 use super::fault::{Fault, positive};
 use super::results::wrap;
-use crate::buffers::{Bias, Buffers};
+use crate::buffers::{Bias, Buffers, Local};
 use cnna_machine::config::{BEAT_WORDS, KERNEL_WORDS, PLAIN_WORDS};
 use cnna_machine::isa::{Load, SET_PITCH, SETS, Store, Weight, target, weight_kind};
 use cnna_machine::layout::{get_word, put_word};
@@ -16,27 +16,44 @@ fn bytes_at(window: &[u8], from: usize, len: usize) -> Result<&[u8], Fault> {
     })
 }
 
-/// A `Load`: segments of memory, or of what local stores left, into one row bank.
+/// A `Load`: segments of memory, or of what local stores left, into one row bank or, of that, into two.
 pub fn load(cmd: &Load, b: &mut Buffers, window: &[u8]) -> Result<(), Fault> {
+    if cmd.both == 1 && (cmd.local, cmd.stride, cmd.row_bank & 1) != (1, 1, 0) {
+        return Err(BOTH_ROWS);
+    }
     if cmd.local == 0 {
         return deal(cmd, b, window);
     }
     let bytes = positive("seg_beats", cmd.seg_beats)? * BEAT_WORDS * b.word.bytes();
-    let all = bytes * positive("seg_count", cmd.seg_count)?;
-    if b.local.len() < all {
+    let rows = 1 + cmd.both as usize;
+    let row = bytes * positive("seg_count", cmd.seg_count)?;
+    let left = b.local.pop_front().unwrap_or_default();
+    if (left.rows, left.bytes.len()) != (rows, rows * row) {
         return Err(Fault::Local {
-            bytes: all,
-            there: b.local.len(),
+            rows,
+            bytes: rows * row,
+            there: left.bytes.len(),
+            rows_there: left.rows,
         });
     }
-    let taken: Vec<u8> = b.local.drain(..all).collect();
-    let cmd = Load {
-        ddr: 0,
-        seg_stride: bytes as i32,
-        ..*cmd
-    };
-    deal(&cmd, b, &taken)
+    for (row, taken) in left.bytes.chunks_exact(row).enumerate() {
+        let cmd = Load {
+            ddr: 0,
+            seg_stride: bytes as i32,
+            row_bank: cmd.row_bank + row as i32,
+            ..*cmd
+        };
+        deal(&cmd, b, taken)?;
+    }
+    Ok(())
 }
+
+/// What only rows that stay on chip may be.
+const BOTH_ROWS: Fault = Fault::Field {
+    field: "both",
+    value: 1,
+    expected: "0 but for local loads of stride 1 into row bank 0 or 2, and local stores from bank 0",
+};
 
 /// Segments of `window` into one row bank.
 fn deal(cmd: &Load, b: &mut Buffers, window: &[u8]) -> Result<(), Fault> {
@@ -268,20 +285,32 @@ fn put_rows<const N: usize, const BYTES: usize>(
 
 /// A `Store` of kind STORE: lines of the output banks into segments of memory, or to local loads, row by row.
 pub fn store(cmd: &Store, b: &mut Buffers, window: &mut [u8]) -> Result<(), Fault> {
+    if cmd.both == 1 && (cmd.local, cmd.bank) != (1, 0) {
+        return Err(BOTH_ROWS);
+    }
     if cmd.local == 0 {
         return put(cmd, b, window);
     }
     let row = positive("seg_beats", cmd.seg_beats)? * BEAT_WORDS * b.word.bytes();
     let all = row * positive("seg_count", cmd.seg_count)?;
-    let mut bytes = vec![0; all * positive("rows", cmd.rows)?];
+    let at_once = 1 << cmd.both;
+    let rows = cmd.rows * at_once;
+    let mut bytes = vec![0; all * positive("rows", rows)?];
     let cmd = Store {
         ddr: 0,
         seg_stride: row as i32,
         row_stride: all as i32,
+        rows,
         ..*cmd
     };
     put(&cmd, b, &mut bytes)?;
-    b.local.extend(bytes);
+    let left = bytes
+        .chunks_exact(all * at_once as usize)
+        .map(|rows| Local {
+            rows: at_once as usize,
+            bytes: rows.to_vec(),
+        });
+    b.local.extend(left);
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 use rust_hdl_core::prelude::*;
 
 /// Tokens there are on each of `TOKEN_PATHS`.
-struct Model([u32; 7]);
+struct Model([u32; TOKEN_PATHS.len()]);
 
 impl Model {
     /// Whether the tokens that `queue` waits for by `mask` are there; bits without a path count as there.
@@ -28,7 +28,7 @@ fn a_queue_starts_exactly_when_every_token_it_waits_for_is_there() {
     for seed in seeds() {
         let mut r = StdRng::seed_from_u64(seed);
         let mut dut = ready!(Tokens::default());
-        let mut model = Model([0; 7]);
+        let mut model = Model([0; TOKEN_PATHS.len()]);
         let mut started = [0; 4];
         for cycle in 0..400 {
             let mask = |r: &mut StdRng| r.random_range(0..16u32);
