@@ -2,6 +2,7 @@
 
 use cnna_data::Dataset;
 use image::{GrayImage, RgbImage};
+use npyz::WriterBuilder as _;
 use std::path::Path;
 
 fn load(dir: &Path) -> Result<Dataset, String> {
@@ -99,7 +100,7 @@ fn arrays_of_bytes_are_a_data_set() {
     npy(&at("train-images.npy"), &[2, 1, 2], vec![0.5f32; 4]);
     let e = load(dir.path()).expect_err("reals");
     assert!(
-        e.contains("train-images.npy: its shape is [2, 1, 2] and its type <f4"),
+        e.contains("train-images.npy: its shape is [2, 1, 2] and its type '<f4'"),
         "{e}"
     );
     let packed = std::fs::read(at("test-images.npy")).expect("a file");
