@@ -108,10 +108,18 @@ fn pictures(dir: &Path) -> Result<[Split; 2], DataError> {
     Ok([read("train")?, read("test")?])
 }
 
-/// An npy file, its sizes and its type.
-fn npy(
-    path: &Path,
-) -> Result<(NpyFile<BufReader<std::fs::File>>, Vec<usize>, char, u64), DataError> {
+/// An npy file whose header was read.
+struct Header {
+    file: NpyFile<BufReader<std::fs::File>>,
+    dims: Vec<usize>,
+    /// `u` or `i` for integers without and with a sign, else another character.
+    kind: char,
+    /// Bytes of an element.
+    size: u64,
+}
+
+/// Opens an npy file. Errors: not one, cut short, in Fortran order.
+fn npy(path: &Path) -> Result<Header, DataError> {
     let bad = |reason: String| DataError::file(path, reason);
     let file = std::fs::File::open(path).map_err(|e| bad(e.to_string()))?;
     let len = file.metadata().map_err(|e| bad(e.to_string()))?.len();
@@ -134,13 +142,23 @@ fn npy(
         true => Err(bad(format!(
             "cut short: shape {dims:?} does not fit in {len} bytes"
         ))),
-        false => Ok((npy, dims, kind, size)),
+        false => Ok(Header {
+            file: npy,
+            dims,
+            kind,
+            size,
+        }),
     }
 }
 
 fn arrays(dir: &Path, part: &str) -> Result<Split, DataError> {
     let path = dir.join(format!("{part}-images.npy"));
-    let (file, dims, kind, size) = npy(&path)?;
+    let Header {
+        file,
+        dims,
+        kind,
+        size,
+    } = npy(&path)?;
     let shape = match dims[..] {
         [_, h, w] => Some(Shape { c: 1, h, w }),
         [_, c, h, w] => Some(Shape { c, h, w }),
@@ -170,7 +188,12 @@ fn arrays(dir: &Path, part: &str) -> Result<Split, DataError> {
 
 /// One class an image, of so many images.
 fn labels(path: &Path, images: usize) -> Result<Vec<u8>, DataError> {
-    let (file, dims, kind, size) = npy(path)?;
+    let Header {
+        file,
+        dims,
+        kind,
+        size,
+    } = npy(path)?;
     if dims != [images] {
         return Err(DataError::file(
             path,
