@@ -20,6 +20,8 @@ pub struct Options {
     pub paired: Use,
     /// Let neighbouring convolutions take turns, a few rows each.
     pub turns: Use,
+    /// Let some of them make half of the others' rows a turn: more of them fit, and compiling takes two to four times as long.
+    pub uneven: bool,
     /// Let what one of them makes stay in the activation buffer for the next one, where nobody else reads it.
     pub local: Use,
     /// Let 2x2 pooling ride on the convolution before it.
@@ -40,6 +42,7 @@ impl Default for Options {
             winograd: true,
             paired: Use::Cheaper,
             turns: Use::Cheaper,
+            uneven: false,
             local: Use::Cheaper,
             fuse: true,
             batch: usize::MAX,

@@ -64,7 +64,7 @@ pub enum TuneError {
     Simulate(#[from] HostError),
 }
 
-/// Compiles several plans, which differ in what they count on the memory for, and returns the one whose image takes the fewest
+/// Compiles several plans, which differ in what they count on the memory for and know uneven turns, and returns the one whose image takes the fewest
 /// cycles in the simulator, with these cycles.
 pub fn compile_fastest<'g>(
     graph: &'g Graph,
@@ -93,6 +93,7 @@ fn fastest<'g>(
     for (n, plan_bytes) in plans.into_iter().enumerate() {
         let options = Options {
             plan_bytes: Some(plan_bytes),
+            uneven: true,
             ..*options
         };
         let program = compile(graph, board, &options)?;

@@ -33,7 +33,12 @@ fn check_consistent(g: &Graph) {
     let frac = |t: usize| g.tensors[t].frac.expect("the zoo is quantised");
     for n in &g.nodes {
         let same = n.inputs.iter().all(|&t| frac(t) == frac(n.inputs[0]));
-        assert!(same, "{} {}: what meets has one format", g.name, n.name);
+        assert!(
+            same || matches!(n.op, Op::Mul(_)),
+            "{} {}: what meets has one format",
+            g.name,
+            n.name
+        );
         if n.op.keeps_format() || matches!(n.op, Op::Add(_)) {
             assert_eq!(frac(n.output), frac(n.inputs[0]), "{} {}", g.name, n.name);
         }
@@ -96,6 +101,7 @@ fn topologies_have_the_literatures_macs_and_weights() {
         ("resnet50", 3858, 25.5),
         ("mobilenet-v2", 301, 3.47),
         ("efficientnet-lite0", 385, 4.6),
+        ("efficientnet-b0", 386, 5.29),
         ("squeezenet1.1", 349, 1.23),
         ("yolov4-tiny", 3454, 6.05),
         ("yolov8n", 4371, 3.15),
@@ -224,6 +230,7 @@ fn values_neither_vanish_nor_saturate() {
         ("zoo:resnet50@56", Word::W16),
         ("zoo:mobilenet-v2@56", Word::W16),
         ("zoo:efficientnet-lite0@56", Word::W16),
+        ("zoo:efficientnet-b0", Word::W16),
         ("zoo:squeezenet1.1@56", Word::W16),
         ("zoo:squeezenet1.1@56", Word::W8),
         ("zoo:densenet121@56", Word::W16),
@@ -244,8 +251,11 @@ fn values_neither_vanish_nor_saturate() {
                 top as f64 / word.max() as f64
             );
             assert!(share < 0.001, "{name} {}: {share} saturated", n.name);
+            // Means over whole maps, and what squeeze and excite makes of them, are small by nature.
+            let of_means = n.name.contains(".se.") || matches!(n.op, Op::AveragePool(_));
+            let least = if of_means { 128 } else { 32 };
             assert!(
-                top * 32 > word.max(),
+                top * least > word.max(),
                 "{name} {}: {top} is the largest",
                 n.name
             );

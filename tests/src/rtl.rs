@@ -520,6 +520,7 @@ pub fn case(
             false => pick(&mut r, &[Use::Never, Use::Never, Use::Always]),
         },
         local: if stay { Use::Always } else { Use::Never },
+        uneven: r.random(),
     };
     let program = match compile(&graph, &board, &options) {
         Ok(p) => p,

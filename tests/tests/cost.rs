@@ -12,6 +12,7 @@ const ALONE: Options = Options {
     winograd: true,
     paired: Use::Cheaper,
     turns: Use::Cheaper,
+    uneven: false,
     local: Use::Cheaper,
     fuse: true,
     batch: 1,

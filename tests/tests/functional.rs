@@ -198,6 +198,7 @@ fn case(seed: u64, draw: Draw) -> Checked {
         paired: pick(&mut r, &[Use::Cheaper, Use::Always]),
         turns: pick(&mut r, &[Use::Never, Use::Always]),
         local: pick(&mut r, &[Use::Never, Use::Always, Use::Always]),
+        uneven: r.random(),
         fuse: r.random_ratio(3, 4),
         batch: pick(&mut r, &[2, 3, 4]),
         keep: r.random_ratio(1, 2),

@@ -158,9 +158,18 @@ impl<'b, 'a> Build<'b, 'a> {
     ) -> Result<Option<(u64, Vec<Step<'a>>)>, CompileError> {
         let a = self.accelerator;
         let mut best: Option<(u64, Vec<Step<'a>>)> = None;
-        for rows in [2, 4, 8, 16, ALL_ROWS] {
+        let sizes = [2, 4, 8, 16, ALL_ROWS].into_iter().flat_map(|rows| {
+            // Bit i: step i makes half of these rows a turn.
+            let halves = match self.options.uneven && rows != ALL_ROWS {
+                true => 0..(1usize << steps.len()) - 1,
+                false => 0..1,
+            };
+            halves.map(move |h| (rows, h))
+        });
+        for (rows, halves) in sizes {
             let mut all = Vec::new();
             for (i, s) in steps.iter().enumerate() {
+                let rows = if halves >> i & 1 == 1 { rows / 2 } else { rows };
                 let form = match forms.entry((first + i, rows)) {
                     Entry::Occupied(e) => e.into_mut(),
                     Entry::Vacant(e) => e.insert(self.rows_in_turn(&s.stage, rows)?),

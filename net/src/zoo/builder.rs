@@ -2,7 +2,7 @@
 
 use super::weights;
 use crate::graph::{Graph, TensorId};
-use crate::op::{Activate, Add, AveragePool, Concat, Conv, MaxPool, Op, Resize, Slice};
+use crate::op::{Activate, Add, AveragePool, Concat, Conv, MaxPool, Mul, Op, Resize, Slice};
 use crate::window::{Padding, Window};
 use crate::{Activation, Shape, Values, activation::Function};
 use cnna_machine::num::Word;
@@ -21,6 +21,14 @@ const TABLE_GAIN: f64 = 0.97;
 const HEADROOM: f64 = 8.0;
 /// Bias over output, in standard deviations.
 const BIAS: f64 = 0.05;
+
+/// Mean square in front of every SiLU: about where trained networks have it.
+const BEFORE_SILU: f64 = 4.0;
+/// Mean square for which all tensors behind a SiLU have their format: those that are added up are the largest.
+const BEHIND_SILU: f64 = 8.0;
+
+/// Mean square of means over whole maps behind a SiLU, over that before them.
+const SILU_MEAN_GAIN: f64 = 0.05;
 
 /// Mean square in front of a ReLU where batch normalisation sets it: behind it there is half of it.
 pub(super) const NORMALISED: f64 = 2.0;
@@ -306,6 +314,33 @@ impl Builder {
             columns: twice(self.shape(x).w),
         };
         self.push(name, resize, &[x], self.frac(x), self.power[x])
+    }
+
+    /// A convolution and a SiLU.
+    pub fn silu(&mut self, name: &str, x: TensorId, layer: Layer) -> TensorId {
+        // A bit of room: over so many layers what each has drifts from what it was meant to have.
+        let room = self.frac_for(4.0 * BEFORE_SILU);
+        let layer = layer.linear().power(BEFORE_SILU).frac(room);
+        let y = self.conv(&format!("{name}.conv"), x, layer);
+        let frac = self.frac_for(BEHIND_SILU);
+        self.table(&format!("{name}.silu"), y, Function::Silu, frac)
+    }
+
+    /// Squeeze and excite: each channel times a sigmoid of what two fully connected layers make of all channels' means.
+    pub fn squeeze_excite(&mut self, name: &str, x: TensorId, squeezed: usize) -> TensorId {
+        let part = |part: &str| format!("{name}.{part}");
+        let y = self.global_average(&part("mean"), x);
+        self.set_power(y, SILU_MEAN_GAIN * self.power[x]);
+        let y = self.silu(&part("squeeze"), y, conv(squeezed, 1, 1));
+        let room = self.frac_for(4.0);
+        let excite = conv(self.shape(x).c, 1, 1).linear();
+        let excite = excite.power(1.0).frac(room);
+        let y = self.conv(&part("excite"), y, excite);
+        let below_one = self.graph.word.bits() as i32 - 1;
+        let gate = self.table(&part("gate"), y, Function::Sigmoid, below_one);
+        // Channels with large values have the wider gates as often as not, and over many blocks that adds up.
+        let power = 1.4 * self.power[x] * self.power[gate];
+        self.push(&part("scale"), Mul {}, &[x, gate], self.frac(x), power)
     }
 
     /// A smooth function into a format.

@@ -1,6 +1,6 @@
 //! Networks that tell images apart.
 
-use super::builder::{Builder, NORMALISED, conv};
+use super::builder::{Builder, Layer, NORMALISED, conv};
 use crate::graph::TensorId;
 use crate::window::{Padding, Window};
 use crate::{Activation, Shape};
@@ -144,36 +144,47 @@ pub(super) fn mobilenet_v2(b: &mut Builder, divisor: usize) {
         (6, 3, 2, 160, 3),
         (6, 3, 1, 320, 1),
     ];
-    inverted_residuals(b, divisor, &stages, |_, k, _| {
-        let half = k / 2;
-        [half, half]
-    });
+    inverted_residuals(b, divisor, &stages, half, false);
 }
 
-/// Source: Tan and Le 2019, arXiv:1905.11946, table 1, without squeeze and excite and with ReLU6, as the lite variants are.
-/// Borders are TensorFlow's: where they are odd the larger part lies behind.
+/// Before and behind a side half of the kernel.
+fn half(_side: usize, kernel: usize, _stride: usize) -> [usize; 2] {
+    [kernel / 2; 2]
+}
+
+/// Stages of EfficientNet-B0. Source: Tan and Le 2019, arXiv:1905.11946, table 1.
+const EFFICIENTNET: [Inverted; 7] = [
+    (1, 3, 1, 16, 1),
+    (6, 3, 2, 24, 2),
+    (6, 5, 2, 40, 2),
+    (6, 3, 2, 80, 3),
+    (6, 5, 1, 112, 3),
+    (6, 5, 2, 192, 4),
+    (6, 3, 1, 320, 1),
+];
+
+/// With SiLU, and squeeze and excite by a quarter of a block's input channels.
+pub(super) fn efficientnet_b0(b: &mut Builder, divisor: usize) {
+    inverted_residuals(b, divisor, &EFFICIENTNET, half, true);
+}
+
+/// Without squeeze and excite and with ReLU6, as the lite variants are. Borders are TensorFlow's: where they are odd the larger part
+/// lies behind.
 pub(super) fn efficientnet_lite0(b: &mut Builder, divisor: usize) {
-    let stages = [
-        (1, 3, 1, 16, 1),
-        (6, 3, 2, 24, 2),
-        (6, 5, 2, 40, 2),
-        (6, 3, 2, 80, 3),
-        (6, 5, 1, 112, 3),
-        (6, 5, 2, 192, 4),
-        (6, 3, 1, 320, 1),
-    ];
-    inverted_residuals(b, divisor, &stages, |side, k, stride| {
+    let border = |side: usize, k: usize, stride: usize| {
         let all = ((side.div_ceil(stride) - 1) * stride + k).saturating_sub(side);
         [all / 2, all - all / 2]
-    });
+    };
+    inverted_residuals(b, divisor, &EFFICIENTNET, border, false);
 }
 
-/// `border` gives what lies before and behind a side for a kernel and step.
+/// `border` gives what lies before and behind a side for a kernel and step; `full`: SiLU instead of ReLU6, and squeeze and excite.
 fn inverted_residuals(
     b: &mut Builder,
     divisor: usize,
     stages: &[Inverted],
     border: fn(usize, usize, usize) -> [usize; 2],
+    full: bool,
 ) {
     let padded = |b: &Builder, x: TensorId, k: usize, stride: usize| {
         let Shape { h, w, .. } = b.shape(x);
@@ -185,11 +196,14 @@ fn inverted_residuals(
             right,
         }
     };
-    let clipped = |oc, k, stride| conv(oc, k, stride).then(RELU6).power(NORMALISED);
+    let convolve = |b: &mut Builder, name: &str, x: TensorId, layer: Layer| match full {
+        true => b.silu(name, x, layer),
+        false => b.conv(name, x, layer.then(RELU6).power(NORMALISED)),
+    };
     let frac = b.frac_for(STAGE);
     let mut x = b.input();
     let pad = padded(b, x, 3, 2);
-    x = b.conv("stem", x, clipped(32 / divisor, 3, 2).pad(pad));
+    x = convolve(b, "stem", x, conv(32 / divisor, 3, 2).pad(pad));
     let mut block = 0;
     for &(widening, kernel, step, channels, blocks) in stages {
         for n in 0..blocks {
@@ -198,11 +212,15 @@ fn inverted_residuals(
             let inner = b.shape(x).c * widening;
             let mut y = x;
             if widening > 1 {
-                y = b.conv(&name("expand"), y, clipped(inner, 1, 1));
+                y = convolve(b, &name("expand"), y, conv(inner, 1, 1));
             }
             let pad = padded(b, y, kernel, stride);
-            let spec = clipped(inner, kernel, stride).pad(pad).depthwise();
-            y = b.conv(&name("depthwise"), y, spec);
+            let spec = conv(inner, kernel, stride).pad(pad).depthwise();
+            y = convolve(b, &name("depthwise"), y, spec);
+            if full {
+                let squeezed = (b.shape(x).c / 4).max(1);
+                y = b.squeeze_excite(&name("se"), y, squeezed);
+            }
             let power = if n == 0 { 1.0 } else { 2.0 * BRANCH };
             let spec = conv(channels / divisor, 1, 1).linear();
             y = b.conv(&name("project"), y, spec.power(power).frac(frac));
@@ -213,7 +231,7 @@ fn inverted_residuals(
             block += 1;
         }
     }
-    x = b.conv("head", x, clipped(1280 / divisor, 1, 1));
+    x = convolve(b, "head", x, conv(1280 / divisor, 1, 1));
     head(b, x, 1000 / divisor);
 }
 

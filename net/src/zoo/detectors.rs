@@ -45,11 +45,6 @@ pub(super) fn yolov4_tiny(b: &mut Builder, divisor: usize) {
     b.graph.output(finer);
 }
 
-/// Mean square in front of every SiLU: about where trained networks have it.
-const BEFORE_SILU: f64 = 4.0;
-/// Mean square for which all tensors behind a SiLU have their format: those that are added up are the largest.
-const BEHIND_SILU: f64 = 8.0;
-
 /// Source: the model's description by its authors (Jocher et al. 2023); width 1/4, depth 1/3, 80 classes.
 pub(super) fn yolov8n(b: &mut Builder, divisor: usize) {
     let c = |n: usize| n / divisor;
@@ -90,12 +85,7 @@ pub(super) fn yolov8n(b: &mut Builder, divisor: usize) {
 }
 
 fn silu(b: &mut Builder, name: &str, x: TensorId, oc: usize, k: usize, stride: usize) -> TensorId {
-    // A bit of room: over so many layers what each has drifts from what it was meant to have.
-    let room = b.frac_for(4.0 * BEFORE_SILU);
-    let spec = conv(oc, k, stride).linear().power(BEFORE_SILU).frac(room);
-    let y = b.conv(&format!("{name}.conv"), x, spec);
-    let frac = b.frac_for(BEHIND_SILU);
-    b.table(&format!("{name}.silu"), y, Function::Silu, frac)
+    b.silu(name, x, conv(oc, k, stride))
 }
 
 /// Two halves, the second through `n` bottlenecks whose results all join.

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! builder.rs      nodes with weights and formats, keeping track of the mean square of each tensor
-//! classifiers.rs  VGG16, ResNets, MobileNetV2, EfficientNet-Lite0, SqueezeNet, DenseNet, LeNet and smaller
+//! classifiers.rs  VGG16, ResNets, MobileNetV2, EfficientNets, SqueezeNet, DenseNet, LeNet and smaller
 //! detectors.rs    YOLOv4-tiny and YOLOv8n up to their heads
 //! weights.rs      weights and biases as a function of the seed
 //! ```
@@ -40,6 +40,7 @@ const TOPOLOGIES: &[Topology] = &[
     classifier("resnet50", classifiers::resnet50),
     classifier("mobilenet-v2", classifiers::mobilenet_v2),
     classifier("efficientnet-lite0", classifiers::efficientnet_lite0),
+    classifier("efficientnet-b0", classifiers::efficientnet_b0),
     classifier("squeezenet1.1", classifiers::squeezenet),
     classifier("densenet121", classifiers::densenet121),
     // What is halved five times and doubled again meets what was not.
@@ -70,7 +71,7 @@ const fn classifier(name: &'static str, build: fn(&mut Builder, usize)) -> Topol
 }
 
 /// What a zoo name may be.
-pub const KNOWN: &str = "zoo:vgg16, zoo:resnet18, zoo:resnet50, zoo:mobilenet-v2, zoo:efficientnet-lite0, \
+pub const KNOWN: &str = "zoo:vgg16, zoo:resnet18, zoo:resnet50, zoo:mobilenet-v2, zoo:efficientnet-lite0, zoo:efficientnet-b0, \
 zoo:squeezenet1.1, zoo:densenet121 (224x224x3), zoo:yolov4-tiny (416x416x3), zoo:yolov8n (640x640x3), each also as \
 zoo:NAME@SIZE (channels divided by its own size over SIZE, as in zoo:vgg16@56) and zoo:NAME@SIZE/DIVISOR (as in \
 zoo:vgg16@112/1), zoo:lenet (28x28x1), zoo:tiny (8x8x2), zoo:convKxK@HxWxC-OC (as in zoo:conv3x3@56x56x64-64), and \
