@@ -2,7 +2,7 @@
 //!
 //! Format: Yann LeCun's idx: magic 0x0000_08nn (unsigned bytes, nn dimensions), big-endian sizes, then the bytes.
 
-use crate::DataError;
+use crate::{DataError, folders};
 use cnna_machine::layout::Shape;
 use flate2::read::MultiGzDecoder;
 use std::io::Read as _;
@@ -80,7 +80,8 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// A data set by name (Debian's package, or `$CNNA_DATA/NAME`), or the folder that holds its four idx files.
+    /// A data set by name (Debian's package, or `$CNNA_DATA/NAME`), or a folder: of class folders of pictures, of npy
+    /// arrays, or of the four idx files.
     ///
     /// Errors: unknown name, missing, truncated or damaged file, counts or shapes that disagree.
     pub fn load(name_or_dir: &str) -> Result<Dataset, DataError> {
@@ -97,7 +98,8 @@ impl Dataset {
             None => {
                 let names: Vec<_> = DATASETS.iter().map(|(n, _)| *n).collect();
                 let hint = format!(
-                    "expected the name of a data set ({}) or a folder with {{train,t10k}}-{{images-idx3,labels-idx1}}-ubyte[.gz]",
+                    "expected the name of a data set ({}) or a folder with train/CLASS and test/CLASS of pictures, with \
+                     {{train,test}}-{{images,labels}}.npy, or with {{train,t10k}}-{{images-idx3,labels-idx1}}-ubyte[.gz]",
                     names.join(", ")
                 );
                 (PathBuf::from(name_or_dir), hint)
@@ -107,8 +109,10 @@ impl Dataset {
     }
 
     fn read(dir: &Path, name: &str, hint: &str) -> Result<Dataset, DataError> {
-        let train = split(dir, "train", hint)?;
-        let test = split(dir, "t10k", hint)?;
+        let [train, test] = match folders::read(dir) {
+            Some(parts) => parts?,
+            None => [split(dir, "train", hint)?, split(dir, "t10k", hint)?],
+        };
         let classes = train.labels.iter().max().map_or(0, |&l| usize::from(l) + 1);
         let bad = |reason| DataError::Set {
             path: dir.into(),

@@ -3,6 +3,7 @@
 
 mod draw;
 mod error;
+mod folders;
 mod idx;
 mod labels;
 mod npy;

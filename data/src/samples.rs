@@ -214,7 +214,8 @@ fn has_idx(folder: &Path) -> bool {
     })
 }
 
-fn sorted(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
+/// What a folder holds, by name. Errors: it cannot be read.
+pub(crate) fn sorted(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     let unreadable = |e: std::io::Error| DataError::file(folder, e.to_string());
     let mut entries = std::fs::read_dir(folder)
         .and_then(|d| {

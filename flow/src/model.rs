@@ -200,6 +200,7 @@ pub struct QuantiseReport<'a> {
     notes: &'a [String],
     method: Option<Method>,
     bias_corrected: Option<bool>,
+    channels_equalised: Option<bool>,
     calibration_images: Option<usize>,
     table: Option<&'a Table>,
 }
@@ -215,6 +216,7 @@ impl<'a> QuantiseReport<'a> {
             notes: &front.notes,
             method: q.map(|q| q.method),
             bias_corrected: q.map(|q| q.corrected),
+            channels_equalised: q.map(|q| q.equalised),
             calibration_images: q.map(|q| q.images),
             table: q.map(|q| &q.table),
         }

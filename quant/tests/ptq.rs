@@ -507,3 +507,51 @@ fn a_sum_without_a_format_has_one_that_nothing_can_exceed() {
         }
     }
 }
+
+#[test]
+fn channels_of_very_different_size_become_equal_at_eight_bits_where_that_is_better() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let mut g = Graph::new("chain", Word::W8);
+    let x = g.input("x", INPUT, None);
+    let mut first = conv(16, 3, 3, 0.5, 1, Activation::Clip { lo: 0.0, hi: 6.0 });
+    let (mut w, mut b) = (first.weights.to_reals(0), first.bias.to_reals(0));
+    let each = w.len() / 16;
+    let size = |oc: usize| 2f32.powi(1 - (oc % 6) as i32);
+    w.iter_mut()
+        .enumerate()
+        .for_each(|(i, w)| *w *= size(i / each));
+    b.iter_mut().enumerate().for_each(|(oc, b)| *b *= size(oc));
+    (first.weights, first.bias) = (Values::Reals(w), Values::Reals(b));
+    let mut second = conv(8, 16, 1, 0.5, 2, Activation::None);
+    let mut w = second.weights.to_reals(0);
+    w.iter_mut()
+        .enumerate()
+        .for_each(|(i, w)| *w /= size(i % 16));
+    second.weights = Values::Reals(w);
+    let a = g.push("a", first, &[x], None).expect("it fits");
+    let y = g.push("y", second, &[a], None).expect("it fits");
+    g.output(y);
+    let s = samples(&g, &images(dir.path(), 8, 1.0));
+    let other = tempfile::tempdir().expect("a temporary folder");
+    let unseen = samples(&g, &images(other.path(), 40, 1.0));
+    let float = FloatModel::new(&g).expect("a model");
+    let done = |g: &Graph, word: Word| {
+        let o = Options {
+            per_channel: true,
+            ..options(word, Some(Method::Max))
+        };
+        let q = quantise(g.clone(), &s, &o, |_, _| ()).expect("it quantises");
+        let images = Measured::new(&unseen, (8..40).collect());
+        let db = output_db(&q.graph, &float, &images).expect("formats");
+        (q.quality.equalised, q.quality.table.output_db, db)
+    };
+    assert!(!done(&g, Word::W16).0);
+    // A map whose format is given keeps its channels: here the format that it would have anyway.
+    let mut fixed = g.clone();
+    fixed.tensors[a].frac = Some(4);
+    let ((plain, _, before), (equal, _, after)) = (done(&fixed, Word::W8), done(&g, Word::W8));
+    assert!(
+        !plain && equal && after > before + 3.0,
+        "{before} and {after} dB"
+    );
+}

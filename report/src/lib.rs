@@ -8,6 +8,7 @@
 //! The page is whole in itself: no script, no font, no request.
 
 pub mod axis;
+pub mod curves;
 pub mod format;
 pub mod memory;
 pub mod numbers;
@@ -41,7 +42,7 @@ pub enum ReportError {
         /// Layers of the run.
         found: usize,
     },
-    /// The roofline could not be drawn.
-    #[error("the roofline plot: {0}")]
+    /// A plot could not be drawn.
+    #[error("the plot: {0}")]
     Plot(String),
 }

@@ -123,9 +123,14 @@ impl Quantize {
                 .output_db
                 .map_or("exact".into(), |d| format!("{d:.1} dB"));
             text += &format!(
-                ", {} calibration image(s), ranges by {}, output {db} against float on {} of them",
+                ", {} calibration image(s), ranges by {}{}, output {db} against float on {} of them",
                 q.images,
                 serde_json::to_value(q.method)?.as_str().unwrap_or_default(),
+                if q.equalised {
+                    " of equal channels"
+                } else {
+                    ""
+                },
                 q.table.images
             );
         }

@@ -3,7 +3,8 @@
 use anyhow::{Context as _, Result, ensure};
 use cnna_host::files;
 use cnna_machine::num::Word;
-use cnna_quant::{Optimiser, TrainOptions};
+use cnna_quant::{EpochRow, Optimiser, TrainOptions};
+use cnna_report::curves::{self, Curve, Panel};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -21,7 +22,7 @@ use std::process::ExitCode;
 Training changes weights; `cnna quantize` keeps them. The network sees pixel / 255.
 An interrupted run continues from its checkpoint when started again with the same options.")]
 pub struct Train {
-    /// A data set's name, or a folder with its files.
+    /// A data set's name, or a folder: train/CLASS and test/CLASS of pictures, npy arrays, or idx files.
     #[arg(long, default_value = "fashion-mnist")]
     dataset: String,
     /// A built-in architecture, or a TOML file.
@@ -101,6 +102,9 @@ pub struct Train {
     /// Also write the float network of the float phase's end.
     #[arg(long, value_name = "FILE")]
     float_output: Option<PathBuf>,
+    /// Also draw loss and accuracy by epoch, as SVG.
+    #[arg(long, value_name = "FILE.svg")]
+    curves: Option<PathBuf>,
     /// The model's file.
     #[arg(short, long)]
     output: PathBuf,
@@ -115,6 +119,31 @@ enum Descent {
     Sgd,
     /// Adam, with the decay of weights apart.
     Adam,
+}
+
+/// Loss and right answers of all epochs.
+fn panels(epochs: &[EpochRow]) -> [Panel<'static>; 2] {
+    let curve = |name, value: fn(&EpochRow) -> Option<f64>| Curve {
+        name,
+        points: epochs
+            .iter()
+            .filter_map(|e| Some((e.epoch, value(e)?)))
+            .collect(),
+    };
+    [
+        Panel {
+            unit: "loss",
+            curves: vec![curve("training", |e| Some(e.loss))],
+        },
+        Panel {
+            unit: "right answers, %",
+            curves: vec![
+                curve("training", |e| Some(e.train_percent)),
+                curve("test", |e| Some(e.test_percent)),
+                curve("held out", |e| e.held_out_percent),
+            ],
+        },
+    ]
 }
 
 impl Train {
@@ -157,6 +186,10 @@ impl Train {
             progress: true,
         };
         let report = cnna_quant::train(&options).context("training")?;
+        if let Some(path) = &self.curves {
+            let svg = curves::draw(&panels(&report.epochs))?;
+            files::write_whole(path, |f| f.write_all(svg.as_bytes()))?;
+        }
         let mut text = format!("{}: float {}", report.out.display(), report.float);
         if let Some(q) = report.quantised {
             text += &format!(", {}-bit integers {q}", options.word.bits());
@@ -186,6 +219,7 @@ impl Train {
                 "-: a model is a file, beside which the checkpoint lies: name one, as in model.onnx"
             );
         }
+        outputs.extend(self.curves.as_deref());
         self.json.check_places(&inputs, &outputs)?;
         let mut with_checkpoint = outputs.clone();
         with_checkpoint.push(checkpoint);

@@ -59,3 +59,31 @@ fn names_that_are_missing_equal_or_those_of_others_are_no_obstacle() {
         ));
     }
 }
+
+#[test]
+fn coloured_npy_arrays_train_and_curves_have_a_point_an_epoch() {
+    let w = Workplace::new();
+    std::fs::create_dir(w.path("set")).unwrap();
+    for part in ["train", "test"] {
+        let pixels: Vec<u8> = (0..32 * 48).map(|i| (i * 37 % 256) as u8).collect();
+        w.save(&format!("set/{part}-images.npy"), &[32, 3, 4, 4], pixels);
+        let labels: Vec<i64> = (0..32).map(|i| i % 2).collect();
+        w.save(&format!("set/{part}-labels.npy"), &[32], labels);
+    }
+    let weights: Vec<f32> = (0..96).map(|k| (k as f32 * 0.7).cos()).collect();
+    let mut b = GraphBuilder::new("fc");
+    b.input("x", ElementType::F32, &[3, 4, 4])
+        .output("y", ElementType::F32, &[2])
+        .constant("w", &[2, 48], &weights)
+        .constant("b", &[2], &[0.1f32, -0.1])
+        .node(NodeProto::new("Flatten", "f", &["x"], &["f"]))
+        .node(NodeProto::new("Gemm", "y", &["f", "w", "b"], &["y"]).with("transB", 1));
+    cnna_onnx::write(w.path("fc.onnx"), &b.finish()).unwrap();
+    let run = "train --dataset set --init fc.onnx --epochs 2 --qat-epochs 1 --mirror --shift 1 --cutout 2 -o q.onnx";
+    w.succeeds(&format!("{run} --curves c.svg"));
+    let svg = std::fs::read_to_string(w.path("c.svg")).unwrap();
+    // Loss, training and test accuracy.
+    assert_eq!(svg.matches("<circle").count(), 3 * 3);
+    w.fails(&format!("{run} --curves fc.onnx"), &["fc.onnx"]);
+    w.fails(&format!("{run} --curves q.onnx"), &["q.onnx"]);
+}

@@ -2,7 +2,6 @@
 
 use super::builder::{Builder, NORMALISED, conv};
 use crate::Activation;
-use crate::activation::Function;
 use crate::graph::TensorId;
 use crate::window::{Padding, Window};
 

@@ -1,5 +1,6 @@
 //! How near the integers are to the float network, tensor by tensor.
 
+use super::equalise::View;
 use super::weights::is_narrow;
 use super::{FloatModel, PtqError};
 use cnna_data::Samples;
@@ -111,11 +112,13 @@ pub(super) struct Integers<'g> {
 }
 
 /// Runs `images` in integers and compares every tensor with `float`'s; its tensors come first in the graph's. Both
-/// runs go side by side, so that a tensor is there no longer than it is needed. Errors: as the reference run.
+/// runs go side by side, so that a tensor is there no longer than it is needed. `views` tell what became of `float`'s
+/// values in the graph. Errors: as the reference run.
 pub(super) fn powers(
     integers: &Integers,
     float: &FloatModel,
     images: &Measured,
+    views: &[Option<View>],
 ) -> Result<Vec<Power>, PtqError> {
     let graph = integers.graph;
     let mut powers = vec![Power::default(); graph.tensors.len()];
@@ -127,7 +130,8 @@ pub(super) fn powers(
             let (p, frac) = (&mut powers[t], graph.tensors[t].frac.unwrap_or_default());
             Ok(steps.take(t, |words| {
                 p.saturated += words.saturated;
-                for (&w, &r) in words.values.iter().zip(reals) {
+                let reals = View::of(views.get(t).and_then(Option::as_ref), reals);
+                for (&w, &r) in words.values.iter().zip(reals.iter()) {
                     p.signal += f64::from(r).powi(2);
                     p.noise += (f64::from(r) - dequantise(w, frac)).powi(2);
                 }
@@ -149,7 +153,7 @@ pub fn output_db(graph: &Graph, float: &FloatModel, images: &Measured) -> Result
         graph,
         op: &|_| None,
     };
-    Ok(worst_output(graph, &powers(&whole, float, images)?).unwrap_or(f64::INFINITY))
+    Ok(worst_output(graph, &powers(&whole, float, images, &[])?).unwrap_or(f64::INFINITY))
 }
 
 impl Table {
