@@ -64,7 +64,7 @@ pub enum TuneError {
     Simulate(#[from] HostError),
 }
 
-/// Compiles several plans, which differ in what they count on the memory for and know uneven turns, and returns the one whose image takes the fewest
+/// Compiles several plans, which differ in what they count on the memory for and whether they know uneven turns, and returns the one whose image takes the fewest
 /// cycles in the simulator, with these cycles.
 pub fn compile_fastest<'g>(
     graph: &'g Graph,
@@ -74,7 +74,7 @@ pub fn compile_fastest<'g>(
 ) -> Result<(CompiledProgram<'g>, u64), TuneError> {
     session
         .progress
-        .begin("tuning", Some(SHARES.len() as u64), "plans");
+        .begin("tuning", Some(2 * SHARES.len() as u64), "plans");
     let best = fastest(graph, board, options, session);
     session.progress.end();
     best
@@ -90,10 +90,14 @@ fn fastest<'g>(
     let mut plans = SHARES.map(|share| (bytes * share / 100).max(1)).to_vec();
     plans.dedup();
     let mut best: Option<(CompiledProgram, u64)> = None;
-    for (n, plan_bytes) in plans.into_iter().enumerate() {
+    // Estimates miss by a percent or so: what more choices promise is not always so.
+    let all = plans
+        .into_iter()
+        .flat_map(|bytes| [(bytes, false), (bytes, true)]);
+    for (n, (plan_bytes, uneven)) in all.enumerate() {
         let options = Options {
             plan_bytes: Some(plan_bytes),
-            uneven: true,
+            uneven,
             ..*options
         };
         let program = compile(graph, board, &options)?;
