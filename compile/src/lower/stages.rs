@@ -280,6 +280,33 @@ impl<'b, 'a> Build<'b, 'a> {
         Ok(())
     }
 
+    /// Each row of each channel through a matrix of zeros and ones, [column of the result][source][column of it]; else as
+    /// [`Build::rows`], whose errors it has.
+    pub fn rearranged(
+        &mut self,
+        matrix: Vec<i16>,
+        inputs: Vec<(BufferId, std::ops::Range<usize>)>,
+        targets: Targets,
+        output: BufferId,
+    ) -> Result<(), CompileError> {
+        let (sources, w) = (inputs.len(), self.shape(inputs[0].0).w);
+        let outputs = matrix.len() / (sources * w);
+        let l = Linear {
+            outputs,
+            groups: 1,
+            inputs: sources,
+            taps: [1, w],
+            weights: matrix.into(),
+            bias: vec![0; outputs].into(),
+            ..Linear::default()
+        };
+        let taps = Taps {
+            kernel: [1, w],
+            ..Taps::single()
+        };
+        self.rows(l, taps, inputs, targets, output)
+    }
+
     /// A stage in its best form; one whose steps no planes express with its results apart first.
     fn tiled(
         &mut self,

@@ -160,19 +160,6 @@ pub fn interleave_sources(
     for x in 0..columns {
         weights[(x * s + x % s) * w + x / s] = 1;
     }
-    let l = Linear {
-        outputs: columns,
-        groups: 1,
-        inputs: s,
-        taps: [1, w],
-        weights: weights.into(),
-        bias: vec![0; columns].into(),
-        shift: 0,
-        ..Linear::default()
-    };
-    let taps = Taps {
-        kernel: [1, w],
-        ..Taps::single()
-    };
-    b.rows(l, taps, sources, (0..h).map(|y| vec![y]).collect(), to)
+    let targets = (0..h).map(|y| vec![y]).collect();
+    b.rearranged(weights, sources, targets, to)
 }

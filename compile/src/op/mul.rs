@@ -5,7 +5,6 @@
 use crate::error::CompileError;
 use crate::linear::Linear;
 use crate::lower::Build;
-use crate::stage::Taps;
 use crate::weights::Given;
 use cnna_machine::layout::Shape;
 use cnna_net::{Graph, Node, Op, TensorId};
@@ -63,21 +62,8 @@ fn gated(b: &mut Build<'_, '_>, n: &Node) -> Result<(), CompileError> {
     for channel in 0..given.channels {
         weights[given.word(channel) * given.channels + channel] = 1;
     }
-    let l = Linear {
-        outputs: given.words,
-        groups: 1,
-        inputs: 1,
-        taps: [1, given.channels],
-        weights: weights.into(),
-        bias: vec![0; given.words].into(),
-        ..Linear::default()
-    };
-    let taps = Taps {
-        kernel: [1, given.channels],
-        ..Taps::single()
-    };
     let targets = (0..rows).map(|y| vec![y]).collect();
-    b.rows(l, taps, vec![(values, 0..1)], targets, blocks)?;
+    b.rearranged(weights, vec![(values, 0..1)], targets, blocks)?;
     let l = Linear {
         outputs: c,
         groups: c,
