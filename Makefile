@@ -15,7 +15,7 @@ BOARD ?= ultra96
 ONLY  ?=
 
 .PHONY: demo demo-build demo-network test fit lint setup build arm emulate bench bench-fit bench-stops bench-kills axi-model \
-  readme tables bench-training bench-vgg16 networks node-tests mutations python-tests notebooks real-networks qdq-limits \
+  readme tables bench-training bench-vgg16 networks node-tests mutations python-tests bench-python notebooks real-networks qdq-limits \
   ip-schema arm-wheel
 
 setup:
@@ -54,6 +54,11 @@ test: setup
 python-tests: setup
 	scripts/python-env >/dev/null
 	CNNA_ENGINES=$(or $(ENGINES),cycle) scripts/python-tests
+
+# What the package promises in time, measured.
+bench-python: setup
+	scripts/python-env >/dev/null
+	scripts/python-tests -s python/tests/bench_bars.py
 
 # Each in build/notebooks, under two minutes. WHEEL=built takes the package as the tests left it.
 notebooks: setup

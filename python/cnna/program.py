@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import functools
 import html
 import json
 import os
@@ -246,8 +244,10 @@ class Program:
 
     async def run_async(self, x: Any, device: str = "cycle", **options: Any) -> Any:
         """As `run`, for `await`: other tasks go on meanwhile."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(None, functools.partial(self.run, x, device, **options))
+        # Here, since it would be a third of the package's own time to import.
+        import asyncio
+
+        return await asyncio.to_thread(self.run, x, device, **options)
 
     def on(self, device: str, *, timeout: float = TIMEOUT, progress: Progress = None) -> "Device":
         """Opens a device and loads the program into it once, for many runs; use it with `with`. Raises DeviceError."""
@@ -351,8 +351,9 @@ class Device:
 
     async def run_async(self, x: Any, **options: Any) -> Any:
         """As `run`, for `await`."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(None, functools.partial(self.run, x, **options))
+        import asyncio
+
+        return await asyncio.to_thread(self.run, x, **options)
 
     def close(self) -> None:
         """Gives the device back. More than once does no harm."""

@@ -1,20 +1,23 @@
-"""What the package promises in time and size, measured; the best of several, since other work may share the processor."""
+"""What the package promises in time, measured (`make bench-python`): the best of several, since other work may share the processor."""
 
+import os
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 
 import cnna
 
-ROOT = Path(__file__).resolve().parents[2]
-
 
 def test_import_takes_a_fifth_of_a_second():
     code = "import time; a = time.process_time(); import cnna; cnna.compile; print(time.process_time() - a)"
-    took = [float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout) for _ in range(5)]
+    # OpenBLAS starts a thread a core at numpy's import; their spinning is not the import's.
+    env = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    took = [
+        float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env).stdout)
+        for _ in range(5)
+    ]
     print(f"import: {min(took):.3f} s of CPU, numpy included")
     assert min(took) <= 0.2
 
@@ -31,11 +34,3 @@ def test_a_call_costs_two_milliseconds_beyond_the_paths_own_time():
         over.append(time.perf_counter() - begin - run.seconds)
     print(f"call overhead: {1e3 * min(over):.3f} ms, the reference itself {1e3 * run.seconds:.3f} ms")
     assert min(over) <= 2e-3
-
-
-def test_the_wheel_has_at_most_twelve_megabytes():
-    wheels = list((ROOT / "build" / "wheels").glob("cnna-*.whl"))
-    assert len(wheels) == 1, wheels
-    size = wheels[0].stat().st_size
-    print(f"wheel: {size / 1e6:.2f} MB, {wheels[0].name}")
-    assert size <= 12e6 and "abi3" in wheels[0].name
