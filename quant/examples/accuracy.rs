@@ -12,7 +12,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         std::process::exit(2);
     };
     let net = cnna_onnx::read_graph(model)?;
-    for r in accuracy_report(&net, &[], &Dataset::load(dataset)?)? {
+    for r in accuracy_report(&net, &[], &Dataset::load(dataset)?, |_| ())? {
         let bits = r.word.map_or("32".into(), |w| w.bits().to_string());
         let scale = match r.auto_scale {
             None => "",

@@ -146,17 +146,24 @@ pub struct AccuracyRow {
 }
 
 /// The accuracy table on the test images: float; rounded after training with 16 and 8 bits, with and without auto-scaling;
-/// and each quantisation-aware trained network given. Everything but the float row is measured on the integers.
+/// and each quantisation-aware trained network given. Everything but the float row is measured on the integers. `each`
+/// hears of a row when it is there, since one takes seconds.
 ///
 /// Errors: shapes or classes that do not fit, bad weights, an operator that the float engine lacks.
 pub fn accuracy_report(
     float: &Graph,
     trained: &[Graph],
     data: &Dataset,
+    mut each: impl FnMut(&AccuracyRow),
 ) -> Result<Vec<AccuracyRow>, AccuracyError> {
     let reals = float_logits(float, &data.test)?;
     let base = right_answers(&reals, &data.test);
-    let mut rows = vec![AccuracyRow {
+    let mut rows = Vec::new();
+    let mut put = |row: AccuracyRow| {
+        each(&row);
+        rows.push(row);
+    };
+    put(AccuracyRow {
         method: "float",
         word: None,
         auto_scale: None,
@@ -166,13 +173,13 @@ pub fn accuracy_report(
         points: 0.0,
         agree: base.images,
         sqnr_db: None,
-    }];
+    });
     let mut add = |method, integers: &Graph, auto_scale| -> Result<(), AccuracyError> {
         let words = integer_logits(integers, &data.test)?;
         let a = right_answers(&words, &data.test);
         let same = |(w, f): &(&Vec<i16>, &Vec<f32>)| first_largest(w) == first_largest(f);
         let frac = output_frac(integers);
-        rows.push(AccuracyRow {
+        put(AccuracyRow {
             method,
             word: Some(integers.word),
             auto_scale: Some(auto_scale),

@@ -10,7 +10,8 @@ use cnna_net::op::{
 };
 use cnna_net::{Activation, Graph, Op, Padding, Shape, Values, Window};
 use cnna_quant::{
-    Arch, FloatNet, Formats, accuracy_report, calibrate, evaluate, evaluate_fake, to_graph,
+    AccuracyRow, Arch, FloatNet, Formats, accuracy_report, calibrate, evaluate, evaluate_fake,
+    to_graph,
 };
 use common::{compare, fashion, odd};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
@@ -266,7 +267,10 @@ fn the_table_holds_float_and_rounded_rows_and_eight_bits_lose_what_sixteen_do_no
     let net = odd(&data, 9);
     let formats = calibrate(&net, &data.train, Word::W8, false).expect("finite weights");
     let trained = to_graph(&net, &formats).expect("finite weights");
-    let rows = accuracy_report(&net.graph(), &[trained], &data).expect("images fit");
+    let mut told = Vec::new();
+    let each = |row: &_| told.push(AccuracyRow::clone(row));
+    let rows = accuracy_report(&net.graph(), &[trained], &data, each).expect("images fit");
+    assert_eq!(told, rows);
     let heads: Vec<_> = rows
         .iter()
         .map(|r| (r.method, r.word, r.auto_scale))

@@ -2,7 +2,6 @@
 
 use super::JsonArguments;
 use super::check::Check;
-use crate::progress;
 use anyhow::{Context, Result, ensure};
 use cnna_compile::{Options, compile};
 use cnna_flow::Simulated;
@@ -111,7 +110,6 @@ impl Demo {
         ))?;
 
         // Accuracy: everything but the float row on integers, by the reference model.
-        let spinner = progress::spinner("accuracy on the test images");
         let mut trained = vec![network];
         for path in self.also.iter().filter(|p| p.exists()) {
             trained
@@ -119,9 +117,14 @@ impl Demo {
         }
         let float =
             cnna_onnx::read_graph(&self.float).with_context(|| self.float.display().to_string())?;
-        let accuracy = accuracy_report(&float, &trained, &data)?;
-        spinner.finish_and_clear();
-        self.say(&accuracy_table(&accuracy, data.test.len()))?;
+        self.say(&format!("\naccuracy on {} test images", data.test.len()))?;
+        let mut said = Ok(());
+        let accuracy = accuracy_report(&float, &trained, &data, |row| {
+            if said.is_ok() {
+                said = self.say(&accuracy_line(row));
+            }
+        })?;
+        said?;
 
         // The same images on every engine, through the host runtime.
         let images = self.output.join("images.npy");
@@ -172,7 +175,7 @@ impl Demo {
             layers,
         };
         let text = layer_table(&report, board.clock_mhz);
-        self.say(&format!("{text}\n{}\n{}", verdict(&cycle), verdict(&rtl)))?;
+        self.say(&format!("\n{text}\n{}\n{}", verdict(&cycle), verdict(&rtl)))?;
         self.json.write(&report)?;
         Ok(ExitCode::from(u8::from(!report.equal)))
     }
@@ -227,33 +230,24 @@ fn write_images(path: &Path, split: &Split) -> Result<()> {
     Ok(())
 }
 
-fn accuracy_table(rows: &[AccuracyRow], images: usize) -> String {
-    let mut s = String::new();
-    // Writing to a String cannot fail.
-    let _ = writeln!(s, "\naccuracy on {images} test images");
-    let float = rows.first().map_or(0.0, |a| a.percent);
-    for a in rows {
-        let what = match (a.word, a.auto_scale) {
-            (None, _) | (_, None) => "float".to_string(),
-            (Some(w), Some(auto)) => format!(
-                "{} bits, {}, {}",
-                w.bits(),
-                if auto { "auto-scaled" } else { "plain Q2.n" },
-                match a.method {
-                    "trained" => "quantisation-aware training",
-                    _ => "rounded after training",
-                }
-            ),
-        };
-        let bar = "#".repeat(((a.percent - 50.0).max(0.0) / 1.25) as usize);
-        let _ = writeln!(
-            s,
-            "  {what:<52} {:6.2} %  {:+.2}  {bar}",
-            a.percent,
-            a.percent - float
-        );
-    }
-    s
+fn accuracy_line(row: &AccuracyRow) -> String {
+    let what = match (row.word, row.auto_scale) {
+        (None, _) | (_, None) => "float".to_string(),
+        (Some(w), Some(auto)) => format!(
+            "{} bits, {}, {}",
+            w.bits(),
+            if auto { "auto-scaled" } else { "plain Q2.n" },
+            match row.method {
+                "trained" => "quantisation-aware training",
+                _ => "rounded after training",
+            }
+        ),
+    };
+    let bar = "#".repeat(((row.percent - 50.0).max(0.0) / 1.25) as usize);
+    format!(
+        "  {what:<52} {:6.2} %  {:+.2}  {bar}",
+        row.percent, row.points
+    )
 }
 
 fn layer_table(r: &Report, clock_mhz: f64) -> String {
