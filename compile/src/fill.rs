@@ -38,7 +38,7 @@ pub struct Fill {
     /// Map columns held: from a beat and line border, to one or the map's end.
     columns: Range<usize>,
     beats: usize,
-    /// Lines of one channel, a column plane, a row plane, a slot.
+    /// Lines from one channel to the next, from one column plane to the next, from one row plane to the next.
     pub c_pitch: usize,
     pub plane_pitch: usize,
     plane_y_pitch: usize,
@@ -94,6 +94,13 @@ fn pieces(s: &Stage, channels: &Range<usize>) -> Vec<(usize, Source)> {
     all
 }
 
+/// True where every tap of a stage lies in one plane of the rows and in the first of the columns, as a 1x1 kernel's with a stride:
+/// then the buffer holds that plane alone. Local stores do not skip rows, and so do not meet such a fill.
+fn one_of_the_planes(s: &Stage, planes: [usize; 2]) -> bool {
+    let first = s.origin(1, 0).rem_euclid(planes[1] as i64) == 0;
+    !s.side && s.taps.kernel == [1, 1] && planes[0] > 1 && planes[1] > 1 && first
+}
+
 impl Fill {
     /// A fill that holds `columns` of the map (widened to whole beats and lines) of some channels.
     pub fn new(
@@ -122,11 +129,18 @@ impl Fill {
         let dealt = if s.side { 1 } else { planes[1] };
         let c_pitch = (words / dealt).div_ceil(a.line_words());
         let set_lines = paired.then_some(a.act_depth / 2);
-        let plane_pitch = match paired {
+        let plane_lines = match paired {
             true => channels.len().div_ceil(2) * c_pitch,
             false => channels.len() * c_pitch,
         };
-        let plane_y_pitch = planes[1] * plane_pitch;
+        let (plane_pitch, plane_y_pitch, row_pitch) = match one_of_the_planes(s, planes) {
+            // Words of the other column planes go where the next channels' words come after them, or behind the last channel's.
+            true => (c_pitch, 0, plane_lines + (planes[1] - 1) * c_pitch),
+            false => {
+                let whole = planes[1] * plane_lines;
+                (plane_lines, whole, planes[0] * whole)
+            }
+        };
         let map = s.sources[0].info.layout.shape;
         Fill {
             pieces: pieces(s, &channels),
@@ -139,7 +153,7 @@ impl Fill {
             c_pitch,
             plane_pitch,
             plane_y_pitch,
-            row_pitch: planes[0] * plane_y_pitch,
+            row_pitch,
             set_lines,
             slots: 1,
             base: 0,
@@ -350,6 +364,14 @@ impl Fill {
         }
     }
 
+    /// Planes of rows that a slot holds.
+    fn row_planes(&self) -> usize {
+        match self.plane_y_pitch {
+            0 => 1,
+            _ => self.planes[0],
+        }
+    }
+
     /// The first line of a row of a plane of rows.
     fn row_line(&self, row: usize, plane: usize) -> usize {
         let slot = (row / 4 + self.first_slot) % self.slots;
@@ -388,7 +410,7 @@ impl Fill {
         // Where it brings not all channels each plane's lines are told apart, for others lie between them.
         let (each, planes) = match stride {
             1 => (lines, 1),
-            _ if count == self.channels.len() => (self.plane_y_pitch, 1),
+            _ if count == self.channels.len() => (self.row_pitch / self.row_planes(), 1),
             _ => (lines, stride),
         };
         let lines = (0..planes)

@@ -344,3 +344,44 @@ fn a_fully_connected_layer_of_one_output_reads_the_row_before_it() {
     let images: Vec<Inputs> = (0..4).map(|_| random::inputs(&mut r, &graph)).collect();
     check(&graph, &board, &Options::default(), &images).unwrap_or_else(|e| panic!("{e}"));
 }
+
+/// Such a layer's taps lie in one plane of the rows and of the columns: the buffer here holds one plane of its rows, not four.
+#[test]
+fn a_pointwise_convolution_with_a_stride_keeps_one_plane() {
+    let mut r = StdRng::seed_from_u64(1);
+    for paired in [false, true] {
+        // Of each channel and four rows a plane takes one line of eight words.
+        let lines = if paired { 128 } else { 80 };
+        let set = [
+            ("act_depth", lines.to_string()),
+            ("paired", paired.to_string()),
+        ];
+        let set = set.map(|(k, v)| (k.to_string(), v));
+        let board = Board::load("ultra96", &set).expect("all within range");
+        let of_one_pixel = Shape { c: 64, h: 1, w: 1 };
+        let one = random::fully_connected(&mut r, of_one_pixel, &[16], Word::W16);
+        let Op::Conv(mut conv) = one.nodes[0].op.clone() else {
+            unreachable!("a fully connected layer is a convolution");
+        };
+        conv.window.stride = [2, 2];
+        let mut graph = Graph::new("strided", Word::W16);
+        let from = graph.input(
+            "x",
+            Shape {
+                c: 64,
+                h: 15,
+                w: 16,
+            },
+            Some(8),
+        );
+        let to = graph.push(
+            "pointwise",
+            conv,
+            &[from],
+            one.tensors[one.nodes[0].output].frac,
+        );
+        graph.output(to.expect("it fits the map"));
+        let images: Vec<Inputs> = (0..2).map(|_| random::inputs(&mut r, &graph)).collect();
+        check(&graph, &board, &Options::default(), &images).unwrap_or_else(|e| panic!("{e}"));
+    }
+}
