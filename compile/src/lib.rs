@@ -4,6 +4,7 @@
 
 mod act;
 mod best;
+mod blocks;
 mod check;
 mod cost;
 mod encode;
@@ -26,6 +27,7 @@ mod turns;
 mod weights;
 
 pub use best::{AtBest, at_best};
+pub use blocks::in_blocks;
 pub use encode::Image;
 pub use error::CompileError;
 pub use options::{Options, Use};

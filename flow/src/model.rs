@@ -3,12 +3,13 @@
 use crate::error::FlowError;
 use crate::progress::Session;
 use crate::tune::{TuneError, compile_fastest};
-use cnna_compile::{CompileError, CompiledProgram, Options, compile};
+use cnna_compile::{CompileError, CompiledProgram, Options, compile, in_blocks};
 use cnna_data::{DataError, Preprocess};
 use cnna_host::HostError;
 use cnna_machine::Board;
 use cnna_machine::num::Word;
 use cnna_machine::program::{ProgramMeta, Stream};
+use cnna_net::settle::maxima_before_concatenations;
 use cnna_net::{Graph, zoo};
 use cnna_quant::ptq::{
     Calibration, Front, Method, Narrow, Options as Ptq, Table, load_or_quantise,
@@ -85,15 +86,15 @@ impl Model {
     ///
     /// Errors: not readable, no such zoo network, float without images, words of another width.
     pub fn network(&self, word: Word, session: &Session<'_>) -> Result<Front, FlowError> {
-        if zoo::is_zoo(&self.name) {
-            return Ok(Front {
+        let mut front = match zoo::is_zoo(&self.name) {
+            true => Front {
                 graph: zoo::network(&self.name, self.seed, word)?,
                 notes: Vec::new(),
                 quantised: None,
                 preprocess: None,
-            });
-        }
-        let front = self.quantised(word, session)?;
+            },
+            false => self.quantised(word, session)?,
+        };
         if front.graph.word != word {
             return Err(FlowError::Words {
                 model: self.name.clone(),
@@ -101,6 +102,20 @@ impl Model {
                 board_bits: word.bits(),
             });
         }
+        maxima_before_concatenations(&mut front.graph);
+        Ok(front)
+    }
+
+    /// The same as a board's program runs it best: some layers in blocks of channels. Errors: also the compiler's.
+    pub fn network_on(
+        &self,
+        board: &Board,
+        options: &Options,
+        session: &Session<'_>,
+    ) -> Result<Front, FlowError> {
+        let mut front = self.network(board.accelerator.word, session)?;
+        let graph = in_blocks(front.graph, board, options);
+        front.graph = graph.map_err(|source| self.refused(board, source))?;
         Ok(front)
     }
 

@@ -7,7 +7,6 @@ use crate::graph::{Graph, Node, TensorId};
 use crate::op::{Activate, Concat, Op};
 use crate::simplify::compact;
 use crate::values::Values;
-use crate::window::Window;
 use cnna_machine::layout::Shape;
 use cnna_machine::num::{ACC_BITS, SHIFT_RANGE, auto_scale, quantise};
 use std::collections::{HashMap, HashSet};
@@ -81,72 +80,55 @@ pub fn fuse(graph: &mut Graph) {
     compact(graph, &gone);
 }
 
-/// A 2x2 maximum of a concatenation of channels becomes one of each member where a member is a convolution's alone, in whose
-/// pass it then rides. The integers are the same.
+/// A maximum of a concatenation of channels becomes one of each member, right behind what makes it: there it rides in a
+/// convolution's pass or takes turns with it, and no member is copied to lie beside another. The integers are the same.
 pub fn maxima_before_concatenations(graph: &mut Graph) {
     let readers = graph.readers();
     let writers = graph.writers();
-    let alone = |graph: &Graph, t: TensorId| readers[t].len() == 1 && !graph.is_output(t);
     let mut gone = vec![false; graph.nodes.len()];
-    // Members' maxima, which come before their concatenation.
-    let mut before: HashMap<usize, Vec<Node>> = HashMap::new();
+    // Members' maxima: those of inputs first, others behind the node that makes the member.
+    let mut behind: HashMap<Option<usize>, Vec<Node>> = HashMap::new();
+    let mut done = HashSet::new();
     for (i, gone) in gone.iter_mut().enumerate() {
         let Op::MaxPool(p) = &graph.nodes[i].op else {
             continue;
         };
         let (p, t) = (p.clone(), graph.nodes[i].inputs[0]);
-        let shape = graph.tensors[t].shape;
-        let halves = Window {
-            stride: [2, 2],
-            ..Window::plain(2, 2)
-        };
-        let whole = p.window == halves && shape.h % 2 == 0 && shape.w % 2 == 0;
         let concat =
             writers[t].filter(|&w| matches!(graph.nodes[w].op, Op::Concat(Concat { axis: 0 })));
-        let Some(concat) = concat.filter(|_| whole && alone(graph, t)) else {
+        let alone = readers[t].len() == 1 && !graph.is_output(t);
+        let Some(concat) = concat.filter(|w| alone && done.insert(*w)) else {
             continue;
         };
-        let members = graph.nodes[concat].inputs.clone();
-        let rides = |&m: &TensorId| {
-            let conv = writers[m].is_some_and(|w| matches!(graph.nodes[w].op, Op::Conv(_)));
-            conv && alone(graph, m)
-        };
-        // Two that became one are seen again in the next turn of the outer loop at most.
-        if !members.iter().any(rides) || before.contains_key(&concat) {
-            continue;
-        }
         let (name, output) = (graph.nodes[i].name.clone(), graph.nodes[i].output);
-        let mut nodes = Vec::with_capacity(members.len());
-        for (n, &m) in members.iter().enumerate() {
-            let Shape { c, h, w } = graph.tensors[m].shape;
-            let half = Shape {
-                c,
-                h: h / 2,
-                w: w / 2,
+        for (n, m) in graph.nodes[concat].inputs.clone().into_iter().enumerate() {
+            let pooled = Shape {
+                c: graph.tensors[m].shape.c,
+                ..graph.tensors[output].shape
             };
             let name = format!("{name}/{n}");
-            let pooled = graph.tensor(&name, half, graph.tensors[m].frac);
-            nodes.push(Node {
+            let pooled = graph.tensor(&name, pooled, graph.tensors[m].frac);
+            graph.nodes[concat].inputs[n] = pooled;
+            behind.entry(writers[m]).or_default().push(Node {
                 name,
                 op: p.clone().into(),
                 inputs: vec![m],
                 output: pooled,
             });
         }
-        graph.nodes[concat].inputs = nodes.iter().map(|n| n.output).collect();
         graph.nodes[concat].output = output;
-        before.insert(concat, nodes);
         *gone = true;
     }
     let nodes = std::mem::take(&mut graph.nodes);
     let mut kept = Vec::with_capacity(gone.len());
+    let mut put = |graph: &mut Graph, nodes: Vec<Node>, is_gone| {
+        kept.extend(nodes.iter().map(|_| is_gone));
+        graph.nodes.extend(nodes);
+    };
+    put(graph, behind.remove(&None).unwrap_or_default(), false);
     for (i, n) in nodes.into_iter().enumerate() {
-        for pool in before.remove(&i).unwrap_or_default() {
-            graph.nodes.push(pool);
-            kept.push(false);
-        }
-        graph.nodes.push(n);
-        kept.push(gone[i]);
+        put(graph, vec![n], gone[i]);
+        put(graph, behind.remove(&Some(i)).unwrap_or_default(), false);
     }
     compact(graph, &kept);
 }

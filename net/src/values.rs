@@ -79,6 +79,14 @@ impl Values {
             _ => None,
         }
     }
+    /// The elements of a range. Panics where there are not so many.
+    pub fn part(&self, range: std::ops::Range<usize>) -> Values {
+        match self {
+            Values::Reals(v) => Values::Reals(v[range].to_vec()),
+            Values::Words(v, frac) => Values::Words(v[range].to_vec(), *frac),
+            Values::Sums(v) => Values::Sums(v[range].to_vec()),
+        }
+    }
     /// Index of the first NaN or infinity.
     pub fn not_finite(&self) -> Option<usize> {
         self.reals()?.iter().position(|v| !v.is_finite())

@@ -174,7 +174,7 @@ pub fn compile(
     };
     let (program, report, notes) = work(py, progress, 60.0, |session| {
         let board = cnna_flow::model::board(&board, &set)?;
-        let front = model.network(board.accelerator.word, session)?;
+        let front = model.network_on(&board, &options, session)?;
         let compiled = match tune {
             true => model.tune(&front, &board, &options, session)?.0,
             false => model.compile(&front, &board, &options, session)?,

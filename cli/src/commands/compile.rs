@@ -73,7 +73,15 @@ impl Compile {
             .model(&self.model, self.seed, &self.pictures);
         let (stop, bar) = (signals::stop_flag()?, Bar::new());
         let session = Session::new(&stop, &bar);
-        let front = model.network(board.accelerator.word, &session)?;
+        let options = Options {
+            winograd: !self.no_winograd,
+            fuse: !self.no_fuse,
+            batch: self.batch.map_or(usize::MAX, |n| n as usize),
+            host: !self.no_host,
+            keep: self.keep,
+            ..Options::default()
+        };
+        let front = model.network_on(&board, &options, &session)?;
         if let Some(q) = &front.quantised {
             let db = q
                 .table
@@ -85,14 +93,6 @@ impl Compile {
             ));
         }
         say_notes(&front);
-        let options = Options {
-            winograd: !self.no_winograd,
-            fuse: !self.no_fuse,
-            batch: self.batch.map_or(usize::MAX, |n| n as usize),
-            host: !self.no_host,
-            keep: self.keep,
-            ..Options::default()
-        };
         let (compiled, tuned) = match self.tune {
             true => {
                 let (compiled, cycles) = model.tune(&front, &board, &options, &session)?;

@@ -198,6 +198,11 @@ impl<'b, 'a> Build<'b, 'a> {
         Ok(b)
     }
 
+    /// True where some step's results stay on chip.
+    pub fn stays(&self) -> bool {
+        self.planned.iter().any(|p| p.step.local)
+    }
+
     /// The network's word.
     pub fn word(&self) -> Word {
         self.graph.word

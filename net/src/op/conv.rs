@@ -55,6 +55,29 @@ impl Conv {
         self.finer.get(oc).map_or(0, |&d| d.into())
     }
 
+    /// The convolution of some of its output channels: of one without groups, or a depthwise one, which then reads as many channels.
+    pub fn channels(&self, range: std::ops::Range<usize>) -> Conv {
+        let each = self.weights.len() / self.oc.max(1);
+        let finer = match self.finer.is_empty() {
+            true => Vec::new(),
+            false => self.finer[range.clone()].to_vec(),
+        };
+        Conv {
+            oc: range.len(),
+            groups: self.groups.min(range.len()),
+            window: self.window,
+            weights: self.weights.part(range.start * each..range.end * each),
+            finer,
+            bias: self.bias.part(range.clone()),
+            activation: match &self.activation {
+                Activation::PRelu(slopes) if slopes.len() == self.oc => {
+                    Activation::PRelu(slopes.part(range))
+                }
+                other => other.clone(),
+            },
+        }
+    }
+
     /// The reals that the weights stand for.
     pub fn real_weights(&self) -> Vec<f32> {
         let mut w = self.weights.to_reals(0);

@@ -16,7 +16,6 @@ mod detectors;
 mod weights;
 
 use crate::graph::Graph;
-use crate::settle::maxima_before_concatenations;
 
 use crate::Shape;
 use crate::random::{self, Limits};
@@ -123,7 +122,6 @@ fn built(name: &str, seed: u64, word: Word) -> Result<Graph, String> {
         let (side, divisor) = scaled(t, size)?;
         let mut b = start(Shape::of([t.channels, side, side]));
         (t.build)(&mut b, divisor);
-        maxima_before_concatenations(&mut b.graph);
         return Ok(b.graph);
     }
     match (kind, size) {

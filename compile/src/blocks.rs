@@ -1,0 +1,216 @@
+//! Blocks of channels: a convolution and what reads it channel by channel, cut into several of each, so that what is between
+//! them stays on chip where all channels' rows at once would not fit.
+
+use crate::cost;
+use crate::error::CompileError;
+use crate::lower::Build;
+use crate::options::{Options, Use};
+use cnna_machine::Board;
+use cnna_machine::config::BEAT_WORDS;
+use cnna_net::op::{Concat, MaxPool};
+use cnna_net::{Graph, Node, Op};
+use std::collections::HashMap;
+use std::ops::Range;
+
+/// Beats of a tensor whose way to memory and back is worth a look.
+const LARGE: usize = 4096;
+/// Most blocks.
+const MOST: usize = 6;
+/// A gain below one part in so many of the cycles is within the estimate's error.
+const MARGIN: u64 = 32;
+
+/// The network with such pairs in blocks of channels where that takes fewer cycles by the compiler's estimate. The integers are the
+/// same. Errors: as [`crate::compile`].
+pub fn in_blocks(graph: Graph, board: &Board, options: &Options) -> Result<Graph, CompileError> {
+    if options.keep || options.turns == Use::Never || options.local == Use::Never {
+        return Ok(graph);
+    }
+    let cuts = cuts(&graph, board, options);
+    if cuts.is_empty() {
+        return Ok(graph);
+    }
+    let cut = apply(&graph, &cuts);
+    let before = estimate(&graph, board, options)?.cycles;
+    Ok(match estimate(&cut, board, options) {
+        Ok(after) if after.cycles < before => cut,
+        _ => graph,
+    })
+}
+
+/// A convolution, its reader, and the blocks of channels of both.
+struct Cut {
+    conv: usize,
+    reader: usize,
+    blocks: Vec<Range<usize>>,
+}
+
+/// The reader's part that makes some channels; `None` where it reads others for that.
+fn part(reader: &Op, channels: Range<usize>) -> Option<Op> {
+    match reader {
+        Op::MaxPool(p) => Some(Op::MaxPool(MaxPool { window: p.window })),
+        Op::Conv(c) if c.groups == c.oc => Some(c.channels(channels).into()),
+        _ => None,
+    }
+}
+
+/// The pairs of which each is faster by itself in blocks.
+fn cuts(graph: &Graph, board: &Board, options: &Options) -> Vec<Cut> {
+    let (readers, writers) = (graph.readers(), graph.writers());
+    // Networks repeat their layers.
+    let mut known: HashMap<String, Vec<Range<usize>>> = HashMap::new();
+    let mut cuts: Vec<Cut> = Vec::new();
+    for (reader, n) in graph.nodes.iter().enumerate() {
+        let [between] = n.inputs[..] else { continue };
+        let Some(conv) = writers[between] else {
+            continue;
+        };
+        let Op::Conv(c) = &graph.nodes[conv].op else {
+            continue;
+        };
+        let t = &graph.tensors[between];
+        let (input, output) = (
+            graph.shapes(&graph.nodes[conv])[0],
+            &graph.tensors[n.output],
+        );
+        let alone = readers[between].len() == 1 && !graph.is_output(between);
+        let fits = c.groups == 1 && part(&n.op, 0..1).is_some() && output.shape.c == c.oc;
+        if !alone || !fits || t.shape.len() < LARGE * BEAT_WORDS {
+            continue;
+        }
+        let window = match &n.op {
+            Op::Conv(c) => c.window,
+            Op::MaxPool(p) => p.window,
+            _ => continue,
+        };
+        let kind = format!(
+            "{input} {:?} {} {window:?} {}",
+            c.window,
+            t.shape,
+            n.op.name()
+        );
+        let blocks = known
+            .entry(kind)
+            .or_insert_with(|| best(graph, conv, reader, board, options));
+        if blocks.len() > 1 {
+            cuts.push(Cut {
+                conv,
+                reader,
+                blocks: blocks.clone(),
+            });
+        }
+    }
+    cuts
+}
+
+/// The blocks with which what is between stays on chip and the pair is the fastest; one where none is faster than that.
+fn best(
+    graph: &Graph,
+    conv: usize,
+    reader: usize,
+    board: &Board,
+    options: &Options,
+) -> Vec<Range<usize>> {
+    let channels = graph.tensors[graph.nodes[conv].output].shape.c;
+    let whole = vec![0..channels];
+    let pair = pair(graph, conv, reader);
+    let Ok(apart) = estimate(&pair, board, options) else {
+        return whole;
+    };
+    if apart.stays {
+        return whole;
+    }
+    let a = &board.accelerator;
+    let group = a.lanes - usize::from(a.paired);
+    let groups = channels.div_ceil(group);
+    let mut sizes: Vec<_> = (2..=MOST.min(groups))
+        .map(|count| groups.div_ceil(count) * group)
+        .collect();
+    sizes.dedup();
+    let ways = sizes.into_iter().filter_map(|each| {
+        let starts = (0..channels).step_by(each);
+        let cut = Cut {
+            conv: 0,
+            reader: 1,
+            blocks: starts.map(|c| c..(c + each).min(channels)).collect(),
+        };
+        let Estimate { cycles, stays } =
+            estimate(&apply(&pair, std::slice::from_ref(&cut)), board, options).ok()?;
+        (stays && cycles < apart.cycles - apart.cycles / MARGIN).then_some((cycles, cut.blocks))
+    });
+    let fastest = ways.min_by_key(|(cycles, _)| *cycles);
+    fastest.map_or(whole, |(_, blocks)| blocks)
+}
+
+/// A network of these two nodes.
+fn pair(graph: &Graph, conv: usize, reader: usize) -> Graph {
+    let mut pair = Graph::new(&graph.name, graph.word);
+    let first = &graph.tensors[graph.nodes[conv].inputs[0]];
+    let mut from = pair.input(&first.name, first.shape, first.frac);
+    for n in [conv, reader] {
+        let n = &graph.nodes[n];
+        let frac = graph.tensors[n.output].frac;
+        let made = pair.push(&n.name, n.op.clone(), &[from], frac);
+        from = made.expect("it has this shape in its network");
+    }
+    pair.output(from);
+    pair
+}
+
+/// What a network takes.
+struct Estimate {
+    cycles: u64,
+    /// Some results stay on chip.
+    stays: bool,
+}
+
+fn estimate(graph: &Graph, board: &Board, options: &Options) -> Result<Estimate, CompileError> {
+    let build = Build::run(graph, board, options)?;
+    let (entries, _) = build.allocate(false).stream(1)?;
+    Ok(Estimate {
+        cycles: cost::cycles(&entries, board),
+        stays: build.stays(),
+    })
+}
+
+/// The network with these pairs in blocks, each block's reader right behind its convolution.
+fn apply(graph: &Graph, cuts: &[Cut]) -> Graph {
+    let mut of = HashMap::new();
+    for c in cuts {
+        of.insert(c.conv, c);
+    }
+    let readers: Vec<usize> = cuts.iter().map(|c| c.reader).collect();
+    let mut cut = Graph {
+        nodes: Vec::new(),
+        ..graph.clone()
+    };
+    for (i, n) in graph.nodes.iter().enumerate() {
+        let Some(c) = of.get(&i) else {
+            if !readers.contains(&i) {
+                cut.nodes.push(n.clone());
+            }
+            continue;
+        };
+        let reader = &graph.nodes[c.reader];
+        let mut members = Vec::new();
+        for (b, channels) in c.blocks.iter().enumerate() {
+            let mut push = |of: &Node, op: Op, input| {
+                let frac = graph.tensors[of.output].frac;
+                let made = cut.push(&format!("{}/{b}", of.name), op, &[input], frac);
+                made.expect("some of the channels have the shape of all")
+            };
+            let Op::Conv(conv) = &n.op else {
+                unreachable!("cuts are of convolutions");
+            };
+            let made = push(n, conv.channels(channels.clone()).into(), n.inputs[0]);
+            let op = part(&reader.op, channels.clone()).expect("it can be cut");
+            members.push(push(reader, op, made));
+        }
+        cut.nodes.push(Node {
+            name: reader.name.clone(),
+            op: Concat { axis: 0 }.into(),
+            inputs: members,
+            output: reader.output,
+        });
+    }
+    cut
+}
