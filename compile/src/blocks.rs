@@ -53,53 +53,59 @@ fn part(reader: &Op, channels: Range<usize>) -> Option<Op> {
     }
 }
 
+/// Convolutions without groups and what alone reads them, channel by channel.
+fn pairs(graph: &Graph) -> impl Iterator<Item = (usize, usize)> {
+    let (readers, writers) = (graph.readers(), graph.writers());
+    let nodes = graph.nodes.iter().enumerate();
+    nodes.filter_map(move |(reader, n)| {
+        let [between] = n.inputs[..] else { return None };
+        let conv = writers[between]?;
+        let Op::Conv(c) = &graph.nodes[conv].op else {
+            return None;
+        };
+        let alone = readers[between].len() == 1 && !graph.is_output(between);
+        let same = graph.tensors[n.output].shape.c == c.oc;
+        (alone && same && c.oc > 1 && c.groups == 1 && part(&n.op, 0..1).is_some())
+            .then_some((conv, reader))
+    })
+}
+
 /// The pairs of which each is faster by itself in blocks.
 fn cuts(graph: &Graph, board: &Board, options: &Options) -> Vec<Cut> {
-    let (readers, writers) = (graph.readers(), graph.writers());
     // Networks repeat their layers.
     let mut known: HashMap<String, Vec<Range<usize>>> = HashMap::new();
-    let mut cuts: Vec<Cut> = Vec::new();
-    for (reader, n) in graph.nodes.iter().enumerate() {
-        let [between] = n.inputs[..] else { continue };
-        let Some(conv) = writers[between] else {
-            continue;
-        };
-        let Op::Conv(c) = &graph.nodes[conv].op else {
-            continue;
-        };
-        let t = &graph.tensors[between];
-        let (input, output) = (
-            graph.shapes(&graph.nodes[conv])[0],
-            &graph.tensors[n.output],
-        );
-        let alone = readers[between].len() == 1 && !graph.is_output(between);
-        let fits = c.groups == 1 && part(&n.op, 0..1).is_some() && output.shape.c == c.oc;
-        if !alone || !fits || t.shape.len() < LARGE * BEAT_WORDS {
-            continue;
-        }
-        let window = match &n.op {
-            Op::Conv(c) => c.window,
-            Op::MaxPool(p) => p.window,
-            _ => continue,
-        };
-        let kind = format!(
-            "{input} {:?} {} {window:?} {}",
-            c.window,
-            t.shape,
-            n.op.name()
-        );
-        let blocks = known
-            .entry(kind)
-            .or_insert_with(|| best(graph, conv, reader, board, options));
-        if blocks.len() > 1 {
-            cuts.push(Cut {
+    let large = |&(conv, _): &(usize, usize)| {
+        let between = &graph.tensors[graph.nodes[conv].output];
+        between.shape.len() >= LARGE * BEAT_WORDS
+    };
+    pairs(graph)
+        .filter(large)
+        .filter_map(|(conv, reader)| {
+            let kinds = [conv, reader].map(|n| {
+                let n = &graph.nodes[n];
+                let window = match &n.op {
+                    Op::Conv(c) => Some(c.window),
+                    Op::MaxPool(p) => Some(p.window),
+                    _ => None,
+                };
+                (
+                    n.op.name(),
+                    window,
+                    graph.shapes(n),
+                    graph.tensors[n.output].shape,
+                )
+            });
+            let blocks = known
+                .entry(format!("{kinds:?}"))
+                .or_insert_with(|| best(graph, conv, reader, board, options))
+                .clone();
+            (blocks.len() > 1).then_some(Cut {
                 conv,
                 reader,
-                blocks: blocks.clone(),
-            });
-        }
-    }
-    cuts
+                blocks,
+            })
+        })
+        .collect()
 }
 
 /// The blocks with which what is between stays on chip and the pair is the fastest; one where none is faster than that.
@@ -213,4 +219,69 @@ fn apply(graph: &Graph, cuts: &[Cut]) -> Graph {
         });
     }
     cut
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cnna_machine::num::Word;
+    use cnna_net::random;
+    use cnna_net::run::run;
+    use rand::rngs::StdRng;
+    use rand::{Rng, SeedableRng};
+
+    /// Every pair of random networks in blocks of random sizes, and some that the estimate chooses.
+    #[test]
+    fn blocks_of_channels_give_the_same_integers() {
+        let (mut seen, mut chosen) = (0, 0);
+        for seed in 1..=400 {
+            let mut r = StdRng::seed_from_u64(seed);
+            let word = if r.random() { Word::W16 } else { Word::W8 };
+            let graph = random::graph(seed, word, &random::Limits::default());
+            let cuts: Vec<_> = pairs(&graph)
+                .map(|(conv, reader)| {
+                    let channels = graph.tensors[graph.nodes[conv].output].shape.c;
+                    let each = r.random_range(1..=channels);
+                    let starts = (0..channels).step_by(each);
+                    let blocks = starts.map(|c| c..(c + each).min(channels)).collect();
+                    Cut {
+                        conv,
+                        reader,
+                        blocks,
+                    }
+                })
+                .collect();
+            seen += cuts.iter().filter(|c| c.blocks.len() > 1).count();
+            let cut = apply(&graph, &cuts);
+            cut.check().unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+            let images = random::inputs(&mut r, &graph);
+            let images: Vec<&[i16]> = images.iter().map(Vec::as_slice).collect();
+            let run = |g: &Graph| {
+                let done = run(g, &images).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+                let outputs = g.outputs.iter();
+                outputs
+                    .map(|o| done.tensors[o.tensor].values.clone())
+                    .collect::<Vec<_>>()
+            };
+            assert_eq!(run(&graph), run(&cut), "seed {seed}");
+        }
+        let board = Board::load("pynq-z2", &[]).expect("it is built in");
+        for (name, least) in [
+            ("zoo:mobilenet-v2", 5),
+            ("zoo:resnet18", 1),
+            ("zoo:vgg16@56", 0),
+        ] {
+            let graph = cnna_net::zoo::network(name, 1, Word::W16).expect("it is in the zoo");
+            let nodes = graph.nodes.len();
+            let options = Options::default();
+            let cut = in_blocks(graph, &board, &options).expect("it can be built");
+            let concatenations = cut.nodes.iter().filter(|n| n.op.name() == "Concat").count();
+            assert!(
+                concatenations >= least && (least > 0) == (cut.nodes.len() > nodes),
+                "{name}"
+            );
+            chosen += concatenations;
+        }
+        assert!(seen > 30 && chosen > 5, "{seen} {chosen}");
+    }
 }

@@ -2,8 +2,12 @@
 
 use cnna_machine::num::Word;
 use cnna_net::op::*;
-use cnna_net::settle::{check_quantised, fuse, quantise_constants, settle, spread_formats};
+use cnna_net::settle::{
+    check_quantised, fuse, maxima_before_concatenations, quantise_constants, settle, spread_formats,
+};
 use cnna_net::{Activation, Graph, GraphError, Shape, Values, Window};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 
 const INPUT: Shape = Shape { c: 2, h: 4, w: 4 };
 
@@ -172,5 +176,33 @@ fn a_channel_with_finer_weights_is_shifted_by_as_many_bits_more() {
         c.finer = finer;
         let e = g.push("wrong", c, &[x], None).unwrap_err().to_string();
         assert!(e.contains(reason), "{e}");
+    }
+}
+
+#[test]
+fn maxima_of_the_members_of_a_concatenation_are_those_of_the_whole() {
+    for (name, maxima) in [("zoo:yolov4-tiny@64/8", 3), ("zoo:squeezenet1.1@64/4", 2)] {
+        let before = cnna_net::zoo::network(name, 1, Word::W16).expect("in the zoo");
+        let mut after = before.clone();
+        maxima_before_concatenations(&mut after);
+        after.check().expect("still a network");
+        assert_eq!(after.nodes.len(), before.nodes.len() + maxima, "{name}");
+        // Each right behind what makes its member.
+        for (i, n) in after.nodes.iter().enumerate() {
+            if let (true, Some(at)) = (n.name.ends_with("/0"), i.checked_sub(1)) {
+                assert_eq!(after.nodes[at].output, n.inputs[0], "{name}: {}", n.name);
+            }
+        }
+        let mut r = StdRng::seed_from_u64(1);
+        let images = cnna_net::random::inputs(&mut r, &before);
+        let images: Vec<&[i16]> = images.iter().map(Vec::as_slice).collect();
+        let outputs = |g: &Graph| -> Vec<Vec<i16>> {
+            let run = cnna_net::run::run(g, &images).expect("it runs");
+            g.outputs
+                .iter()
+                .map(|o| run.tensors[o.tensor].values.clone())
+                .collect()
+        };
+        assert_eq!(outputs(&before), outputs(&after), "{name}");
     }
 }
