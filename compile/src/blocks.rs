@@ -19,22 +19,24 @@ const MOST: usize = 6;
 /// A gain below one part in so many of the cycles is within the estimate's error.
 const MARGIN: u64 = 32;
 
-/// The network with such pairs in blocks of channels where that takes fewer cycles by the compiler's estimate. The integers are the
-/// same. Errors: as [`crate::compile`].
-pub fn in_blocks(graph: Graph, board: &Board, options: &Options) -> Result<Graph, CompileError> {
+/// The network with such pairs in blocks of channels, where that takes fewer cycles by the compiler's estimate. The integers are
+/// the same. Errors: as [`crate::compile`].
+pub fn in_blocks(
+    graph: &Graph,
+    board: &Board,
+    options: &Options,
+) -> Result<Option<Graph>, CompileError> {
     if options.keep || options.turns == Use::Never || options.local == Use::Never {
-        return Ok(graph);
+        return Ok(None);
     }
-    let cuts = cuts(&graph, board, options);
+    let cuts = cuts(graph, board, options);
     if cuts.is_empty() {
-        return Ok(graph);
+        return Ok(None);
     }
-    let cut = apply(&graph, &cuts);
-    let before = estimate(&graph, board, options)?.cycles;
-    Ok(match estimate(&cut, board, options) {
-        Ok(after) if after.cycles < before => cut,
-        _ => graph,
-    })
+    let cut = apply(graph, &cuts);
+    let before = estimate(graph, board, options)?.cycles;
+    let after = estimate(&cut, board, options);
+    Ok(after.is_ok_and(|e| e.cycles < before).then_some(cut))
 }
 
 /// A convolution, its reader, and the blocks of channels of both.
@@ -44,13 +46,18 @@ struct Cut {
     blocks: Vec<Range<usize>>,
 }
 
-/// The reader's part that makes some channels; `None` where it reads others for that.
-fn part(reader: &Op, channels: Range<usize>) -> Option<Op> {
-    match reader {
+/// An operator's part that makes some channels; `None` where it has none.
+fn part(op: &Op, channels: Range<usize>) -> Option<Op> {
+    match op {
         Op::MaxPool(p) => Some(Op::MaxPool(MaxPool { window: p.window })),
-        Op::Conv(c) if c.groups == c.oc => Some(c.channels(channels).into()),
+        Op::Conv(c) if c.groups == 1 || c.groups == c.oc => Some(c.channels(channels).into()),
         _ => None,
     }
+}
+
+/// True where an operator makes each channel of the same channel of what it reads.
+fn is_by_channel(op: &Op) -> bool {
+    matches!(op, Op::MaxPool(_)) || matches!(op, Op::Conv(c) if c.groups == c.oc)
 }
 
 /// Convolutions without groups and what alone reads them, channel by channel.
@@ -65,7 +72,7 @@ fn pairs(graph: &Graph) -> impl Iterator<Item = (usize, usize)> {
         };
         let alone = readers[between].len() == 1 && !graph.is_output(between);
         let same = graph.tensors[n.output].shape.c == c.oc;
-        (alone && same && c.oc > 1 && c.groups == 1 && part(&n.op, 0..1).is_some())
+        (alone && same && c.oc > 1 && c.groups == 1 && is_by_channel(&n.op))
             .then_some((conv, reader))
     })
 }
@@ -118,13 +125,14 @@ fn best(
 ) -> Vec<Range<usize>> {
     let channels = graph.tensors[graph.nodes[conv].output].shape.c;
     let whole = vec![0..channels];
-    let pair = pair(graph, conv, reader);
-    let Ok(apart) = estimate(&pair, board, options) else {
+    // All channels in blocks of so many: each takes as long as the first.
+    let cycles = |each: usize| {
+        let e = estimate(&pair(graph, conv, reader, 0..each), board, options).ok()?;
+        Some((e.cycles * channels as u64 / each as u64, e.stays))
+    };
+    let Some((apart, false)) = cycles(channels) else {
         return whole;
     };
-    if apart.stays {
-        return whole;
-    }
     let a = &board.accelerator;
     let group = a.lanes - usize::from(a.paired);
     let groups = channels.div_ceil(group);
@@ -132,31 +140,31 @@ fn best(
         .map(|count| groups.div_ceil(count) * group)
         .collect();
     sizes.dedup();
-    let ways = sizes.into_iter().filter_map(|each| {
-        let starts = (0..channels).step_by(each);
-        let cut = Cut {
-            conv: 0,
-            reader: 1,
-            blocks: starts.map(|c| c..(c + each).min(channels)).collect(),
-        };
-        let Estimate { cycles, stays } =
-            estimate(&apply(&pair, std::slice::from_ref(&cut)), board, options).ok()?;
-        (stays && cycles < apart.cycles - apart.cycles / MARGIN).then_some((cycles, cut.blocks))
-    });
-    let fastest = ways.min_by_key(|(cycles, _)| *cycles);
-    fastest.map_or(whole, |(_, blocks)| blocks)
+    // From the first that stay on chip on, as long as more are faster.
+    let mut fastest = (apart - apart / MARGIN, channels);
+    for each in sizes {
+        match cycles(each) {
+            Some((cycles, true)) if cycles < fastest.0 => fastest = (cycles, each),
+            Some((_, true)) => break,
+            _ => {}
+        }
+    }
+    let each = fastest.1;
+    let starts = (0..channels).step_by(each);
+    starts.map(|c| c..(c + each).min(channels)).collect()
 }
 
-/// A network of these two nodes.
-fn pair(graph: &Graph, conv: usize, reader: usize) -> Graph {
+/// A network of these two nodes, of some channels.
+fn pair(graph: &Graph, conv: usize, reader: usize, channels: Range<usize>) -> Graph {
     let mut pair = Graph::new(&graph.name, graph.word);
     let first = &graph.tensors[graph.nodes[conv].inputs[0]];
     let mut from = pair.input(&first.name, first.shape, first.frac);
     for n in [conv, reader] {
         let n = &graph.nodes[n];
         let frac = graph.tensors[n.output].frac;
-        let made = pair.push(&n.name, n.op.clone(), &[from], frac);
-        from = made.expect("it has this shape in its network");
+        let op = part(&n.op, channels.clone()).expect("it can be cut");
+        let made = pair.push(&n.name, op, &[from], frac);
+        from = made.expect("some of the channels have the shape of all");
     }
     pair.output(from);
     pair
@@ -199,17 +207,14 @@ fn apply(graph: &Graph, cuts: &[Cut]) -> Graph {
         let reader = &graph.nodes[c.reader];
         let mut members = Vec::new();
         for (b, channels) in c.blocks.iter().enumerate() {
-            let mut push = |of: &Node, op: Op, input| {
+            let mut push = |of: &Node, input| {
+                let op = part(&of.op, channels.clone()).expect("it can be cut");
                 let frac = graph.tensors[of.output].frac;
                 let made = cut.push(&format!("{}/{b}", of.name), op, &[input], frac);
                 made.expect("some of the channels have the shape of all")
             };
-            let Op::Conv(conv) = &n.op else {
-                unreachable!("cuts are of convolutions");
-            };
-            let made = push(n, conv.channels(channels.clone()).into(), n.inputs[0]);
-            let op = part(&reader.op, channels.clone()).expect("it can be cut");
-            members.push(push(reader, op, made));
+            let made = push(n, n.inputs[0]);
+            members.push(push(reader, made));
         }
         cut.nodes.push(Node {
             name: reader.name.clone(),
@@ -274,7 +279,8 @@ mod tests {
             let graph = cnna_net::zoo::network(name, 1, Word::W16).expect("it is in the zoo");
             let nodes = graph.nodes.len();
             let options = Options::default();
-            let cut = in_blocks(graph, &board, &options).expect("it can be built");
+            let cut = in_blocks(&graph, &board, &options).expect("it can be built");
+            let cut = cut.unwrap_or(graph);
             let concatenations = cut.nodes.iter().filter(|n| n.op.name() == "Concat").count();
             assert!(
                 concatenations >= least && (least > 0) == (cut.nodes.len() > nodes),

@@ -114,8 +114,10 @@ impl Model {
         session: &Session<'_>,
     ) -> Result<Front, FlowError> {
         let mut front = self.network(board.accelerator.word, session)?;
-        let graph = in_blocks(front.graph, board, options);
-        front.graph = graph.map_err(|source| self.refused(board, source))?;
+        let cut = in_blocks(&front.graph, board, options);
+        if let Some(graph) = cut.map_err(|source| self.refused(board, source))? {
+            front.graph = graph;
+        }
         Ok(front)
     }
 
