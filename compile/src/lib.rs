@@ -1,6 +1,7 @@
 //! In which order: a quantised graph in; tiling, buffer allocation, command stream, program file out.
 //!
-//! [`compile`] turns a network into a program for one board; [`passes::PASSES`] lists the steps.
+//! [`compile`] turns a network into a program for one board; [`passes::PASSES`] lists the steps. Before it [`in_blocks`] cuts what
+//! a board runs faster in blocks of channels.
 
 mod act;
 mod best;

@@ -23,6 +23,19 @@ type Machine = (
 const MACHINES: &[Machine] = &[
     ("ultra96", "ultra96", &[]),
     ("pynq-z2", "pynq-z2", &[]),
+    // Without the second products, and pynq-z2 for networks of small layers.
+    ("ultra96-1x", "ultra96", &[("paired", "false")]),
+    (
+        "pynq-T2M6",
+        "pynq-z2",
+        &[
+            ("tiles", "2"),
+            ("lanes", "6"),
+            ("act_depth", "4096"),
+            ("weight_depth", "2048"),
+            ("out_depth", "1024"),
+        ],
+    ),
     (
         "T1M2",
         "ultra96",
