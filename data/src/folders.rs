@@ -5,23 +5,27 @@
 //! DIR/{train,test}-images.npy, DIR/{train,test}-labels.npy    bytes [N, rows, columns] or [N, channels, rows, columns]; [N]
 //! ```
 
-use crate::DataError;
 use crate::idx::Split;
 use crate::picture::{decode, is_picture};
 use crate::samples::sorted;
+use crate::{DataError, Preprocess};
 use cnna_machine::layout::Shape;
 use npyz::{DType, NpyFile, Order, TypeChar};
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-/// Labels are bytes.
-const MOST_CLASSES: usize = 256;
+/// Labels have 16 bits.
+const MOST_CLASSES: usize = 1 << 16;
 
 /// What the folder holds as class folders or arrays, none where it has neither. Errors: a part is missing, damaged or does not
 /// fit the other.
-pub fn read(dir: &Path) -> Option<Result<[Split; 2], DataError>> {
+pub fn read(
+    dir: &Path,
+    preprocess: &Preprocess,
+    input: Option<Shape>,
+) -> Option<Result<[Split; 2], DataError>> {
     if ["train", "test"].iter().all(|p| dir.join(p).is_dir()) {
-        return Some(pictures(dir));
+        return Some(pictures(dir, preprocess, input));
     }
     dir.join("train-images.npy")
         .is_file()
@@ -51,12 +55,16 @@ fn classes(part: &Path) -> Result<Vec<PathBuf>, DataError> {
     }
 }
 
-fn pictures(dir: &Path) -> Result<[Split; 2], DataError> {
+fn pictures(
+    dir: &Path,
+    preprocess: &Preprocess,
+    input: Option<Shape>,
+) -> Result<[Split; 2], DataError> {
     let names: Vec<String> = classes(&dir.join("train"))?
         .iter()
         .map(|p| name(p))
         .collect();
-    let mut shape = None;
+    let mut shape = input;
     let mut read = |part: &str| {
         let (mut images, mut labels) = (Vec::new(), Vec::new());
         for folder in classes(&dir.join(part))? {
@@ -74,23 +82,26 @@ fn pictures(dir: &Path) -> Result<[Split; 2], DataError> {
                 let (h, w) = (picture.height() as usize, picture.width() as usize);
                 // The first decides between grey and colour.
                 let c = if picture.color().has_color() { 3 } else { 1 };
-                let s = *shape.get_or_insert(Shape { c, h, w });
-                if (s.h, s.w) != (h, w) {
+                let s = *shape.get_or_insert(match preprocess.crop.map(|s| s as usize) {
+                    Some(side) => Shape {
+                        c,
+                        h: side,
+                        w: side,
+                    },
+                    None => Shape { c, h, w },
+                });
+                let sized = input.is_some() || preprocess.crop.is_some();
+                if !sized && (s.h, s.w) != (h, w) {
                     return Err(DataError::file(
                         path,
                         format!(
-                            "{w}x{h} pixels, those before are {}x{}: training images have one size, resize it",
+                            "{w}x{h} pixels, those before are {}x{}: training images have one size, say --crop or resize it",
                             s.w, s.h
                         ),
                     ));
                 }
-                let bytes = match s.c {
-                    1 => picture.into_luma8().into_raw(),
-                    _ => picture.into_rgb8().into_raw(),
-                };
-                let channel = |c: usize| bytes.iter().skip(c).step_by(s.c);
-                images.extend((0..s.c).flat_map(channel));
-                labels.push(label as u8);
+                images.extend(preprocess.bytes(&picture, s, path)?);
+                labels.push(label as u16);
             }
         }
         match shape {
@@ -98,6 +109,7 @@ fn pictures(dir: &Path) -> Result<[Split; 2], DataError> {
                 shape,
                 images,
                 labels,
+                preprocess: preprocess.clone(),
             }),
             _ => Err(DataError::file(
                 &dir.join(part),
@@ -183,11 +195,12 @@ fn arrays(dir: &Path, part: &str) -> Result<Split, DataError> {
         shape,
         images,
         labels,
+        preprocess: Preprocess::default(),
     })
 }
 
 /// One class an image, of so many images.
-fn labels(path: &Path, images: usize) -> Result<Vec<u8>, DataError> {
+fn labels(path: &Path, images: usize) -> Result<Vec<u16>, DataError> {
     let Header {
         file,
         dims,
@@ -204,10 +217,10 @@ fn labels(path: &Path, images: usize) -> Result<Vec<u8>, DataError> {
     macro_rules! integers {
         ($t:ty) => {{
             let values: Vec<$t> = file.into_vec().map_err(unreadable)?;
-            values.into_iter().map(|v| u8::try_from(v).ok()).collect()
+            values.into_iter().map(|v| u16::try_from(v).ok()).collect()
         }};
     }
-    let labels: Vec<Option<u8>> = match (kind, size) {
+    let labels: Vec<Option<u16>> = match (kind, size) {
         ('u', 1) => integers!(u8),
         ('i', 1) => integers!(i8),
         ('i', 2) => integers!(i16),

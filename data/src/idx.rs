@@ -2,7 +2,7 @@
 //!
 //! Format: Yann LeCun's idx: magic 0x0000_08nn (unsigned bytes, nn dimensions), big-endian sizes, then the bytes.
 
-use crate::{DataError, folders};
+use crate::{DataError, Preprocess, folders};
 use cnna_machine::layout::Shape;
 use flate2::read::MultiGzDecoder;
 use std::io::Read as _;
@@ -18,14 +18,16 @@ pub const DATASETS: [(&str, &str); 1] = [("fashion-mnist", "dataset-fashion-mnis
 const MAX_BYTES: u64 = 1 << 30;
 
 /// Images and their labels.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Split {
     /// Shape of one image.
     pub shape: Shape,
     /// [image][channel][row][column], 0 to 255.
     pub images: Vec<u8>,
     /// One class an image.
-    pub labels: Vec<u8>,
+    pub labels: Vec<u16>,
+    /// What a byte is for the network; without sizes, which the images have.
+    pub preprocess: Preprocess,
 }
 
 impl Split {
@@ -48,6 +50,7 @@ impl Split {
             shape: self.shape,
             images: self.images[..n * self.shape.len()].to_vec(),
             labels: self.labels[..n].to_vec(),
+            preprocess: self.preprocess.clone(),
         }
     }
 
@@ -57,13 +60,28 @@ impl Split {
             shape: self.shape,
             images: self.images.split_off(n * self.shape.len()),
             labels: self.labels.split_off(n),
+            preprocess: self.preprocess.clone(),
         }
     }
-}
 
-/// A byte's value as the network's real input: `pixel / 255`, in [0, 1].
-pub fn pixel(byte: u8) -> f32 {
-    f32::from(byte) / 255.0
+    /// Of each channel the reals that the bytes 0 to 255 are for the network: without a preprocessing `byte / 255`.
+    pub fn reals(&self) -> Vec<[f32; 256]> {
+        let of = |c| std::array::from_fn(|b| self.preprocess.real(c, b as u8));
+        (0..self.shape.c).map(of).collect()
+    }
+
+    /// Image `i` as the network takes it, [channel][row][column].
+    pub fn real_image(&self, i: usize) -> Vec<f32> {
+        let channels = self.image(i).chunks_exact(self.shape.h * self.shape.w);
+        let reals = self.reals();
+        let of = |(bytes, reals): (&[u8], &[f32; 256])| {
+            bytes
+                .iter()
+                .map(|&b| reals[usize::from(b)])
+                .collect::<Vec<_>>()
+        };
+        channels.zip(&reals).flat_map(of).collect()
+    }
 }
 
 /// Training and test images.
@@ -85,6 +103,15 @@ impl Dataset {
     ///
     /// Errors: unknown name, missing, truncated or damaged file, counts or shapes that disagree.
     pub fn load(name_or_dir: &str) -> Result<Dataset, DataError> {
+        Self::load_for(name_or_dir, &Preprocess::default(), None)
+    }
+
+    /// The same, preprocessed: pictures also resized and cropped to an input of that shape, where it is known.
+    pub fn load_for(
+        name_or_dir: &str,
+        preprocess: &Preprocess,
+        input: Option<Shape>,
+    ) -> Result<Dataset, DataError> {
         let known = DATASETS.iter().find(|(n, _)| *n == name_or_dir);
         let (dir, hint) = match known {
             Some((name, package)) => {
@@ -105,11 +132,26 @@ impl Dataset {
                 (PathBuf::from(name_or_dir), hint)
             }
         };
-        Self::read(&dir, name_or_dir, &hint)
+        let mut set = Self::read(&dir, name_or_dir, &hint, preprocess, input)?;
+        preprocess.check(set.train.shape.c)?;
+        for part in [&mut set.train, &mut set.test] {
+            part.preprocess = Preprocess {
+                resize: None,
+                crop: None,
+                ..preprocess.clone()
+            };
+        }
+        Ok(set)
     }
 
-    fn read(dir: &Path, name: &str, hint: &str) -> Result<Dataset, DataError> {
-        let [train, test] = match folders::read(dir) {
+    fn read(
+        dir: &Path,
+        name: &str,
+        hint: &str,
+        preprocess: &Preprocess,
+        input: Option<Shape>,
+    ) -> Result<Dataset, DataError> {
+        let [train, test] = match folders::read(dir, preprocess, input) {
             Some(parts) => parts?,
             None => [split(dir, "train", hint)?, split(dir, "t10k", hint)?],
         };
@@ -163,7 +205,8 @@ fn split(dir: &Path, prefix: &str, hint: &str) -> Result<Split, DataError> {
     Ok(Split {
         shape,
         images,
-        labels,
+        labels: labels.into_iter().map(u16::from).collect(),
+        preprocess: Preprocess::default(),
     })
 }
 

@@ -13,7 +13,7 @@ mod samples;
 
 pub use draw::{Boxed, draw_boxes};
 pub use error::DataError;
-pub use idx::{DATA_VARIABLE, DATASETS, Dataset, Split, pixel};
+pub use idx::{DATA_VARIABLE, DATASETS, Dataset, Split};
 pub use labels::{class_of, read_labels};
 pub use npy::Array;
 pub use picture::is_picture;

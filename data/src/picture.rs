@@ -126,16 +126,43 @@ impl Preprocess {
         }
     }
 
-    /// A decoded picture as a network's input `shape`, [channel][row][column].
-    ///
-    /// The shorter side is resized (bilinear over the area that a pixel covers) and the centre cut out, then resized again
-    /// where a `crop` of another size was asked for. `path` is for errors only.
+    /// The real that a network's input has for a byte of a picture's channel.
+    pub fn real(&self, channel: usize, byte: u8) -> f32 {
+        let of = |v: &[f32], otherwise: f32| match v {
+            [] => otherwise,
+            [one] => *one,
+            many => many[channel],
+        };
+        let pixel = match self.pixels {
+            Pixels::Unit => f32::from(byte) / 255.0,
+            Pixels::Bytes => byte.into(),
+        };
+        (pixel - of(&self.mean, 0.0)) / of(&self.std, 1.0)
+    }
+
+    /// A decoded picture as a network's input `shape`, [channel][row][column]. Errors: as [`Preprocess::bytes`].
     pub(crate) fn apply(
         &self,
         picture: &DynamicImage,
         shape: Shape,
         path: &Path,
     ) -> Result<Vec<f32>, DataError> {
+        let bytes = self.bytes(picture, shape, path)?;
+        let channels = bytes.chunks_exact(shape.h * shape.w).enumerate();
+        let reals = channels.flat_map(|(c, bytes)| bytes.iter().map(move |&b| self.real(c, b)));
+        Ok(reals.collect())
+    }
+
+    /// The bytes of a decoded picture that a network's input `shape` shows, [channel][row][column].
+    ///
+    /// The shorter side is resized (bilinear over the area that a pixel covers) and the centre cut out, then resized again
+    /// where a `crop` of another size was asked for. `path` is for errors only.
+    pub(crate) fn bytes(
+        &self,
+        picture: &DynamicImage,
+        shape: Shape,
+        path: &Path,
+    ) -> Result<Vec<u8>, DataError> {
         let (h, w) = (shape.h as u32, shape.w as u32);
         let Cut {
             resized: [rh, rw],
@@ -171,22 +198,8 @@ impl Preprocess {
                 ));
             }
         };
-        let scale = match self.pixels {
-            Pixels::Unit => 1.0 / 255.0,
-            Pixels::Bytes => 1.0,
-        };
-        let of = |v: &[f32], c: usize, otherwise: f32| match v {
-            [] => otherwise,
-            [one] => *one,
-            many => many[c],
-        };
-        let mut values = Vec::with_capacity(shape.len());
-        for c in 0..shape.c {
-            let (mean, std) = (of(&self.mean, c, 0.0), of(&self.std, c, 1.0));
-            let channel = bytes.iter().skip(c).step_by(shape.c);
-            values.extend(channel.map(|&b| (f32::from(b) * scale - mean) / std));
-        }
-        Ok(values)
+        let channel = |c: usize| bytes.iter().skip(c).step_by(shape.c).copied();
+        Ok((0..shape.c).flat_map(channel).collect())
     }
 }
 

@@ -73,7 +73,7 @@ impl Samples {
         Samples {
             shape: split.shape,
             array: array.clone(),
-            preprocess: Preprocess::default(),
+            preprocess: split.preprocess.clone(),
             items: (0..split.len()).map(item).collect(),
         }
     }

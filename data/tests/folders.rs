@@ -1,6 +1,7 @@
 //! Training sets from folders of one's own: class folders of pictures, npy arrays; what is wrong is named.
 
-use cnna_data::Dataset;
+use cnna_data::{Dataset, Preprocess};
+use cnna_machine::layout::Shape;
 use image::{GrayImage, RgbImage};
 use npyz::WriterBuilder as _;
 use std::path::Path;
@@ -73,6 +74,41 @@ fn class_folders_of_pictures_are_a_data_set() {
 }
 
 #[test]
+fn pictures_of_any_size_become_the_input_that_is_known() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    for (part, w) in [("train", 3), ("train", 6), ("test", 9)] {
+        folder(&dir.path().join(part).join("any"));
+        colour(&dir.path().join(format!("{part}/any/{w}.png")), w, 51);
+    }
+    let preprocess = Preprocess {
+        mean: vec![0.2, 0.0, 0.0],
+        std: vec![0.5],
+        ..Preprocess::default()
+    };
+    let input = Some(Shape { c: 3, h: 2, w: 2 });
+    let path = dir.path().to_string_lossy();
+    let d = Dataset::load_for(&path, &preprocess, input).expect("a data set");
+    assert_eq!((d.train.len(), Some(d.train.shape)), (2, input));
+    // The middle of nine columns: from the third on.
+    assert_eq!(d.test.image(0), [51, 51, 51, 51, 3, 4, 3, 4, 0, 0, 1, 1]);
+    let reals = d.test.real_image(0);
+    assert_eq!(reals[..4], [0.0; 4], "51 / 255 is the mean");
+    assert_eq!(reals[4], 3.0 / 255.0 / 0.5);
+    let cropped = Preprocess {
+        crop: Some(2),
+        ..Preprocess::default()
+    };
+    let d = Dataset::load_for(&path, &cropped, None).expect("a data set");
+    assert_eq!((d.train.shape.h, d.train.shape.w), (2, 2));
+    let wrong = Preprocess {
+        mean: vec![0.5; 2],
+        ..Preprocess::default()
+    };
+    let e = Dataset::load_for(&path, &wrong, input).expect_err("two of three channels");
+    assert!(e.to_string().contains("has 2 values"), "{e}");
+}
+
+#[test]
 fn arrays_of_bytes_are_a_data_set() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let at = |name: &str| dir.path().join(name);
@@ -91,7 +127,7 @@ fn arrays_of_bytes_are_a_data_set() {
     npy(&at("test-labels.npy"), &[1], vec![-1i32]);
     let e = load(dir.path()).expect_err("a negative label");
     assert!(
-        e.contains("test-labels.npy: label 0 is not 0 to 255"),
+        e.contains("test-labels.npy: label 0 is not 0 to 65535"),
         "{e}"
     );
     npy(&at("test-labels.npy"), &[2], vec![0u8; 2]);

@@ -93,7 +93,8 @@ fn main() {
         let split = Split {
             shape,
             images,
-            labels: (0..BATCH).map(|i| (i % 10) as u8).collect(),
+            labels: (0..BATCH).map(|i| (i % 10) as u16).collect(),
+            preprocess: Default::default(),
         };
         let data = Dataset {
             name: "bench".into(),

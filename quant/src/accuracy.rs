@@ -1,7 +1,7 @@
 //! Accuracy on labelled images: of a float network by `rten`, and of integers by the reference model; needs no trainer.
 
 use crate::ptq::{FloatModel, Options, PtqError, quantise};
-use crate::{Dataset, Split, pixel};
+use crate::{Dataset, Split};
 use cnna_data::Samples;
 use cnna_machine::num::{Word, dequantise, quantise as to_word};
 use cnna_net::{Graph, Op, Shape, TensorId, Values};
@@ -84,12 +84,12 @@ fn ends(graph: &Graph) -> Result<(TensorId, TensorId), AccuracyError> {
     }
 }
 
-/// Images as the network's input words, in the images' order and layout.
-pub fn quantise_images(bytes: &[u8], input_frac: i32, word: Word) -> Vec<i16> {
-    let table: Vec<i16> = (0..=255u8)
-        .map(|b| to_word(f64::from(pixel(b)), input_frac, word).expect("a pixel is a number"))
-        .collect();
-    bytes.iter().map(|&b| table[usize::from(b)]).collect()
+/// Image `i` as the network's input words, [channel][row][column].
+pub fn quantise_image(split: &Split, i: usize, input_frac: i32, word: Word) -> Vec<i16> {
+    let words = split.real_image(i).into_iter();
+    words
+        .map(|r| to_word(r.into(), input_frac, word).expect("a pixel is a number"))
+        .collect()
 }
 
 /// The quantised graph's logits by the reference run, [image][class], images in parallel.
@@ -102,7 +102,7 @@ pub fn integer_logits(graph: &Graph, split: &Split) -> Result<Vec<Vec<i16>>, Acc
     check(tensor.shape, graph.tensors[output].shape.len(), split)?;
     let frac = tensor.frac.unwrap_or_default();
     let run = |i: usize| {
-        let image = quantise_images(split.image(i), frac, graph.word);
+        let image = quantise_image(split, i, frac, graph.word);
         let mut run = cnna_net::run::run(graph, &[&image])?;
         Ok(std::mem::take(&mut run.tensors[output].values))
     };
@@ -115,7 +115,7 @@ pub fn evaluate(graph: &Graph, split: &Split) -> Result<Accuracy, AccuracyError>
 }
 
 pub(crate) fn right_answers<T: PartialOrd + Copy>(logits: &[Vec<T>], split: &Split) -> Accuracy {
-    let right = |(row, label): &(&Vec<T>, &u8)| first_largest(row) == usize::from(**label);
+    let right = |(row, label): &(&Vec<T>, &u16)| first_largest(row) == usize::from(**label);
     Accuracy {
         correct: logits.iter().zip(&split.labels).filter(right).count(),
         images: split.len(),
@@ -239,10 +239,7 @@ pub fn float_logits(float: &Graph, split: &Split) -> Result<Vec<Vec<f32>>, Accur
     let tensors = &float.tensors;
     check(tensors[input].shape, tensors[output].shape.len(), split)?;
     let model = FloatModel::new(float)?;
-    let run = |i: usize| {
-        let image = split.image(i).iter().map(|&b| pixel(b)).collect();
-        Ok(model.outputs(vec![image])?.swap_remove(0))
-    };
+    let run = |i: usize| Ok(model.outputs(vec![split.real_image(i)])?.swap_remove(0));
     // The engine waits for its own tasks, and a core that waits takes the next image on top of its stack: a few shares of many
     // images keep that shallow.
     let share = split.len().div_ceil(SHARES);

@@ -13,8 +13,8 @@ mod train;
 
 pub use accuracy::{
     Accuracy, AccuracyError, AccuracyRow, accuracy_report, evaluate, float_logits, integer_logits,
-    quantise_images,
+    quantise_image,
 };
-pub use cnna_data::{DATA_VARIABLE, DATASETS, Dataset, Split, pixel};
+pub use cnna_data::{DATA_VARIABLE, DATASETS, Dataset, Preprocess, Split};
 #[cfg(feature = "train")]
 pub use train::*;

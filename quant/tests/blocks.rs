@@ -34,6 +34,7 @@ fn of_pixels(layer: &str, pixels: [u8; 4]) -> f64 {
         shape,
         images: pixels.to_vec(),
         labels: vec![0],
+        preprocess: Default::default(),
     };
     let logits = cnna_quant::float_logits(&net.graph(), &split);
     f64::from(logits.unwrap_or_else(|e| panic!("{e}"))[0][0])

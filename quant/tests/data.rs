@@ -24,7 +24,7 @@ fn fashion_mnist_has_seventy_thousand_balanced_images() {
         (1, 28, 28)
     );
     for class in 0..10 {
-        let count = |labels: &[u8]| labels.iter().filter(|&&l| l == class).count();
+        let count = |labels: &[u16]| labels.iter().filter(|&&l| l == class).count();
         assert_eq!(
             (count(&d.train.labels), count(&d.test.labels)),
             (6_000, 1_000)

@@ -6,7 +6,8 @@ use cnna_machine::num::Word;
 use cnna_net::op::Lrn;
 use cnna_net::{Graph, Op, Shape};
 use cnna_quant::{
-    Arch, FloatNet, calibrate, float_logits, read_float, to_graph, write_float, write_quantised,
+    Arch, FloatNet, Preprocess, calibrate, float_logits, read_float, to_graph, write_float,
+    write_quantised,
 };
 use common::{ODD, fashion, odd};
 use std::path::Path;
@@ -37,7 +38,7 @@ fn a_float_network_survives_its_file() {
     let mut net = odd(&fashion(), 4);
     net.parameters_mut()
         .for_each(|(_, mut all)| all[1][1] = 0.25);
-    write_float(&net, &path).expect("a file");
+    write_float(&net, &Preprocess::default(), &path).expect("a file");
     assert_same(&read_float(&path).expect("just written"), &net);
 }
 
@@ -52,7 +53,7 @@ fn the_quantised_file_holds_the_networks_integers_and_formats() {
     for word in [Word::W16, Word::W8] {
         let formats = calibrate(&net, &data.train, word, true).expect("finite weights");
         let integers = to_graph(&net, &formats).expect("finite weights");
-        write_quantised(&integers, &path).expect("a file");
+        write_quantised(&integers, &Preprocess::default(), &path).expect("a file");
         let read = cnna_onnx::read_quantised(&path).expect("just written");
         assert_eq!(read.word, word);
         let nodes = |g: &Graph| -> Vec<(String, Op, Option<i32>)> {

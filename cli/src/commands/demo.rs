@@ -8,7 +8,7 @@ use cnna_flow::Simulated;
 use cnna_flow::compare::Report as Compared;
 use cnna_host::files::{self, write_whole};
 use cnna_machine::program::Mode;
-use cnna_quant::{AccuracyRow, Dataset, Split, accuracy_report, pixel};
+use cnna_quant::{AccuracyRow, Dataset, Split, accuracy_report};
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -224,7 +224,7 @@ fn write_images(path: &Path, split: &Split) -> Result<()> {
             .shape(&dims)
             .writer(w)
             .begin_nd()?;
-        npy.extend(split.images.iter().map(|&b| pixel(b)))?;
+        (0..split.len()).try_for_each(|i| npy.extend(split.real_image(i)))?;
         npy.finish()
     })?;
     Ok(())

@@ -1,5 +1,6 @@
 //! `cnna train`: images become a quantised ONNX model.
 
+use crate::pictures::PictureArguments;
 use anyhow::{Context as _, Result, ensure};
 use cnna_host::files;
 use cnna_machine::num::Word;
@@ -16,10 +17,12 @@ use std::process::ExitCode;
   cnna train --init float.onnx --dataset DIR --epochs 0 --qat-epochs 2 -o model.onnx
   cnna train --mirror --shift 2 --smoothing 0.1 --epochs 12 --json run.json -o model.onnx
   cnna train --arch vgg-bn --patience 3 --cutout 8 --word 8 --per-channel -o model.onnx
+  cnna train --init float.onnx --teacher --dataset DIR --epochs 0 --qat-epochs 20 --word 8 --optimiser adam -o q.onnx
   cnna train --init float.onnx --prune 0.8 --low-rank 0.9 --epochs 2 --qat-epochs 1 -o small.onnx
 
 --init takes any model that is read whose operators have gradients: branches, residuals, groups, all activations.
-Training changes weights; `cnna quantize` keeps them. The network sees pixel / 255.
+Training changes weights; `cnna quantize` keeps them. The network sees pixel / 255 unless --mean, --std or --pixels say
+otherwise; with --init or --crop pictures are resized. --teacher needs no labels: any pictures will do, in one class folder.
 An interrupted run continues from its checkpoint when started again with the same options.")]
 pub struct Train {
     /// A data set's name, or a folder: train/CLASS and test/CLASS of pictures, npy arrays, or idx files.
@@ -96,6 +99,9 @@ pub struct Train {
     /// First make each fully connected layer of --init two of a lower rank that keep this share of its squares.
     #[arg(long, value_name = "SHARE", requires = "init")]
     low_rank: Option<f64>,
+    /// Learn what --init answers in float, number by number, instead of labels.
+    #[arg(long, requires = "init")]
+    teacher: bool,
     /// Use only so many training images.
     #[arg(long, value_name = "IMAGES")]
     limit: Option<usize>,
@@ -105,6 +111,8 @@ pub struct Train {
     /// Also draw loss and accuracy by epoch, as SVG.
     #[arg(long, value_name = "FILE.svg")]
     curves: Option<PathBuf>,
+    #[command(flatten)]
+    pictures: PictureArguments,
     /// The model's file.
     #[arg(short, long)]
     output: PathBuf,
@@ -180,6 +188,8 @@ impl Train {
             learn_ranges: self.learn_ranges,
             prune: self.prune,
             low_rank: self.low_rank,
+            teacher: self.teacher,
+            preprocess: self.pictures.wanted().over(None),
             limit: self.limit,
             out: self.output,
             float_out: self.float_output,
@@ -194,7 +204,13 @@ impl Train {
         if let Some(q) = report.quantised {
             text += &format!(", {}-bit integers {q}", options.word.bits());
         }
-        text += " of the test images";
+        text += match options.teacher {
+            true => " of the test images as --init does in float",
+            false => " of the test images",
+        };
+        if let Some(db) = report.output_db {
+            text += &format!(", output {db:.1} dB against it");
+        }
         self.json.report(&text, &report, &[&options.out])?;
         Ok(ExitCode::SUCCESS)
     }

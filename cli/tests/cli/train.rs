@@ -84,6 +84,24 @@ fn coloured_npy_arrays_train_and_curves_have_a_point_an_epoch() {
     let svg = std::fs::read_to_string(w.path("c.svg")).unwrap();
     // Loss, training and test accuracy.
     assert_eq!(svg.matches("<circle").count(), 3 * 3);
+    // A teacher's answers, from pixels that are shifted and scaled; the file says how.
+    w.succeeds(
+        "train --dataset set --init fc.onnx --teacher --epochs 0 --qat-epochs 3 --word 8 --per-channel --optimiser adam \
+         --mean 0.5 --std 0.25 -o t.onnx --json t.json",
+    );
+    let text = std::fs::read_to_string(w.path("t.json")).unwrap();
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let db = report["output_db"].as_f64().unwrap();
+    assert!((20.0..80.0).contains(&db), "{db} dB");
+    assert_eq!(report["float"]["correct"], report["float"]["images"]);
+    let stored = cnna_onnx::read(w.path("t.onnx")).unwrap().metadata;
+    assert!(
+        stored
+            .iter()
+            .any(|(key, value)| key == "cnna.preprocess" && value.contains("0.25")),
+        "{stored:?}"
+    );
+    w.fails("train --dataset set --teacher -o t.onnx", &["--init"]);
     w.fails(&format!("{run} --curves fc.onnx"), &["fc.onnx"]);
     w.fails(&format!("{run} --curves q.onnx"), &["q.onnx"]);
 }

@@ -263,6 +263,7 @@ mod tests {
             shape: exact.input(),
             images: pixels,
             labels: vec![0],
+            preprocess: Default::default(),
         };
         let logits = |net: &FloatNet| crate::float_logits(&net.graph(), &split).expect("it fits");
         let (a, b) = (logits(&exact), logits(&low));

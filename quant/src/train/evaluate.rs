@@ -2,7 +2,7 @@
 
 use super::autodiff::{Network, Real};
 use crate::accuracy::{Accuracy, check, right_answers};
-use crate::{FloatNet, Formats, QuantError, Split, pixel, to_graph};
+use crate::{FloatNet, Formats, QuantError, Split, to_graph};
 use cnna_machine::num::{Word, dequantise, quantise};
 use cnna_net::Graph;
 use rayon::prelude::*;
@@ -38,16 +38,17 @@ pub(crate) fn fill<T: Real>(
     change: impl Fn(usize) -> Change + Sync,
     input: Option<(i32, Word)>,
 ) {
-    let table: Vec<T> = (0..=255u8)
-        .map(|b| {
-            let real = f64::from(pixel(b));
-            T::of(input.map_or(real, |(frac, word)| {
-                dequantise(
-                    quantise(real, frac, word).expect("a pixel is a number"),
-                    frac,
-                )
-            }))
-        })
+    let rounded = |real: f64| match input {
+        Some((frac, word)) => {
+            let word = quantise(real, frac, word).expect("a pixel is a number");
+            dequantise(word, frac)
+        }
+        None => real,
+    };
+    let tables: Vec<[T; 256]> = split
+        .reals()
+        .iter()
+        .map(|reals| reals.map(|r| T::of(rounded(f64::from(r)))))
         .collect();
     let s = split.shape;
     let places = network
@@ -66,7 +67,7 @@ pub(crate) fn fill<T: Real>(
                 let byte = row
                     .zip(column)
                     .map_or(0, |(y, x)| image[(c * s.h + y) * s.w + x]);
-                *v = table[usize::from(byte)];
+                *v = tables[c][usize::from(byte)];
             }
         }
     });
@@ -92,7 +93,12 @@ fn logits<T: Real>(graph: &Graph, split: &Split) -> Result<Vec<Vec<f64>>, QuantE
 
 /// Accuracy in f32. Errors: shapes or classes that do not fit.
 pub fn evaluate_float(net: &FloatNet, split: &Split) -> Result<Accuracy, QuantError> {
-    Ok(right_answers(&logits::<f32>(&net.graph(), split)?, split))
+    Ok(right_answers(&float_logits(net, split)?, split))
+}
+
+/// The logits in f32, [image][class]. Errors: as [`evaluate_float`].
+pub(crate) fn float_logits(net: &FloatNet, split: &Split) -> Result<Vec<Vec<f64>>, QuantError> {
+    logits::<f32>(&net.graph(), split)
 }
 
 /// Accuracy of the fake-quantised network, exact: that of its integers. Errors: as [`evaluate_float`]; bad weights.

@@ -1,6 +1,7 @@
 //! What a training run is told.
 
 use crate::{Optimiser, QuantError};
+use cnna_data::Preprocess;
 use cnna_machine::num::Word;
 use std::path::PathBuf;
 
@@ -57,6 +58,10 @@ pub struct TrainOptions {
     /// Before the first epoch make each fully connected layer two of a lower rank that keep this share of its weights'
     /// squares, where they are smaller.
     pub low_rank: Option<f64>,
+    /// Learn what the float model of `init` answers, number by number, instead of labels.
+    pub teacher: bool,
+    /// What a byte of a picture is for the network, and how pictures become its size.
+    pub preprocess: Preprocess,
     /// Use only the first so many training images, and as many test images.
     pub limit: Option<usize>,
     /// The model's file.
@@ -94,6 +99,8 @@ impl TrainOptions {
             learn_ranges: false,
             prune: None,
             low_rank: None,
+            teacher: false,
+            preprocess: Preprocess::default(),
             limit: None,
             out: out.into(),
             float_out: None,
@@ -109,7 +116,7 @@ impl TrainOptions {
     /// Everything that decides the result.
     pub(crate) fn run(&self) -> String {
         format!(
-            "dataset={} arch={} init={:?} epochs={}+{} seed={} word={} auto_scale={} float_only={} batch={} optimiser={:?} rate={}/{} mirror={} shift={} cutout={} smoothing={} patience={:?} per_channel={} narrow={} learn_ranges={} prune={:?} low_rank={:?} limit={:?}",
+            "dataset={} arch={} init={:?} epochs={}+{} seed={} word={} auto_scale={} float_only={} batch={} optimiser={:?} rate={}/{} mirror={} shift={} cutout={} smoothing={} patience={:?} per_channel={} narrow={} learn_ranges={} prune={:?} low_rank={:?} teacher={} preprocess={} limit={:?}",
             self.dataset,
             self.arch,
             self.init,
@@ -133,6 +140,8 @@ impl TrainOptions {
             self.learn_ranges,
             self.prune,
             self.low_rank,
+            self.teacher,
+            self.preprocess,
             self.limit
         )
     }
@@ -184,6 +193,9 @@ impl TrainOptions {
                     "changes what is trained: say the float model to begin from",
                 );
             }
+        }
+        if self.teacher && self.init.is_none() {
+            return bad("teacher", "is the float model to begin from: say one");
         }
         if self.epochs == 0 && self.init.is_none() {
             return bad(

@@ -15,7 +15,7 @@ pub struct Loss<T> {
 /// alike.
 ///
 /// Source of the smoothing: Szegedy et al. 2016, arXiv:1512.00567, 7.
-pub fn cross_entropy<T: Real>(logits: &[T], labels: &[u8], smoothing: f64) -> Loss<T> {
+pub fn cross_entropy<T: Real>(logits: &[T], labels: &[u16], smoothing: f64) -> Loss<T> {
     let n = labels.len().max(1);
     let classes = logits.len() / n;
     let mut mean = 0.0;
@@ -45,9 +45,44 @@ pub fn cross_entropy<T: Real>(logits: &[T], labels: &[u8], smoothing: f64) -> Lo
     }
 }
 
+/// The squares of the distances of `logits` from a teacher's, by the squares of these: the inverse of a signal-to-noise ratio.
+///
+/// Source: Ba and Caruana 2014, arXiv:1312.6184, who regress on logits.
+pub fn distance<T: Real>(logits: &[T], wanted: &[f32]) -> Loss<T> {
+    let signal: f64 = wanted.iter().map(|w| f64::from(*w).powi(2)).sum();
+    let signal = signal.max(f64::MIN_POSITIVE);
+    let apart = || {
+        let pairs = logits.iter().zip(wanted);
+        pairs.map(|(v, w)| v.double() - f64::from(*w))
+    };
+    Loss {
+        mean: apart().map(|d| d * d).sum::<f64>() / signal,
+        gradient: apart().map(|d| T::of(2.0 * d / signal)).collect(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_distance_from_a_teacher_is_noise_by_signal_and_its_gradient_that_of_differences() {
+        let (logits, wanted) = ([0.5f64, -1.0, 2.0], [1.0f32, -1.0, 3.0]);
+        let at = |l: &[f64]| distance(l, &wanted);
+        assert!((at(&logits).mean - 1.25 / 11.0).abs() < 1e-12);
+        for (k, &analytic) in at(&logits).gradient.iter().enumerate() {
+            let moved = |by: f64| {
+                let mut l = logits;
+                l[k] += by;
+                at(&l).mean
+            };
+            let numeric = (moved(1e-5) - moved(-1e-5)) / 2e-5;
+            assert!(
+                (numeric - analytic).abs() < 1e-8,
+                "{k}: {numeric} {analytic}"
+            );
+        }
+    }
 
     #[test]
     fn two_equal_logits_cost_a_bit_and_the_gradient_is_that_of_differences() {

@@ -19,6 +19,6 @@ mod real;
 mod tests;
 
 pub use finish::EPSILON;
-pub use loss::cross_entropy;
+pub use loss::{cross_entropy, distance};
 pub use network::{Gradients, Network};
 pub use real::Real;

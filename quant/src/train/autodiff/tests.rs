@@ -356,7 +356,7 @@ fn f32_and_f64_agree() {
     let g = normalised(Activation::Relu);
     let r = &mut StdRng::seed_from_u64(7);
     let x = batch(r, g.tensors[0].shape, N);
-    let labels: Vec<u8> = (0..N).map(|i| (i % 5) as u8).collect();
+    let labels: Vec<u16> = (0..N).map(|i| (i % 5) as u16).collect();
     let norms = vec![Some(Norm::new(6)), None];
     let mut double = Network::<f64>::new(&g, &norms).expect("it has gradients");
     let mut single = Network::<f32>::new(&g, &norms).expect("it has gradients");

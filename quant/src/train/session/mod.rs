@@ -8,13 +8,14 @@ mod step;
 
 use super::autodiff::Network;
 use super::checkpoint::{self, State};
-use super::evaluate::Change;
+use super::evaluate::{Change, float_logits};
 use super::optimise::{Descent, rate};
 use super::options::TrainOptions;
 use super::ranges::Ranges;
+use crate::accuracy::first_largest;
 use crate::{
     Accuracy, Arch, Dataset, FloatNet, Formats, QuantError, Split, calibrate, evaluate,
-    evaluate_fake, evaluate_float, read_float, to_graph, write_float, write_quantised,
+    evaluate_fake, evaluate_float, fake_logits, read_float, to_graph, write_float, write_quantised,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
@@ -60,6 +61,9 @@ pub struct TrainReport {
     pub float: Accuracy,
     /// Test accuracy of the integers by the reference model.
     pub quantised: Option<Accuracy>,
+    /// Power of the teacher's logits over that of the integers' distance from them on the test images, in dB; infinite where they
+    /// are equal.
+    pub output_db: Option<f64>,
     /// Formats of the quantised network.
     pub formats: Option<Formats>,
     /// The model's file.
@@ -77,16 +81,22 @@ pub fn train(options: &TrainOptions) -> Result<TrainReport, QuantError> {
     for file in std::iter::once(&options.out).chain(&options.float_out) {
         writable(file)?;
     }
-    let mut data = Dataset::load(&options.dataset)?;
+    let init = options.init.as_deref().map(read_float).transpose()?;
+    let input = init.as_ref().map(FloatNet::input);
+    let mut data = Dataset::load_for(&options.dataset, &options.preprocess, input)?;
     if let Some(n) = options.limit {
         data.train = data.train.first(n);
         data.test = data.test.first(n);
     }
-    let mut net = match &options.init {
-        Some(path) => read_float(path)?,
+    let mut net = match init {
+        Some(net) => net,
         None => Arch::load(&options.arch)?.init(data.train.shape, data.classes, options.seed)?,
     };
-    if net.input() != data.train.shape || net.classes() != data.classes {
+    let classes = match options.teacher {
+        true => net.classes(),
+        false => data.classes,
+    };
+    if net.input() != data.train.shape || net.classes() != classes {
         return Err(QuantError::Option {
             option: "init",
             reason: format!(
@@ -98,6 +108,12 @@ pub fn train(options: &TrainOptions) -> Result<TrainReport, QuantError> {
             ),
         });
     }
+    let teacher = options.teacher.then(|| net.clone());
+    if let Some(teacher) = &teacher {
+        for split in [&mut data.train, &mut data.test] {
+            split.labels = classes_of(&float_logits(teacher, split)?);
+        }
+    }
     if let Some(share) = options.low_rank {
         net.lower_rank(share);
     }
@@ -108,7 +124,23 @@ pub fn train(options: &TrainOptions) -> Result<TrainReport, QuantError> {
         let kept = data.train.len() - (data.train.len() / HELD_OUT).max(1);
         data.train.split_off(kept)
     });
-    Trainer::begin(options, &data, held_out, net)?.finish()
+    let mut trainer = Trainer::begin(options, &data, held_out, net)?;
+    trainer.teacher = teacher.map(|net| {
+        let network = Network::new(&net.graph(), &[]).expect("a FloatNet has gradients");
+        Teacher { net, network }
+    });
+    trainer.finish()
+}
+
+/// The class of each image whose logit is the largest.
+fn classes_of(logits: &[Vec<f64>]) -> Vec<u16> {
+    logits.iter().map(|row| first_largest(row) as u16).collect()
+}
+
+/// A float network whose answers are learned.
+pub(crate) struct Teacher {
+    net: FloatNet,
+    network: Network<f32>,
 }
 
 /// One of so many training images is held out for the patience to look at.
@@ -139,6 +171,7 @@ pub(crate) struct Trainer<'a> {
     net: FloatNet,
     descent: Descent,
     state: State,
+    teacher: Option<Teacher>,
     /// Of the phase that is trained, built in its first step.
     network: Option<Network<f32>>,
 }
@@ -164,6 +197,7 @@ impl<'a> Trainer<'a> {
             options,
             data,
             held_out: None,
+            teacher: None,
             net,
             descent,
             state,
@@ -212,22 +246,27 @@ impl<'a> Trainer<'a> {
             Some(a) => a,
             None => {
                 if let Some(path) = &o.float_out {
-                    write_float(&self.net, path)?;
+                    write_float(&self.net, &o.preprocess, path)?;
                 }
                 evaluate_float(&self.net, &self.data.test)?
             }
         };
         self.state.float = Some(float);
-        let mut quantised = None;
+        let (mut quantised, mut output_db) = (None, None);
         if o.float_only {
-            write_float(&self.net, &o.out)?;
+            write_float(&self.net, &o.preprocess, &o.out)?;
         } else {
             while !self.is_over(Phase::Quantised) {
                 self.epoch(Phase::Quantised)?;
             }
             let formats = self.formats()?;
             let graph = to_graph(&self.net, &formats)?;
-            write_quantised(&graph, &o.out)?;
+            write_quantised(&graph, &o.preprocess, &o.out)?;
+            if let Some(teacher) = &self.teacher {
+                let wanted = float_logits(&teacher.net, &self.data.test)?;
+                let made = fake_logits(&self.net, &formats, &self.data.test)?;
+                output_db = Some(signal_to_noise(&wanted, &made));
+            }
             quantised = Some(evaluate(&graph, &self.data.test)?);
             self.state.formats = Some(formats);
         }
@@ -244,6 +283,7 @@ impl<'a> Trainer<'a> {
             epochs: self.state.rows,
             float,
             quantised,
+            output_db,
             formats: self.state.formats,
             out: o.out.clone(),
             float_out: o.float_out.clone(),
@@ -399,13 +439,20 @@ impl<'a> Trainer<'a> {
         if phase == Phase::Float && self.is_over(phase) {
             // The checkpoint that ends the phase knows its result, so the float file is written before it.
             if let Some(path) = &o.float_out {
-                write_float(&self.net, path)?;
+                write_float(&self.net, &o.preprocess, path)?;
             }
             self.state.float = Some(test);
         }
         self.state.steps = self.descent.steps;
         checkpoint::write(&o.checkpoint(), &self.state, &self.net, &self.descent)
     }
+}
+
+fn signal_to_noise(wanted: &[Vec<f64>], made: &[Vec<f64>]) -> f64 {
+    let pairs = || wanted.iter().flatten().zip(made.iter().flatten());
+    let signal: f64 = pairs().map(|(w, _)| w * w).sum();
+    let noise: f64 = pairs().map(|(w, m)| (w - m).powi(2)).sum();
+    10.0 * (signal / noise).log10()
 }
 
 /// True when the last `patience` of these are no better than the best before them.

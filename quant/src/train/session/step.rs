@@ -1,9 +1,9 @@
 //! One step of a run: a batch forwards and backwards, and the update.
 
-use super::{Phase, Trainer};
+use super::{Phase, Teacher, Trainer};
 use crate::accuracy::first_largest;
 use crate::ptq::formats::assign;
-use crate::train::autodiff::{Gradients, Network, cross_entropy};
+use crate::train::autodiff::{Gradients, Network, cross_entropy, distance};
 use crate::train::evaluate::{Change, fill};
 use crate::{QuantError, Split, to_graph};
 use cnna_net::{Graph, Node, Op};
@@ -41,9 +41,16 @@ impl Trainer<'_> {
         let format = graph.tensors[input].frac.map(|f| (f, graph.word));
         fill(network, split, indices, |n| changes[n], format);
         network.forward_filled(indices.len());
-        let labels: Vec<u8> = indices.iter().map(|&i| split.labels[i]).collect();
+        let labels: Vec<u16> = indices.iter().map(|&i| split.labels[i]).collect();
         let logits = network.value(output);
-        let loss = cross_entropy(logits, &labels, self.options.smoothing);
+        let loss = match &mut self.teacher {
+            Some(Teacher { net, network }) => {
+                fill(network, split, indices, |n| changes[n], None);
+                network.forward_filled(indices.len());
+                distance(logits, network.value(net.parts().0.outputs[0].tensor))
+            }
+            None => cross_entropy(logits, &labels, self.options.smoothing),
+        };
         let rows = logits.chunks_exact(self.net.classes()).zip(&labels);
         let correct = rows
             .filter(|(row, label)| first_largest(row) == usize::from(**label))
