@@ -9,7 +9,7 @@ use cnna_machine::Board;
 use cnna_machine::config::BEAT_WORDS;
 use cnna_net::op::{Concat, MaxPool};
 use cnna_net::{Graph, Node, Op};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 /// Beats of a tensor whose way to memory and back is worth a look.
@@ -188,17 +188,18 @@ fn estimate(graph: &Graph, board: &Board, options: &Options) -> Result<Estimate,
 
 /// The network with these pairs in blocks, each block's reader right behind its convolution.
 fn apply(graph: &Graph, cuts: &[Cut]) -> Graph {
-    let mut of = HashMap::new();
-    for c in cuts {
-        of.insert(c.conv, c);
-    }
-    let readers: Vec<usize> = cuts.iter().map(|c| c.reader).collect();
+    let by_conv: HashMap<usize, &Cut> = cuts.iter().map(|c| (c.conv, c)).collect();
+    let readers: HashSet<usize> = cuts.iter().map(|c| c.reader).collect();
     let mut cut = Graph {
+        name: graph.name.clone(),
+        word: graph.word,
+        tensors: graph.tensors.clone(),
         nodes: Vec::new(),
-        ..graph.clone()
+        inputs: graph.inputs.clone(),
+        outputs: graph.outputs.clone(),
     };
     for (i, n) in graph.nodes.iter().enumerate() {
-        let Some(c) = of.get(&i) else {
+        let Some(c) = by_conv.get(&i) else {
             if !readers.contains(&i) {
                 cut.nodes.push(n.clone());
             }
