@@ -5,6 +5,7 @@ use crate::cost;
 use crate::error::CompileError;
 use crate::lower::Build;
 use crate::options::{Options, Use};
+use crate::weights::spans;
 use cnna_machine::Board;
 use cnna_machine::config::BEAT_WORDS;
 use cnna_net::op::{Concat, MaxPool};
@@ -39,11 +40,11 @@ pub fn in_blocks(
     Ok(after.is_ok_and(|e| e.cycles < before).then_some(cut))
 }
 
-/// A convolution, its reader, and the blocks of channels of both.
+/// A convolution, its reader, and how many channels of both make a block; the last has what is left.
 struct Cut {
     conv: usize,
     reader: usize,
-    blocks: Vec<Range<usize>>,
+    each: usize,
 }
 
 /// An operator's part that makes some channels; `None` where it has none.
@@ -80,7 +81,7 @@ fn pairs(graph: &Graph) -> impl Iterator<Item = (usize, usize)> {
 /// The pairs of which each is faster by itself in blocks.
 fn cuts(graph: &Graph, board: &Board, options: &Options) -> Vec<Cut> {
     // Networks repeat their layers.
-    let mut known: HashMap<String, Vec<Range<usize>>> = HashMap::new();
+    let mut known: HashMap<String, usize> = HashMap::new();
     let large = |&(conv, _): &(usize, usize)| {
         let between = &graph.tensors[graph.nodes[conv].output];
         between.shape.len() >= LARGE * BEAT_WORDS
@@ -102,36 +103,29 @@ fn cuts(graph: &Graph, board: &Board, options: &Options) -> Vec<Cut> {
                     graph.tensors[n.output].shape,
                 )
             });
-            let blocks = known
+            let each = *known
                 .entry(format!("{kinds:?}"))
-                .or_insert_with(|| best(graph, conv, reader, board, options))
-                .clone();
-            (blocks.len() > 1).then_some(Cut {
-                conv,
-                reader,
-                blocks,
-            })
+                .or_insert_with(|| best(graph, conv, reader, board, options));
+            (each < channels(graph, conv)).then_some(Cut { conv, reader, each })
         })
         .collect()
 }
 
-/// The blocks with which what is between stays on chip and the pair is the fastest; one where none is faster than that.
-fn best(
-    graph: &Graph,
-    conv: usize,
-    reader: usize,
-    board: &Board,
-    options: &Options,
-) -> Vec<Range<usize>> {
-    let channels = graph.tensors[graph.nodes[conv].output].shape.c;
-    let whole = vec![0..channels];
+/// Output channels of a node.
+fn channels(graph: &Graph, node: usize) -> usize {
+    graph.tensors[graph.nodes[node].output].shape.c
+}
+
+/// Channels of a block with which what is between stays on chip and the pair is the fastest; all where that is no faster.
+fn best(graph: &Graph, conv: usize, reader: usize, board: &Board, options: &Options) -> usize {
+    let channels = channels(graph, conv);
     // All channels in blocks of so many: each takes as long as the first.
     let cycles = |each: usize| {
         let e = estimate(&pair(graph, conv, reader, 0..each), board, options).ok()?;
         Some((e.cycles * channels as u64 / each as u64, e.stays))
     };
     let Some((apart, false)) = cycles(channels) else {
-        return whole;
+        return channels;
     };
     let a = &board.accelerator;
     let group = a.lanes - usize::from(a.paired);
@@ -149,9 +143,7 @@ fn best(
             _ => {}
         }
     }
-    let each = fastest.1;
-    let starts = (0..channels).step_by(each);
-    starts.map(|c| c..(c + each).min(channels)).collect()
+    fastest.1
 }
 
 /// A network of these two nodes, of some channels.
@@ -207,7 +199,7 @@ fn apply(graph: &Graph, cuts: &[Cut]) -> Graph {
         };
         let reader = &graph.nodes[c.reader];
         let mut members = Vec::new();
-        for (b, channels) in c.blocks.iter().enumerate() {
+        for (b, channels) in spans(channels(graph, i), c.each).enumerate() {
             let mut push = |of: &Node, input| {
                 let op = part(&of.op, channels.clone()).expect("it can be cut");
                 let frac = graph.tensors[of.output].frac;
@@ -246,18 +238,12 @@ mod tests {
             let graph = random::graph(seed, word, &random::Limits::default());
             let cuts: Vec<_> = pairs(&graph)
                 .map(|(conv, reader)| {
-                    let channels = graph.tensors[graph.nodes[conv].output].shape.c;
-                    let each = r.random_range(1..=channels);
-                    let starts = (0..channels).step_by(each);
-                    let blocks = starts.map(|c| c..(c + each).min(channels)).collect();
-                    Cut {
-                        conv,
-                        reader,
-                        blocks,
-                    }
+                    let each = r.random_range(1..=channels(&graph, conv));
+                    Cut { conv, reader, each }
                 })
                 .collect();
-            seen += cuts.iter().filter(|c| c.blocks.len() > 1).count();
+            let several = |c: &&Cut| c.each < channels(&graph, c.conv);
+            seen += cuts.iter().filter(several).count();
             let cut = apply(&graph, &cuts);
             cut.check().unwrap_or_else(|e| panic!("seed {seed}: {e}"));
             let images = random::inputs(&mut r, &graph);
