@@ -105,6 +105,7 @@ fn impossible_options_are_refused_before_any_work() {
     assert!(refused(&|o| o.patience = Some(0)).contains("at least 1 epoch"));
     assert!(refused(&|o| o.prune = Some(0.5)).contains("float model to begin from"));
     assert!(refused(&|o| o.low_rank = Some(1.5)).contains("below 1"));
+    assert!(refused(&|o| o.teacher = true).contains("the float model to begin from"));
     let narrow = |o: &mut TrainOptions| (o.word, o.narrow_weights) = (Word::W8, true);
     assert!(refused(&narrow).contains("use words of 16"));
     assert!(refused(&|o| o.learning_rate = f64::NAN).contains("learning rate"));

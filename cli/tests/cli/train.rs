@@ -101,7 +101,6 @@ fn coloured_npy_arrays_train_and_curves_have_a_point_an_epoch() {
             .any(|(key, value)| key == "cnna.preprocess" && value.contains("0.25")),
         "{stored:?}"
     );
-    w.fails("train --dataset set --teacher -o t.onnx", &["--init"]);
     w.fails(&format!("{run} --curves fc.onnx"), &["fc.onnx"]);
     w.fails(&format!("{run} --curves q.onnx"), &["q.onnx"]);
 }
