@@ -106,8 +106,7 @@ fn listen(
         }
         let done = Python::attach(|py| match (event, progress) {
             (Some(event), Some(p)) => tell_python(py, p, event),
-            (Some(_), None) => Ok(()),
-            (None, _) => py.check_signals(),
+            _ => py.check_signals(),
         });
         if let Err(e) = done {
             stop.store(true, Ordering::SeqCst);
