@@ -12,7 +12,7 @@ use crate::step::{Form, Step};
 use crate::weights::{self, Weights};
 use cnna_machine::Accelerator;
 use cnna_machine::isa::SETS;
-use cnna_machine::program::Mode;
+use cnna_machine::program::{Mode, TensorInfo};
 use std::ops::Range;
 
 /// A stage whose rows are made from the top, some a turn.
@@ -227,6 +227,15 @@ pub fn schedule(
     Ok(())
 }
 
+/// The step before step `i` that makes what step `i` adds to its results.
+fn added_from(stages: &[Stage], i: usize) -> Option<usize> {
+    let residual = &stages[i].residual.as_ref()?.info;
+    let place = |t: &TensorInfo| t.offset..t.offset + t.layout.bytes();
+    let read = place(residual);
+    let meets = |made: Range<usize>| made.start < read.end && read.start < made.end;
+    (0..i).rev().find(|&j| meets(place(&stages[j].output)))
+}
+
 /// Appends the jobs of all turns: always those of the last step that has what it needs.
 fn interleave(
     mut turns: Vec<Box<dyn Turn + '_>>,
@@ -235,6 +244,7 @@ fn interleave(
     jobs: &mut Jobs,
 ) -> Result<(), CompileError> {
     let local = |i: usize| steps[i].local;
+    let added: Vec<Option<usize>> = (0..steps.len()).map(|i| added_from(stages, i)).collect();
     // Of each step: rows made, and the fence behind their stores.
     let mut made: Vec<Vec<(usize, Option<usize>)>> = vec![Vec::new(); steps.len()];
     while turns.iter().any(|t| !t.is_done()) {
@@ -250,7 +260,15 @@ fn interleave(
             };
             let reads = turns[i].reads().end;
             let rows = made[before][..there].iter().find(|m| m.0 >= reads)?;
-            Some(rows.1)
+            // What is added has come to memory too: rows from local stores have no fence that would tell.
+            let added = match added[i] {
+                Some(from) => {
+                    let rows = turns[i].made(1) * (1 + usize::from(stages[i].pooled));
+                    made[from].iter().find(|m| m.0 >= rows.min(stages[i].oh))?.1
+                }
+                None => None,
+            };
+            Some(rows.1.max(added))
         };
         let has_room = |i: usize| !local(i) || turns[i].made(1) <= end_of_room(&*turns[i + 1]);
         let ready = |between: usize| {

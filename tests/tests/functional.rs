@@ -385,3 +385,37 @@ fn a_pointwise_convolution_with_a_stride_keeps_one_plane() {
         check(&graph, &board, &Options::default(), &images).unwrap_or_else(|e| panic!("{e}"));
     }
 }
+
+/// A block whose first results are both read on chip and added at its end: what is added must have come to memory by then.
+#[test]
+fn what_a_chain_adds_at_its_end_has_come_to_memory() {
+    let mut compared = 0;
+    for seed in 1..=60 {
+        let mut r = StdRng::seed_from_u64(seed);
+        let board = random_board(&mut r);
+        let word = board.accelerator.word;
+        let graph =
+            cnna_net::zoo::network("zoo:mobilenet-v2@64/8", seed, word).expect("in the zoo");
+        let options = Options {
+            turns: Use::Always,
+            local: Use::Always,
+            uneven: r.random(),
+            ..Options::default()
+        };
+        let images = [random::inputs(&mut r, &graph)];
+        match check(
+            &graph,
+            &board,
+            &Options {
+                batch: 1,
+                ..options
+            },
+            &images,
+        ) {
+            Ok(_) => compared += 1,
+            Err(e) if e.contains("refused") => {}
+            Err(e) => panic!("seed {seed}: {e}\n{:?}", board.accelerator),
+        }
+    }
+    assert!(compared > 10, "{compared} compared");
+}
