@@ -8,7 +8,7 @@ use crate::options::{Options, Use};
 use crate::weights::spans;
 use cnna_machine::Board;
 use cnna_machine::config::BEAT_WORDS;
-use cnna_net::op::{Concat, MaxPool};
+use cnna_net::op::Concat;
 use cnna_net::{Graph, Node, Op};
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -50,7 +50,7 @@ struct Cut {
 /// An operator's part that makes some channels; `None` where it has none.
 fn part(op: &Op, channels: Range<usize>) -> Option<Op> {
     match op {
-        Op::MaxPool(p) => Some(Op::MaxPool(MaxPool { window: p.window })),
+        Op::MaxPool(_) => Some(op.clone()),
         Op::Conv(c) if c.groups == 1 || c.groups == c.oc => Some(c.channels(channels).into()),
         _ => None,
     }

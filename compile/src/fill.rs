@@ -364,14 +364,6 @@ impl Fill {
         }
     }
 
-    /// Planes of rows that a slot holds.
-    fn row_planes(&self) -> usize {
-        match self.plane_y_pitch {
-            0 => 1,
-            _ => self.planes[0],
-        }
-    }
-
     /// The first line of a row of a plane of rows.
     fn row_line(&self, row: usize, plane: usize) -> usize {
         let slot = (row / 4 + self.first_slot) % self.slots;
@@ -407,10 +399,15 @@ impl Fill {
             return (load, lines);
         }
         let lines = count * self.c_pitch;
+        // A slot of one plane of rows is that plane.
+        let row_plane = match self.plane_y_pitch {
+            0 => self.row_pitch,
+            pitch => pitch,
+        };
         // Where it brings not all channels each plane's lines are told apart, for others lie between them.
         let (each, planes) = match stride {
             1 => (lines, 1),
-            _ if count == self.channels.len() => (self.row_pitch / self.row_planes(), 1),
+            _ if count == self.channels.len() => (row_plane, 1),
             _ => (lines, stride),
         };
         let lines = (0..planes)

@@ -1,7 +1,7 @@
 //! Labelled images from a folder of one's own: class folders of pictures, or npy arrays.
 //!
 //! ```text
-//! DIR/train/CLASS/x.png, DIR/test/CLASS/y.jpg        classes are numbered by name; all pictures of one size
+//! DIR/train/CLASS/x.png, DIR/test/CLASS/y.jpg        classes are numbered by name; of one size, or resized
 //! DIR/{train,test}-images.npy, DIR/{train,test}-labels.npy    bytes [N, rows, columns] or [N, channels, rows, columns]; [N]
 //! ```
 

@@ -70,17 +70,13 @@ impl Split {
         (0..self.shape.c).map(of).collect()
     }
 
-    /// Image `i` as the network takes it, [channel][row][column].
-    pub fn real_image(&self, i: usize) -> Vec<f32> {
+    /// Image `i`, [channel][row][column], with each byte as its channel's table has it: [`Split::reals`], or words of them.
+    pub fn through<T: Copy>(&self, i: usize, tables: &[[T; 256]]) -> Vec<T> {
         let channels = self.image(i).chunks_exact(self.shape.h * self.shape.w);
-        let reals = self.reals();
-        let of = |(bytes, reals): (&[u8], &[f32; 256])| {
-            bytes
-                .iter()
-                .map(|&b| reals[usize::from(b)])
-                .collect::<Vec<_>>()
-        };
-        channels.zip(&reals).flat_map(of).collect()
+        channels
+            .zip(tables)
+            .flat_map(|(bytes, table)| bytes.iter().map(|&b| table[usize::from(b)]))
+            .collect()
     }
 }
 

@@ -91,7 +91,7 @@ fn pictures_of_any_size_become_the_input_that_is_known() {
     assert_eq!((d.train.len(), Some(d.train.shape)), (2, input));
     // The middle of nine columns: from the third on.
     assert_eq!(d.test.image(0), [51, 51, 51, 51, 3, 4, 3, 4, 0, 0, 1, 1]);
-    let reals = d.test.real_image(0);
+    let reals = d.test.through(0, &d.test.reals());
     assert_eq!(reals[..4], [0.0; 4], "51 / 255 is the mean");
     assert_eq!(reals[4], 3.0 / 255.0 / 0.5);
     let cropped = Preprocess {

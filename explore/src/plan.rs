@@ -45,7 +45,9 @@ fn options() -> Options {
     }
 }
 
-/// Plans a network for a machine, without a look for blocks of channels, which would take half as long again. Errors: it does not fit, for example a buffer that is too small for a layer.
+/// Plans a network for a machine, without a look for blocks of channels, which would take half as long again.
+///
+/// Errors: it does not fit, for example a buffer that is too small for a layer.
 pub fn plan(network: &Network, board: &Board) -> Result<Cost, ExploreError> {
     let refused = |source| ExploreError::Network {
         network: network.name.clone(),

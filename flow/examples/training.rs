@@ -11,7 +11,7 @@ use cnna_host::tensor::{Batch, InMemory};
 use cnna_machine::Board;
 use cnna_machine::num::Word;
 use cnna_machine::program::Program;
-use cnna_quant::{BLOCKS, Dataset, TrainOptions, quantise_image, train, with_block};
+use cnna_quant::{BLOCKS, Dataset, TrainOptions, input_words, train, with_block};
 use flate2::{Compression, write::DeflateEncoder};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -132,7 +132,7 @@ fn run(options: &TrainOptions, float: Option<f64>) -> Result<Row> {
         .ok_or("an input without format")?;
     let batch = Batch {
         image_len: program.meta.image_len(),
-        words: quantise_image(&test, 0, frac, word),
+        words: test.through(0, &input_words(&test, frac, word)),
     };
     let engines = [Simulated::Cycle];
     let found = compare(&program, &mut InMemory::new(&batch), &engines, &session)?;

@@ -10,7 +10,7 @@ use cnna_machine::num::Word;
 use cnna_machine::program::Program;
 use cnna_net::Graph;
 use cnna_quant::{
-    Arch, BLOCKS, BUILT_IN, Dataset, TrainOptions, calibrate, quantise_image, to_graph, train,
+    Arch, BLOCKS, BUILT_IN, Dataset, TrainOptions, calibrate, input_words, to_graph, train,
     with_block,
 };
 use std::path::{Path, PathBuf};
@@ -30,7 +30,8 @@ fn on_host(graph: &Graph, name: &str) -> Vec<String> {
     let test = fashion().test;
     let input = &graph.tensors[graph.inputs[0].tensor];
     let frac = input.frac.expect("it is quantised");
-    let words = (0..IMAGES).flat_map(|i| quantise_image(&test, i, frac, graph.word));
+    let tables = input_words(&test, frac, graph.word);
+    let words = (0..IMAGES).flat_map(|i| test.through(i, &tables));
     let batch = Batch {
         image_len: program.meta.image_len(),
         words: words.collect(),

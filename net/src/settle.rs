@@ -88,7 +88,6 @@ pub fn maxima_before_concatenations(graph: &mut Graph) {
     let mut gone = vec![false; graph.nodes.len()];
     // Members' maxima: those of inputs first, others behind the node that makes the member.
     let mut behind: HashMap<Option<usize>, Vec<Node>> = HashMap::new();
-    let mut done = HashSet::new();
     for (i, gone) in gone.iter_mut().enumerate() {
         let Op::MaxPool(p) = &graph.nodes[i].op else {
             continue;
@@ -97,7 +96,7 @@ pub fn maxima_before_concatenations(graph: &mut Graph) {
         let concat =
             writers[t].filter(|&w| matches!(graph.nodes[w].op, Op::Concat(Concat { axis: 0 })));
         let alone = readers[t].len() == 1 && !graph.is_output(t);
-        let Some(concat) = concat.filter(|w| alone && done.insert(*w)) else {
+        let Some(concat) = concat.filter(|_| alone) else {
             continue;
         };
         let (name, output) = (graph.nodes[i].name.clone(), graph.nodes[i].output);

@@ -84,12 +84,10 @@ fn ends(graph: &Graph) -> Result<(TensorId, TensorId), AccuracyError> {
     }
 }
 
-/// Image `i` as the network's input words, [channel][row][column].
-pub fn quantise_image(split: &Split, i: usize, input_frac: i32, word: Word) -> Vec<i16> {
-    let words = split.real_image(i).into_iter();
-    words
-        .map(|r| to_word(r.into(), input_frac, word).expect("a pixel is a number"))
-        .collect()
+/// Of each channel the network's input words that bytes are: [`Split::through`] makes an image of them.
+pub fn input_words(split: &Split, input_frac: i32, word: Word) -> Vec<[i16; 256]> {
+    let of = |r: f32| to_word(r.into(), input_frac, word).expect("a pixel is a number");
+    split.reals().iter().map(|reals| reals.map(of)).collect()
 }
 
 /// The quantised graph's logits by the reference run, [image][class], images in parallel.
@@ -101,8 +99,9 @@ pub fn integer_logits(graph: &Graph, split: &Split) -> Result<Vec<Vec<i16>>, Acc
     let tensor = &graph.tensors[input];
     check(tensor.shape, graph.tensors[output].shape.len(), split)?;
     let frac = tensor.frac.unwrap_or_default();
+    let words = input_words(split, frac, graph.word);
     let run = |i: usize| {
-        let image = quantise_image(split, i, frac, graph.word);
+        let image = split.through(i, &words);
         let mut run = cnna_net::run::run(graph, &[&image])?;
         Ok(std::mem::take(&mut run.tensors[output].values))
     };
@@ -239,7 +238,11 @@ pub fn float_logits(float: &Graph, split: &Split) -> Result<Vec<Vec<f32>>, Accur
     let tensors = &float.tensors;
     check(tensors[input].shape, tensors[output].shape.len(), split)?;
     let model = FloatModel::new(float)?;
-    let run = |i: usize| Ok(model.outputs(vec![split.real_image(i)])?.swap_remove(0));
+    let reals = split.reals();
+    let run = |i: usize| {
+        let image = split.through(i, &reals);
+        Ok(model.outputs(vec![image])?.swap_remove(0))
+    };
     // The engine waits for its own tasks, and a core that waits takes the next image on top of its stack: a few shares of many
     // images keep that shallow.
     let share = split.len().div_ceil(SHARES);
@@ -249,11 +252,15 @@ pub fn float_logits(float: &Graph, split: &Split) -> Result<Vec<Vec<f32>>, Accur
 
 fn sqnr_db(real: &[Vec<f32>], words: &[Vec<i16>], frac: i32) -> f64 {
     let pairs = real.iter().flatten().zip(words.iter().flatten());
+    signal_to_noise(pairs.map(|(&r, &w)| (r.into(), dequantise(w, frac))))
+}
+
+/// Power of what is wanted over that of its distance from what was made, in dB.
+pub(crate) fn signal_to_noise(pairs: impl Iterator<Item = (f64, f64)>) -> f64 {
     let (mut signal, mut noise) = (0.0, 0.0);
-    for (&r, &w) in pairs {
-        let r = f64::from(r);
-        signal += r * r;
-        noise += (r - dequantise(w, frac)).powi(2);
+    for (wanted, made) in pairs {
+        signal += wanted * wanted;
+        noise += (wanted - made).powi(2);
     }
     10.0 * (signal / noise).log10()
 }

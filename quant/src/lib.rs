@@ -12,8 +12,8 @@ pub mod ptq;
 mod train;
 
 pub use accuracy::{
-    Accuracy, AccuracyError, AccuracyRow, accuracy_report, evaluate, float_logits, integer_logits,
-    quantise_image,
+    Accuracy, AccuracyError, AccuracyRow, accuracy_report, evaluate, float_logits, input_words,
+    integer_logits,
 };
 pub use cnna_data::{DATA_VARIABLE, DATASETS, Dataset, Preprocess, Split};
 #[cfg(feature = "train")]

@@ -224,7 +224,8 @@ fn write_images(path: &Path, split: &Split) -> Result<()> {
             .shape(&dims)
             .writer(w)
             .begin_nd()?;
-        (0..split.len()).try_for_each(|i| npy.extend(split.real_image(i)))?;
+        let reals = split.reals();
+        (0..split.len()).try_for_each(|i| npy.extend(split.through(i, &reals)))?;
         npy.finish()
     })?;
     Ok(())

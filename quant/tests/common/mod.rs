@@ -2,7 +2,7 @@
 
 #![allow(dead_code)]
 
-use cnna_quant::{Arch, Dataset, FloatNet, Formats, fake_logits, quantise_image, to_graph};
+use cnna_quant::{Arch, Dataset, FloatNet, Formats, fake_logits, input_words, to_graph};
 use std::path::Path;
 
 /// Convolutions of stride 1 and 2, odd kernel sizes, overlapping pooling behind ReLU, pooling behind pooling, three FCs.
@@ -74,8 +74,9 @@ pub fn compare(net: &FloatNet, formats: &Formats, images: &cnna_quant::Split) ->
         .frac
         .expect("it is quantised");
     let mut saturated = 0;
+    let tables = input_words(images, input_frac, formats.word);
     for (i, row) in fake.iter().enumerate() {
-        let words = quantise_image(images, i, input_frac, formats.word);
+        let words = images.through(i, &tables);
         let run = cnna_net::run::run(&integers, &[&words]).expect("every tensor has a format");
         saturated += run.tensors.iter().map(|t| t.saturated).sum::<u64>();
         let want: Vec<f64> = run.tensors[integers.outputs[0].tensor]

@@ -12,7 +12,7 @@ use super::evaluate::{Change, float_logits};
 use super::optimise::{Descent, rate};
 use super::options::TrainOptions;
 use super::ranges::Ranges;
-use crate::accuracy::first_largest;
+use crate::accuracy::{first_largest, signal_to_noise};
 use crate::{
     Accuracy, Arch, Dataset, FloatNet, Formats, QuantError, Split, calibrate, evaluate,
     evaluate_fake, evaluate_float, fake_logits, read_float, to_graph, write_float, write_quantised,
@@ -265,7 +265,8 @@ impl<'a> Trainer<'a> {
             if let Some(teacher) = &self.teacher {
                 let wanted = float_logits(&teacher.net, &self.data.test)?;
                 let made = fake_logits(&self.net, &formats, &self.data.test)?;
-                output_db = Some(signal_to_noise(&wanted, &made));
+                let pairs = wanted.iter().flatten().zip(made.iter().flatten());
+                output_db = Some(signal_to_noise(pairs.map(|(&w, &m)| (w, m))));
             }
             quantised = Some(evaluate(&graph, &self.data.test)?);
             self.state.formats = Some(formats);
@@ -446,13 +447,6 @@ impl<'a> Trainer<'a> {
         self.state.steps = self.descent.steps;
         checkpoint::write(&o.checkpoint(), &self.state, &self.net, &self.descent)
     }
-}
-
-fn signal_to_noise(wanted: &[Vec<f64>], made: &[Vec<f64>]) -> f64 {
-    let pairs = || wanted.iter().flatten().zip(made.iter().flatten());
-    let signal: f64 = pairs().map(|(w, _)| w * w).sum();
-    let noise: f64 = pairs().map(|(w, m)| (w - m).powi(2)).sum();
-    10.0 * (signal / noise).log10()
 }
 
 /// True when the last `patience` of these are no better than the best before them.
