@@ -379,7 +379,8 @@ fn transfer(kind: i32, body: &Body, board: &Board) -> Transfer {
         Body::Load(l) => {
             beat_cycles = timing::load_phases(l.stride, board.accelerator.tiles);
             burst = burst.min(l.seg_beats as u64);
-            (l.seg_beats as u64 * l.seg_count as u64, 1, 0)
+            let rows = 1 + l.both as u64;
+            (rows * l.seg_beats as u64 * l.seg_count as u64, rows, 0)
         }
         Body::Weight(w) => {
             let (beats, ports) = weight_beats(w, board);

@@ -116,7 +116,7 @@ pub fn most_first_beats(s: &Stage) -> u64 {
     (4 * rows * beats.sum::<usize>()) as u64
 }
 
-/// Beats of a load.
+/// Beats of a load, on each port.
 fn beats(item: &Item) -> u64 {
     match &item.body {
         Body::Load(l) => l.seg_beats as u64 * l.seg_count as u64,
@@ -147,14 +147,18 @@ fn fence(
     // The last job that stores a byte of what a load reads.
     let written = |at: &At| -> Option<usize> {
         let l = load(*at)?;
-        let bytes = hull(l.ddr, l.seg_beats, l.seg_count, l.seg_stride, a);
-        let first = writes.partition_point(|(w, _)| w.start + longest <= bytes.start);
-        let near = writes[first..]
-            .iter()
-            .take_while(|(w, _)| w.start < bytes.end);
-        near.filter(|(w, _)| w.end > bytes.start)
-            .map(|(_, j)| *j)
-            .max()
+        let second = (l.both == 1).then(|| l.ddr.wrapping_add(l.second));
+        let rows = [l.ddr].into_iter().chain(second).map(|ddr| {
+            let bytes = hull(ddr, l.seg_beats, l.seg_count, l.seg_stride, a);
+            let first = writes.partition_point(|(w, _)| w.start + longest <= bytes.start);
+            let near = writes[first..]
+                .iter()
+                .take_while(|(w, _)| w.start < bytes.end);
+            near.filter(|(w, _)| w.end > bytes.start)
+                .map(|(_, j)| *j)
+                .max()
+        });
+        rows.max().flatten()
     };
     let each = |lists: &[Range<usize>; 2]| {
         let lists = lists.clone().into_iter().enumerate();

@@ -59,6 +59,10 @@ pub struct Fill {
     number: usize,
     /// (row, its load items), ascending.
     listed: Vec<(usize, Range<usize>)>,
+    /// A row and the one below it come at the same time, by two ports.
+    two: bool,
+    /// Of two rows the lower one may come before it is asked for: memory holds all of the map.
+    pub whole: bool,
     /// Its rows come from local stores.
     pub local: bool,
     /// What has: (row, channels of the fill, load item).
@@ -162,6 +166,9 @@ impl Fill {
             images: None,
             number: 0,
             listed: Vec::new(),
+            // Dealt columns take a row bank's write port twice.
+            two: a.load_ports > 1 && planes[0] == 1 && dealt == 1,
+            whole: true,
             local: false,
             taken: Vec::new(),
         }
@@ -290,16 +297,24 @@ impl Fill {
     /// Lists loads up to the rows' end; the items of the rows.
     fn list_rows(&mut self, rows: Range<usize>, s: &Stage, jobs: &mut Jobs) -> Range<usize> {
         let first = self.listed.last().map_or(rows.start, |(y, _)| y + 1);
-        for y in first.max(rows.start)..rows.end {
+        let mut y = first.max(rows.start);
+        while y < rows.end {
+            let at_once = match self.comes_with_next(y, &rows) {
+                true => 2,
+                false => 1,
+            };
             if self.row_is_used(y, s) {
                 let from = jobs.loads[ACTIVATIONS].len();
                 let images = self.images.map_or(1, |i| i.count);
-                (0..images).for_each(|n| self.list(y, n, 0, jobs));
+                (0..images).for_each(|n| self.list(y, at_once, n, 0, jobs));
                 if let Some(fold) = self.fold.filter(|f| y >= f.from) {
-                    (1..fold.parts).for_each(|part| self.list(y, 0, part, jobs));
+                    (1..fold.parts).for_each(|part| self.list(y, at_once, 0, part, jobs));
                 }
-                self.listed.push((y, from..jobs.loads[ACTIVATIONS].len()));
+                let items = from..jobs.loads[ACTIVATIONS].len();
+                self.listed
+                    .extend((y..y + at_once).map(|y| (y, items.clone())));
             }
+            y += at_once;
         }
         let at = |y: usize| self.listed.partition_point(|(r, _)| *r < y);
         match &self.listed[at(rows.start)..at(rows.end)] {
@@ -307,6 +322,19 @@ impl Fill {
             [only] => only.1.clone(),
             [first, .., last] => first.1.start..last.1.end,
         }
+    }
+
+    /// True where row `y` and the one below it, of which the first is among `rows`, come in one load.
+    fn comes_with_next(&self, y: usize, rows: &Range<usize>) -> bool {
+        let end = match self.whole {
+            true => self.map.h.min(self.room(rows.start)),
+            false => rows.end,
+        };
+        let alike = self.fold.is_none_or(|f| match y < f.from {
+            true => y + 1 < f.from,
+            false => f.rows % 2 == 0,
+        });
+        self.two && self.images.is_none() && y % 2 == 0 && y + 1 < end && alike
     }
 
     /// Strides larger than the kernel skip whole row planes.
@@ -318,8 +346,8 @@ impl Fill {
         })
     }
 
-    /// A row of an image; of a fold's rows from part `part` on.
-    fn list(&self, y: usize, image: usize, part: usize, jobs: &mut Jobs) {
+    /// A row of an image, or it and the one below; of a fold's rows from part `part` on.
+    fn list(&self, y: usize, at_once: usize, image: usize, part: usize, jobs: &mut Jobs) {
         let (skip, bank) = match self.fold {
             Some(f) => (part * f.columns, part * f.rows),
             None => (0, 0),
@@ -358,6 +386,11 @@ impl Fill {
                 seg_count: field(seg_count),
                 seg_stride: address(layout.channel_bytes()),
                 row_bank: field(row % 4 + bank),
+                both: i32::from(at_once == 2),
+                second: match at_once {
+                    2 => address(layout.row_bytes),
+                    _ => 0,
+                },
                 ..load
             };
             jobs.load(self.number, load, lines);

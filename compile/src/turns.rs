@@ -219,9 +219,13 @@ pub fn schedule(
             }
         }
         let turns = stages.iter().zip(&mut members).enumerate();
-        let turns = turns
+        let mut turns: Vec<_> = turns
             .map(|(i, (s, member))| member.turns(s, &rows_from(steps, i, spare[i]), a, jobs))
             .collect();
+        // What the steps before them make is not there before it is made.
+        for t in &mut turns[1..] {
+            t.fill_mut().whole = false;
+        }
         interleave(turns, steps, &stages, jobs)?;
     }
     Ok(())

@@ -7,7 +7,8 @@
 // channel's row of odd length leads to, or in another command.
 // Parity: channels go to the lower and the upper set of the buffer in turn, two of them to the same lines.
 // Local: the beats are those of the store queue's local store, and memory is not asked. Both (stride 1): with each comes a second
-// one, for the next row bank.
+// one, for the next row bank; from memory it comes by a port of its own, whose beats wait in a queue, so that ready depends on
+// registers only.
 `default_nettype none
 module load_engine import cnna_pkg::*; #(
   parameter int unsigned T           = 2,
@@ -15,7 +16,8 @@ module load_engine import cnna_pkg::*; #(
   parameter bit          Paired      = 1'b0,
   parameter int unsigned W           = 16,
   parameter int unsigned AddrW       = 40,
-  parameter int unsigned Outstanding = 16
+  parameter int unsigned Outstanding = 16,
+  parameter bit          Second      = 1'b0   // a second read port
 ) (
   input  wire logic             clk_i,
   input  wire logic             rst_i,
@@ -40,6 +42,15 @@ module load_engine import cnna_pkg::*; #(
   output logic                  rready_o,
   input  wire logic [8*W-1:0]   rdata_i,
   input  wire logic             rlast_i,
+  // AXI read of the second row
+  output logic                  second_arvalid_o,
+  input  wire logic             second_arready_i,
+  output logic [AddrW-1:0]      second_araddr_o,
+  output logic [7:0]            second_arlen_o,
+  input  wire logic             second_rvalid_i,
+  output logic                  second_rready_o,
+  input  wire logic [8*W-1:0]   second_rdata_i,
+  input  wire logic             second_rlast_i,
   // beats of a local store
   input  wire logic             local_valid_i,
   output logic                  local_ready_o,
@@ -63,8 +74,11 @@ module load_engine import cnna_pkg::*; #(
   localparam int unsigned BeatBytes = W;  // 8 words of W/8 bytes
 
   // Issue: bursts of the next command.
-  logic burst_ready, rx_ready, accept;
-  assign cmd_ready_o = burst_ready & rx_ready;
+  logic burst_ready, second_ready, rx_ready, accept;
+  logic first_flight, second_flight, first_error, second_error;
+  assign cmd_ready_o = burst_ready & second_ready & rx_ready;
+  assign in_flight_o = first_flight | second_flight;
+  assign error_o     = first_error | second_error;
   assign accept      = cmd_valid_i & cmd_ready_o;
 
   axi_burst #(.BeatBytes(BeatBytes), .AddrW(AddrW), .Outstanding(Outstanding)) i_burst (
@@ -77,8 +91,43 @@ module load_engine import cnna_pkg::*; #(
     .desc_stride_i(cmd_i[LOAD_SEG_STRIDE +: LOAD_SEG_STRIDE_W]),
     .valid_o(arvalid_o), .ready_i(arready_i), .addr_o(araddr_o), .len_o(arlen_o),
     .retire_i(rvalid_i & rready_o & rlast_i),
-    .in_flight_o, .error_o
+    .in_flight_o(first_flight), .error_o(first_error)
   );
+
+  logic           held_valid, held_pop;   // the second port's next beat
+  logic [8*W-1:0] held_data;
+  if (Second) begin : gen_second
+    logic held_ready;
+    assign second_rready_o = held_ready | halt_i;
+    axi_burst #(.BeatBytes(BeatBytes), .AddrW(AddrW), .Outstanding(Outstanding)) i_second (
+      .clk_i, .rst_i, .halt_i, .base_i, .size_i,
+      .desc_valid_i (accept & cmd_i[LOAD_BOTH] & ~cmd_i[LOAD_LOCAL]),
+      .desc_ready_o (second_ready),
+      .desc_addr_i  (cmd_i[LOAD_DDR +: LOAD_DDR_W] + cmd_i[LOAD_SECOND +: LOAD_SECOND_W]),
+      .desc_beats_i (32'(cmd_i[LOAD_SEG_BEATS +: LOAD_SEG_BEATS_W])),
+      .desc_segs_i  (cmd_i[LOAD_SEG_COUNT +: LOAD_SEG_COUNT_W]),
+      .desc_stride_i(cmd_i[LOAD_SEG_STRIDE +: LOAD_SEG_STRIDE_W]),
+      .valid_o(second_arvalid_o), .ready_i(second_arready_i), .addr_o(second_araddr_o), .len_o(second_arlen_o),
+      .retire_i(second_rvalid_i & second_rready_o & second_rlast_i),
+      .in_flight_o(second_flight), .error_o(second_error)
+    );
+    fifo #(.Width(8*W), .Depth(DEPTH_SECOND)) i_held (
+      .clk_i, .rst_i, .push_i(second_rvalid_i), .data_i(second_rdata_i), .ready_o(held_ready),
+      .valid_o(held_valid), .data_o(held_data), .pop_i(held_pop)
+    );
+  end else begin : gen_single
+    assign second_ready     = 1'b1;
+    assign second_arvalid_o = 1'b0;
+    assign second_araddr_o  = '0;
+    assign second_arlen_o   = '0;
+    assign second_rready_o  = 1'b0;
+    assign second_flight    = 1'b0;
+    assign second_error     = 1'b0;
+    assign held_valid       = 1'b1;
+    assign held_data        = '0;
+    logic unused;
+    assign unused = &{1'b0, second_arready_i, second_rvalid_i, second_rdata_i, second_rlast_i, held_pop};
+  end
 
   // Receive: where the beats of accepted commands go.
   typedef struct packed {
@@ -159,12 +208,15 @@ module load_engine import cnna_pkg::*; #(
   logic take, done_phase, last_beat, last_seg, last_chan;
   logic             takes, valid;         // a beat of the source that the command has
   logic [8*W-1:0]   data, second;
+  logic lacking;                          // the second row's beat has not come
+  assign lacking    = rx.both & ~rx.local_beats & ~held_valid;
   assign valid      = rx.local_beats ? local_valid_i : rvalid_i;
   assign data       = rx.local_beats ? local_data_i : rdata_i;
-  assign second     = rx.both ? local_second_i : data;
-  assign take       = valid & rx_valid & ~blocked;
+  assign second     = ~rx.both ? data : rx.local_beats ? local_second_i : held_data;
+  assign take       = valid & rx_valid & ~blocked & ~lacking;
   assign done_phase = phase_q == last_phase;
-  assign takes      = rx_valid & done_phase & ~blocked;
+  assign takes      = rx_valid & done_phase & ~blocked & ~lacking;
+  assign held_pop   = rx.both & ~rx.local_beats & rvalid_i & takes;
   assign rready_o   = (takes & ~rx.local_beats) | halt_i;
   assign local_ready_o = takes & rx.local_beats;
   assign last_beat  = beat == 16'd1;

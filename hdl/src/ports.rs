@@ -12,6 +12,9 @@ pub const REGISTER_ADDRESS_BITS: usize = 12;
 /// Data bits of the register slave.
 pub const REGISTER_DATA_BITS: usize = 32;
 
+/// Name of the second interface that reads activations.
+pub const SECOND: &str = "m_axi_act1";
+
 /// Direction of a port, seen from the accelerator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
@@ -82,7 +85,7 @@ impl Port {
     }
 }
 
-/// The AXI interfaces: registers, activations, commands, then one per weight port.
+/// The AXI interfaces: registers, activations, commands, then one per weight port, then the second one for activations.
 pub fn interfaces(accelerator: &Accelerator) -> Vec<Interface> {
     let named = |name: &str, kind| Interface {
         name: name.into(),
@@ -96,6 +99,9 @@ pub fn interfaces(accelerator: &Accelerator) -> Vec<Interface> {
     all.extend(
         (0..accelerator.weight_ports).map(|p| named(&format!("m_axi_w{p}"), InterfaceKind::Read)),
     );
+    if accelerator.load_ports > 1 {
+        all.push(named(SECOND, InterfaceKind::Read));
+    }
     all
 }
 

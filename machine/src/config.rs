@@ -35,12 +35,16 @@ pub mod port {
     pub const COMMAND: usize = 1;
     /// The first weight port.
     pub const WEIGHT: usize = 2;
+    /// The second port that reads activations, behind as many weight ports as there can be.
+    pub const SECOND: usize = 6;
 }
 
 /// Places in the queues, and bursts in flight, that are the same for every configuration.
 pub mod depth {
     /// Commands that the load engine, and each weight port, has accepted and not completed.
     pub const RECEIVE: usize = 4;
+    /// Beats of the second activation port that wait for those of the first.
+    pub const SECOND: usize = 4;
     /// Commands that the weight engine has accepted and not completed.
     pub const WEIGHT: usize = 8;
     /// Beats that the store engine reads ahead of the bus.
@@ -54,8 +58,9 @@ pub mod depth {
     /// Lanes whose results may wait there.
     pub const DRAIN: usize = 32;
     /// All of them, by name.
-    pub const ALL: [(&str, usize); 7] = [
+    pub const ALL: [(&str, usize); 8] = [
         ("RECEIVE", RECEIVE),
+        ("SECOND", SECOND),
         ("WEIGHT", WEIGHT),
         ("STORE_BEATS", STORE_BEATS),
         ("STORE_BURSTS", STORE_BURSTS),
@@ -85,6 +90,9 @@ pub struct Accelerator {
     pub out_depth: usize,
     /// AXI read ports for weights: 1..=4; port p feeds lanes p, p + ports, ...
     pub weight_ports: usize,
+    /// AXI ports that read activations: 1, or 2, where the second reads the row below the first's at the same time.
+    #[serde(default = "one")]
+    pub load_ports: usize,
     /// Bursts in flight on one AXI read port.
     pub outstanding: usize,
     /// Commands each queue holds.
@@ -93,6 +101,11 @@ pub struct Accelerator {
     pub winograd: bool,
     /// Generate the paired mode: two channels a step in DIRECT mode, all lanes but one.
     pub paired: bool,
+}
+
+/// Board files from before there was a second port have one.
+fn one() -> usize {
+    1
 }
 
 /// What the chip offers.
@@ -344,6 +357,7 @@ impl Accelerator {
         )?;
         range("out_depth", self.out_depth, 16, 32768)?;
         range("weight_ports", self.weight_ports, 1, 4.min(self.lanes))?;
+        range("load_ports", self.load_ports, 1, 2)?;
         range("outstanding", self.outstanding, 1, 32)?;
         range("queue_depth", self.queue_depth, 4, 64)
     }
@@ -380,9 +394,12 @@ impl Accelerator {
     pub fn vector_images(&self) -> usize {
         2 * self.tiles.min(2)
     }
-    /// AXI read ports: activations, weights, commands. The activation port also writes.
+    /// AXI read ports, in the numbering of [`port`]: activations, commands, weights, activations again. The first also writes.
     pub fn ports(&self) -> usize {
-        self.weight_ports + 2
+        match self.load_ports {
+            1 => self.weight_ports + port::WEIGHT,
+            _ => port::SECOND + 1,
+        }
     }
     /// Block RAMs of the buffers, by the shapes that synthesis infers: in units of 36 Kbit, a half for each of 18, rounded up.
     pub fn bram36(&self) -> usize {

@@ -192,7 +192,8 @@ command! {
     ///                one in the same lines of the upper set, half of the buffer further on; that by the lower set's next lines
     /// target RESIDUAL: bank[row_bank % 2] of the residual buffer instead, lines modulo its depth; stride 1
     /// local:           the beats are the next ones of local stores, and nothing is read from memory
-    /// both:            local, stride 1, row_bank 0 or 2: with each beat comes one for the same line of the next row bank
+    /// both:            stride 1, row_bank 0 or 2: with each beat comes one for the same line of the next row bank: of the local
+    ///                  store, or of memory, `second` bytes further on, by the second port
     /// ```
     Load {
         ddr = 1, 0, 32, false; "byte offset of the first segment in the window"
@@ -207,7 +208,8 @@ command! {
         plane_pitch = 5, 16, 16, false; "lines between column planes"
         parity = 4, 30, 1, false; "channels go to the sets of the buffer in turn, two to the same lines"
         local = 4, 29, 1, false; "the beats come from local stores instead of memory"
-        both = 4, 28, 1, false; "two rows at once: a second beat goes to the next row bank (local)"
+        both = 4, 28, 1, false; "two rows at once: a second beat goes to the next row bank"
+        second = 6, 0, 32, false; "bytes from the first row to the second (both, from memory)"
     }
 }
 

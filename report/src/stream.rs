@@ -72,7 +72,7 @@ pub fn traffic(program: &Program<'_>, stream: &Stream) -> Result<Traffic, Report
                 layer.weight(command.kind, &w, constant, a.weight_ports, a.beat_bytes());
             }
             Body::Load(l) if l.local == 0 => {
-                let read = bytes(l.seg_beats, l.seg_count);
+                let read = bytes(l.seg_beats, l.seg_count) << l.both;
                 layer.read_bytes += read;
                 if l.target == target::RESIDUAL {
                     layer.residual_bytes += read;

@@ -42,6 +42,8 @@ pub struct Buffers {
     pub word: Word,
     /// The machine has the paired mode.
     pub paired: bool,
+    /// A second port reads activations.
+    pub second_port: bool,
     /// Activation buffer: four row banks of `act_depth * 4T` words.
     pub act: [Vec<i16>; 4],
     /// Weight buffer: words as reals, [row][lane][9], lanes padded to [`Buffers::lane_pitch`].
@@ -79,6 +81,7 @@ impl Buffers {
             ports: a.weight_ports,
             word: a.word,
             paired: a.paired,
+            second_port: a.load_ports > 1,
             act: std::array::from_fn(|_| vec![0; a.act_depth * line]),
             weights: vec![0.0; a.weight_depth * lane_pitch(a.lanes) * KERNEL_WORDS],
             bias: vec![Bias::default(); a.bias_depth * BIAS_ROW],

@@ -30,6 +30,7 @@ impl Track {
             Track::Wait => "array waits".into(),
             Track::Read(port::ACT) => "port activations, read".into(),
             Track::Read(port::COMMAND) => "port commands, read".into(),
+            Track::Read(port::SECOND) => "port activations 1, read".into(),
             Track::Read(p) => format!("port weights {}, read", p - port::WEIGHT),
             Track::Write(_) => "port activations, write".into(),
         }

@@ -16,8 +16,7 @@ const CASES: u64 = 12;
 fn library(board: &Board, mutation: Option<&Mutation>, cache: &Path) -> Result<PathBuf, String> {
     let mut files = files(board)?;
     mutation.map_or(Ok(()), |m| m.make(&mut files))?;
-    let ports = board.accelerator.weight_ports;
-    build_files(files, ports, Model::Slow, cache, None).map_err(|e| e.to_string())
+    build_files(files, &board.accelerator, Model::Slow, cache, None).map_err(|e| e.to_string())
 }
 
 /// The first case that the library fails, if it fails one.

@@ -10,7 +10,7 @@
 //! the processor it compiles for (`-march=native`): a cache folder may be shared by machines and outlive upgrades.
 
 use crate::error::RtlsimError;
-use cnna_machine::config::Board;
+use cnna_machine::config::{Accelerator, Board, port};
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use sha2::{Digest, Sha256};
 use std::fs::{File, TryLockError};
@@ -79,19 +79,18 @@ pub fn build(
         .into_iter()
         .map(|f| (f.name, f.text))
         .collect();
-    let ports = board.accelerator.weight_ports;
-    build_files(files, ports, Model::Fast, cache, stop)
+    build_files(files, &board.accelerator, Model::Fast, cache, stop)
 }
 
 /// The same for RTL given as text, name and contents in the order of compilation.
 pub fn build_files(
     mut files: Vec<(String, String)>,
-    weight_ports: usize,
+    accelerator: &Accelerator,
     model: Model,
     cache: &Path,
     stop: Option<&AtomicBool>,
 ) -> Result<PathBuf, RtlsimError> {
-    files.push(("wrapper.cpp".into(), wrapper(weight_ports)));
+    files.push(("wrapper.cpp".into(), wrapper(accelerator)));
     Recipe {
         tools: Tools {
             verilator: "verilator".into(),
@@ -103,10 +102,17 @@ pub fn build_files(
     .cook(cache, stop)
 }
 
-fn wrapper(weight_ports: usize) -> String {
+fn wrapper(a: &Accelerator) -> String {
     let mut ports = String::from("#define PORTS X(0, m_axi_act) Y(0, m_axi_act) X(1, m_axi_cmd)");
-    for p in 0..weight_ports {
-        ports.push_str(&format!(" X({}, m_axi_w{p})", p + 2));
+    for p in 0..a.weight_ports {
+        ports.push_str(&format!(" X({}, m_axi_w{p})", p + port::WEIGHT));
+    }
+    if a.load_ports > 1 {
+        ports.push_str(&format!(
+            " X({}, {})",
+            port::SECOND,
+            cnna_hdl::ports::SECOND
+        ));
     }
     format!("{ports}\n{WRAPPER}")
 }

@@ -14,8 +14,8 @@ struct PortOut {
     uint8_t arvalid, arlen, rready, awvalid, awlen, wvalid, wlast, bready;
     uint32_t wdata[4], wstrb, pad;
 };
-struct In { PortIn port[6]; uint32_t awaddr, wdata, araddr; uint8_t aresetn, awvalid, arvalid, pad; };
-struct Out { PortOut port[6]; uint32_t rdata; uint8_t awready, arready, rvalid, bvalid, busy, pad[3]; };
+struct In { PortIn port[7]; uint32_t awaddr, wdata, araddr; uint8_t aresetn, awvalid, arvalid, pad; };
+struct Out { PortOut port[7]; uint32_t rdata; uint8_t awready, arready, rvalid, bvalid, busy, pad[3]; };
 }
 
 static void put(VlWide<4>& to, const uint32_t* from) { for (int i = 0; i < 4; i++) to[i] = from[i]; }

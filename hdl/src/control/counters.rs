@@ -25,6 +25,8 @@ pub struct Counters {
     pub lack_store: Signal<In, Bit>,
     /// A beat is read on the activation port.
     pub read_beat: Signal<In, Bit>,
+    /// Another one on the second.
+    pub second_beat: Signal<In, Bit>,
     /// A beat is written.
     pub write_beat: Signal<In, Bit>,
     /// A command is dealt.
@@ -96,7 +98,11 @@ impl Logic for Counters {
             self.n_wait_load.d.next = self.n_wait_load.q.val() + self.lack_load.val();
             self.n_wait_weight.d.next = self.n_wait_weight.q.val() + self.lack_weight.val();
             self.n_wait_store.d.next = self.n_wait_store.q.val() + self.lack_store.val();
-            self.n_read_beats.d.next = self.n_read_beats.q.val() + self.read_beat.val();
+            self.n_read_beats.d.next = self.n_read_beats.q.val()
+                + bit_cast::<32, 2>(
+                    bit_cast::<2, 1>(self.read_beat.val().into())
+                        + bit_cast::<2, 1>(self.second_beat.val().into()),
+                );
             self.n_write_beats.d.next = self.n_write_beats.q.val() + self.write_beat.val();
             self.n_commands.d.next = self.n_commands.q.val() + self.dealt.val();
         }

@@ -19,7 +19,7 @@ pub use fetch::Fetch;
 pub use loops::LoopCount;
 pub use registers::Registers;
 pub use sequencer::Sequencer;
-pub use system::{BusError, Resets, Status};
+pub use system::{ANSWERS, BusError, Resets, Status};
 pub use tokens::{TokenCount, Tokens};
 pub use window::Window;
 

@@ -32,15 +32,19 @@ impl Logic for Resets {
     }
 }
 
+/// Channels on which the memory answers, at most: both of the activation port, the commands', four weight ports', the second
+/// activation port's.
+pub const ANSWERS: usize = 8;
+
 /// Remembers that the memory answered with an error: SLVERR or DECERR, so the upper bit of the response.
 #[derive(LogicBlock, Default)]
 pub struct BusError {
     /// Clock and reset.
     pub clock: Signal<In, ClockReset>,
     /// Answers, one bit a channel.
-    pub valid: Signal<In, Bits<7>>,
+    pub valid: Signal<In, Bits<ANSWERS>>,
     /// Upper bits of their responses.
-    pub failed: Signal<In, Bits<7>>,
+    pub failed: Signal<In, Bits<ANSWERS>>,
     /// An answer was an error; until reset.
     pub error: Signal<Out, Bit>,
     seen: DffRst<Bit>,
@@ -68,6 +72,10 @@ pub struct Status {
     pub rvalid: Signal<In, Bit>,
     /// ... taken.
     pub rready: Signal<In, Bit>,
+    /// The same on the second activation port.
+    pub second_rvalid: Signal<In, Bit>,
+    /// ... taken.
+    pub second_rready: Signal<In, Bit>,
     /// Write data offered.
     pub wvalid: Signal<In, Bit>,
     /// ... taken.
@@ -78,6 +86,8 @@ pub struct Status {
     pub busy: Signal<Out, Bit>,
     /// A beat is read.
     pub read_beat: Signal<Out, Bit>,
+    /// A beat is read on the second port.
+    pub second_beat: Signal<Out, Bit>,
     /// A beat is written.
     pub write_beat: Signal<Out, Bit>,
 }
@@ -88,6 +98,7 @@ impl Logic for Status {
         self.in_flight.next = self.flights.val().any();
         self.busy.next = self.run.val() | self.flights.val().any() | self.stopping.val();
         self.read_beat.next = self.rvalid.val() & self.rready.val();
+        self.second_beat.next = self.second_rvalid.val() & self.second_rready.val();
         self.write_beat.next = self.wvalid.val() & self.wready.val();
     }
 }

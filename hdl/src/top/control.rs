@@ -1,8 +1,8 @@
 //! Registers, counters, command fetch, the four queues, and the tokens between them.
 
 use super::{COMMAND_BITS, QUEUES, address_bits, field, head, join};
-use crate::control::{BusError, Counters, Fetch, Registers, Resets, Status, Tokens};
-use crate::ports::ADDRESS_BITS;
+use crate::control::{ANSWERS, BusError, Counters, Fetch, Registers, Resets, Status, Tokens};
+use crate::ports::{self, ADDRESS_BITS};
 use cnna_emit::builder::{BlockInstance, Instance, Net, TopBuilder};
 use cnna_machine::config::{Accelerator, depth};
 use cnna_machine::counters;
@@ -69,6 +69,7 @@ fn registers(mut top: TopBuilder, a: &Accelerator) -> TopBuilder {
         .connect("lack_weight", "lack_weight")
         .connect("lack_store", "lack_store")
         .connect("read_beat", "read_beat")
+        .connect("second_beat", "second_beat")
         .connect("write_beat", "write_beat")
         .connect("dealt", "dealt")
         .connect("commands", "n_commands");
@@ -98,6 +99,9 @@ fn errors(top: TopBuilder, a: &Accelerator) -> TopBuilder {
     let mut channels = vec![("m_axi_act", "r"), ("m_axi_act", "b"), ("m_axi_cmd", "r")];
     let weight: Vec<String> = (0..a.weight_ports).map(|p| format!("m_axi_w{p}")).collect();
     channels.extend(weight.iter().map(|name| (name.as_str(), "r")));
+    if a.load_ports > 1 {
+        channels.push((ports::SECOND, "r"));
+    }
     let side_by_side = |signal: &str, bit: Option<usize>| {
         let mut parts: Vec<(Net, usize)> = channels
             .iter()
@@ -107,8 +111,13 @@ fn errors(top: TopBuilder, a: &Accelerator) -> TopBuilder {
                 (net, 1)
             })
             .collect();
-        parts.resize(7, (Net::Value(0), 1));
+        parts.resize(ANSWERS, (Net::Value(0), 1));
         parts
+    };
+    // What the second port moves, where there is one.
+    let second = |signal: &str| match a.load_ports {
+        1 => Net::Value(0),
+        _ => Net::Wire(format!("{}_{signal}", ports::SECOND)),
     };
     let top = join(top, "answered", &side_by_side("valid", None));
     let top = join(top, "answer_failed", &side_by_side("resp", Some(1)));
@@ -126,11 +135,14 @@ fn errors(top: TopBuilder, a: &Accelerator) -> TopBuilder {
                 .connect("flights", "flights")
                 .connect("rvalid", "m_axi_act_rvalid")
                 .connect("rready", "act_rready")
+                .connect("second_rvalid", second("rvalid"))
+                .connect("second_rready", second("rready"))
                 .connect("wvalid", "act_wvalid")
                 .connect("wready", "m_axi_act_wready")
                 .connect("in_flight", "in_flight")
                 .connect("busy", "busy")
                 .connect("read_beat", "read_beat")
+                .connect("second_beat", "second_beat")
                 .connect("write_beat", "write_beat"),
         )
 }

@@ -1,10 +1,10 @@
 //! Engines, buffers, array and post-processing.
 
-use super::masters::weight_signals;
+use super::masters::read_signals;
 use super::sequencer::delay;
 use super::{COMMAND_BITS, address_bits, compute, head, join};
 use crate::package::{self, pass_bits};
-use crate::ports::ADDRESS_BITS;
+use crate::ports::{self, ADDRESS_BITS};
 use cnna_emit::builder::{Instance, Net, TopBuilder};
 use cnna_machine::config::{Accelerator, BIAS_ROW, KERNEL_WORDS, POSITIONS, depth};
 use cnna_machine::counters::RECORD_BYTES;
@@ -67,11 +67,27 @@ fn engine(module: &str, name: &str, queue: usize) -> Instance {
         .output("error_o", 1, format!("{name}_error"))
 }
 
+/// The signals of the second port, where there is one.
+fn second_port(engine: Instance, a: &Accelerator) -> Instance {
+    read_signals(a)
+        .into_iter()
+        .fold(engine, |engine, (signal, width, driven)| {
+            let wire = format!("{}_{signal}", ports::SECOND);
+            match (a.load_ports > 1, driven) {
+                (true, true) => engine.output(&format!("second_{signal}_o"), width, wire),
+                (true, false) => engine.input(&format!("second_{signal}_i"), width, wire),
+                (false, true) => engine.open(&format!("second_{signal}_o"), width),
+                (false, false) => engine.input(&format!("second_{signal}_i"), width, Net::Value(0)),
+            }
+        })
+}
+
 fn load(top: TopBuilder, a: &Accelerator, w: &Widths) -> TopBuilder {
     let columns = a.line_words();
     top.instance(
-        engine("load_engine", "load", 0)
+        second_port(engine("load_engine", "load", 0), a)
             .param("T", a.tiles)
+            .param("Second", format!("1'b{}", u8::from(a.load_ports > 1)))
             .param("Depth", a.act_depth)
             .param("Paired", format!("1'b{}", u8::from(a.paired)))
             .param("W", w.word)
@@ -116,7 +132,7 @@ fn weight(top: TopBuilder, a: &Accelerator, w: &Widths) -> TopBuilder {
         .output("bdata_o", w.beat, "bias_data")
         .output("svalid_o", 1, "set_valid")
         .output("in_flight_o", 1, Net::part("flights", 1, 1));
-    for (signal, width, driven) in weight_signals(a) {
+    for (signal, width, driven) in read_signals(a) {
         let wire = format!("w_{signal}");
         instance = if driven {
             instance.output(&format!("{signal}_o"), width * n, wire)

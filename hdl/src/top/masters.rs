@@ -4,8 +4,8 @@ use crate::ports::{self, ADDRESS_BITS, InterfaceKind};
 use cnna_emit::builder::{Net, TopBuilder};
 use cnna_machine::config::Accelerator;
 
-/// Signals of a weight port: name, bits, and whether the accelerator drives it.
-pub(super) fn weight_signals(accelerator: &Accelerator) -> [(&'static str, usize, bool); 8] {
+/// Signals of a port that only reads: name, bits, and whether the accelerator drives it.
+pub(super) fn read_signals(accelerator: &Accelerator) -> [(&'static str, usize, bool); 8] {
     [
         ("arvalid", 1, true),
         ("arready", 1, false),
@@ -39,7 +39,7 @@ pub(super) fn wire(mut top: TopBuilder, a: &Accelerator) -> TopBuilder {
             top = constants(top, &i.name, "aw", beat);
         }
     }
-    for (signal, width, driven) in weight_signals(a) {
+    for (signal, width, driven) in read_signals(a) {
         let all = format!("w_{signal}");
         top = top.wire(&all, width * a.weight_ports);
         for p in 0..a.weight_ports {

@@ -18,11 +18,21 @@ fn bytes_at(window: &[u8], from: usize, len: usize) -> Result<&[u8], Fault> {
 
 /// A `Load`: segments of memory, or of what local stores left, into one row bank or, of that, into two.
 pub fn load(cmd: &Load, b: &mut Buffers, window: &[u8]) -> Result<(), Fault> {
-    if cmd.both == 1 && (cmd.local, cmd.stride, cmd.row_bank & 1) != (1, 1, 0) {
+    let whole = (cmd.stride, cmd.row_bank & 1, cmd.target) == (1, 0, target::ACTIVATIONS);
+    if cmd.both == 1 && !(whole && (cmd.local == 1 || b.second_port)) {
         return Err(BOTH_ROWS);
     }
     if cmd.local == 0 {
-        return deal(cmd, b, window);
+        deal(cmd, b, window)?;
+        if cmd.both == 1 {
+            let second = Load {
+                ddr: cmd.ddr.wrapping_add(cmd.second),
+                row_bank: cmd.row_bank + 1,
+                ..*cmd
+            };
+            deal(&second, b, window)?;
+        }
+        return Ok(());
     }
     let bytes = positive("seg_beats", cmd.seg_beats)? * BEAT_WORDS * b.word.bytes();
     let rows = 1 + cmd.both as usize;
@@ -48,11 +58,12 @@ pub fn load(cmd: &Load, b: &mut Buffers, window: &[u8]) -> Result<(), Fault> {
     Ok(())
 }
 
-/// What only rows that stay on chip may be.
+/// What rows in neighbouring banks may be.
 const BOTH_ROWS: Fault = Fault::Field {
     field: "both",
     value: 1,
-    expected: "0 but for local loads of stride 1 into row bank 0 or 2, and local stores from bank 0",
+    expected: "0 but for loads of stride 1 into row bank 0 or 2 of the activation buffer, local ones where there is no second \
+               port, and for local stores from bank 0",
 };
 
 /// Segments of `window` into one row bank.

@@ -3,7 +3,7 @@
 //! A unit is stepped only in cycles that change it: when a beat moves on its port, a command starts, or it is awake, that is,
 //! would change by itself.
 
-use super::derived::{READ, WRITE, awake};
+use super::derived::{READ, WEIGHTS, WRITE, awake};
 use super::queue::Entry;
 use super::{Machine, Stop};
 use crate::exec::{self, ExecError, Fault};
@@ -73,17 +73,18 @@ impl Machine {
             self.derived.compute_at = self.units.compute.next_event(now).unwrap_or(u64::MAX);
         }
         let on_act = |word: Signals| word >> (8 * port::ACT) & 0xff;
+        let on_second = |word: Signals| word >> (8 * port::SECOND) & 0xff;
         if awake & awake::LOAD != 0
             || local
             || s_load.is_some()
             || on_act(offered & on(port::ACT, channel::R) | moved) & READ != 0
+            || on_second(moved) != 0
         {
-            let signals = [offered, moved].map(on_act);
+            let signals = [offered, moved].map(|word| [on_act(word), on_second(word)]);
             self.load(size, s_load, signals, local, window)?;
         }
         let on_weight = moved | offered & self.units.weight.watches() << (8 * port::WEIGHT);
-        if awake & awake::WEIGHT != 0 || s_weight.is_some() || on_weight >> (8 * port::WEIGHT) != 0
-        {
+        if awake & awake::WEIGHT != 0 || s_weight.is_some() || on_weight & WEIGHTS != 0 {
             self.weight(size, s_weight, offered, moved, window)?;
         }
         if awake & awake::STORE != 0
@@ -124,6 +125,7 @@ impl Machine {
         let u = &mut self.units;
         let on_port = |p: usize, channels| open & on(p, channels) != 0;
         u.load.burst.halt(on_port(port::ACT, channel::AR));
+        u.load.second.halt(on_port(port::SECOND, channel::AR));
         u.store.burst.halt(on_port(port::ACT, channel::AW));
         u.fetch.burst.halt(on_port(port::COMMAND, channel::AR));
         for (i, burst) in u.weight.bursts().enumerate() {
@@ -145,6 +147,8 @@ impl Machine {
         let read = |p: usize| (on_port(p, channel::AR), last(p));
         let (issued, retired) = read(port::ACT);
         u.load.burst.step_halted(issued, retired);
+        let (issued, retired) = read(port::SECOND);
+        u.load.second.step_halted(issued, retired);
         let (issued, retired) = read(port::COMMAND);
         u.fetch.burst.step_halted(issued, retired);
         for (i, burst) in u.weight.bursts().enumerate() {
@@ -174,7 +178,8 @@ impl Machine {
                 address(u.store.burst.is_offered(), channel::AW)
                     | address(u.store.owes_beats(), channel::W),
             )
-            | on(port::COMMAND, read(u.fetch.burst.is_offered()));
+            | on(port::COMMAND, read(u.fetch.burst.is_offered()))
+            | on(port::SECOND, read(u.load.second.is_offered()));
         for (i, burst) in u.weight.bursts().enumerate() {
             wants |= on(port::WEIGHT + i, read(burst.is_offered()));
         }
@@ -258,7 +263,7 @@ impl Machine {
         &mut self,
         size: u64,
         start: Option<Entry>,
-        [offered, moved]: [u64; 2],
+        [offered, moved]: [[u64; 2]; 2],
         local: bool,
         window: &[u8],
     ) -> Result<(), ExecError> {
@@ -270,8 +275,11 @@ impl Machine {
             });
         if let Some(e) = u.load.signal.clone() {
             if let Some(r) = &mut self.recorder {
-                if !e.body.is_local() {
+                if let (Body::Load(l), false) = (&e.body, e.body.is_local()) {
                     r.moved(Track::Read(port::ACT), &e);
+                    if l.both != 0 {
+                        r.moved(Track::Read(port::SECOND), &e);
+                    }
                 }
                 r.done(&e, self.now);
             }
@@ -397,11 +405,12 @@ impl Machine {
         room[port::COMMAND] = room[port::COMMAND].min(self.units.fetch.room());
         let before = room;
         let stop = on(port::ACT, self.units.load.watches())
+            | on(port::SECOND, channel::R)
             | self.units.weight.watches() << (8 * port::WEIGHT);
         let cycles = self.memory.coast(self.wants, stop, limit, &mut room);
         let beats: [u64; MOST_PORTS] = std::array::from_fn(|p| before[p] - room[p]);
         self.units.load.take(beats[port::ACT]);
-        self.units.weight.take(&beats[port::WEIGHT..]);
+        self.units.weight.take(&beats[port::WEIGHT..port::SECOND]);
         self.units.fetch.take(beats[port::COMMAND]);
         self.now += cycles;
         if self.run {
@@ -413,7 +422,9 @@ impl Machine {
     fn count(&mut self, moved: Signals, cycles: u64) {
         let c = &mut self.counters;
         c.cycles += cycles;
-        c.read_beats += u64::from(moved & on(port::ACT, channel::R) != 0);
+        for p in [port::ACT, port::SECOND] {
+            c.read_beats += u64::from(moved & on(p, channel::R) != 0);
+        }
         c.write_beats += u64::from(moved & on(port::ACT, channel::W) != 0);
         // Waiting is charged to the queue whose token is lacking.
         match self.derived.lack {

@@ -36,6 +36,9 @@ pub(super) mod awake {
 pub(super) const READ: u64 = channel::AR | channel::R;
 pub(super) const WRITE: u64 = channel::AW | channel::W | channel::B;
 
+/// All signals of the weight ports.
+pub(super) const WEIGHTS: Signals = (1 << (8 * port::SECOND)) - (1 << (8 * port::WEIGHT));
+
 impl Derived {
     pub(super) fn wake(&mut self, unit: u8, awake: bool) {
         self.awake = match awake {
@@ -65,17 +68,23 @@ impl Machine {
         let load = &self.units.load;
         let signals = load.drive(size, &mut self.requests[port::ACT]);
         self.wants = self.wants & !on(port::ACT, READ) | on(port::ACT, signals);
+        if let Some(request) = self.requests.get_mut(port::SECOND) {
+            let signals = load.drive_second(size, request);
+            self.wants = self.wants & !on(port::SECOND, 0xff) | on(port::SECOND, signals);
+        }
         let stirs = load.awake(size);
         self.derived.wake(awake::LOAD, stirs);
         self.derived.local = load.is_local() && self.units.store.offers_local();
-        let (ready, failed) = (load.ready(), load.burst.error());
+        let (ready, failed) = (load.ready(), load.error());
         self.derive_unit(Queue::Load, ready, failed);
     }
 
     /// `changed`: signals of the weight ports, of which any that is set tells that its port has changed.
     pub(super) fn derive_weight(&mut self, size: u64, changed: Signals) {
         let weight = &self.units.weight;
-        for (i, request) in self.requests[port::WEIGHT..].iter_mut().enumerate() {
+        let ports = self.board.accelerator.weight_ports;
+        let requests = &mut self.requests[port::WEIGHT..][..ports];
+        for (i, request) in requests.iter_mut().enumerate() {
             if changed >> (8 * i) & 0xff == 0 {
                 continue;
             }

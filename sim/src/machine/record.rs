@@ -32,7 +32,7 @@ impl Machine {
 
     pub(super) fn record_weights(&mut self) {
         let Some(r) = &mut self.recorder else { return };
-        for p in port::WEIGHT..self.requests.len() {
+        for p in port::WEIGHT..port::WEIGHT + self.board.accelerator.weight_ports {
             if let Some(e) = self.units.weight.done(p - port::WEIGHT) {
                 r.moved(Track::Read(p), e);
             }

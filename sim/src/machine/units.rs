@@ -49,7 +49,7 @@ impl Units {
     }
     pub(super) fn error(&self) -> Option<DeviceError> {
         DeviceError::ALL.into_iter().find(|e| match e {
-            DeviceError::LoadAddress => self.load.burst.error(),
+            DeviceError::LoadAddress => self.load.error(),
             DeviceError::WeightAddress => self.weight.error(),
             DeviceError::StoreAddress => self.store.burst.error(),
             DeviceError::FetchAddress => self.fetch.burst.error(),
@@ -60,7 +60,7 @@ impl Units {
     }
     pub(super) fn in_flight(&self) -> bool {
         self.fetch.burst.in_flight()
-            || self.load.burst.in_flight()
+            || self.load.in_flight()
             || self.weight.in_flight()
             || self.store.burst.in_flight()
     }
