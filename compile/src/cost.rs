@@ -128,7 +128,7 @@ pub fn at_least(work: &Jobs, board: &Board) -> u64 {
         .sum();
     let (mut loaded, mut weighed) = ([0; LISTS], 0);
     let array = array(work, &board.accelerator, |job| {
-        for (loaded, l) in loaded.iter_mut().zip(&job.loads) {
+        for (loaded, l) in loaded.iter_mut().zip(job.loads.iter()) {
             *loaded = l.end.max(*loaded);
         }
         let used = job.weights.iter().flatten();

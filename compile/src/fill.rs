@@ -63,6 +63,8 @@ pub struct Fill {
     two: bool,
     /// Of two rows the lower one may come before it is asked for: memory holds all of the map.
     pub whole: bool,
+    /// The first row that is still needed; set by [`Fill::keep`].
+    kept: usize,
     /// Its rows come from local stores.
     pub local: bool,
     /// What has: (row, channels of the fill, load item).
@@ -168,7 +170,8 @@ impl Fill {
             listed: Vec::new(),
             // Dealt columns take a row bank's write port twice.
             two: a.load_ports > 1 && planes[0] == 1 && dealt == 1,
-            whole: true,
+            whole: false,
+            kept: 0,
             local: false,
             taken: Vec::new(),
         }
@@ -246,11 +249,17 @@ impl Fill {
         jobs: &mut Jobs,
     ) -> Loads {
         let mut loads = Loads::default();
+        loads.first_row = rows.start;
         match self.local {
             true => loads[LOCAL] = self.held(&rows, channels),
             false => loads[ACTIVATIONS] = self.list_rows(rows, s, jobs),
         }
         loads
+    }
+
+    /// Rows before this one are no longer needed.
+    pub fn keep(&mut self, first: usize) {
+        self.kept = first;
     }
 
     /// From the first to the last item that holds some of these rows and channels.
@@ -290,7 +299,7 @@ impl Fill {
             let all = std::iter::once((channels, y)).chain(others);
             let taken = all.map(|(channels, y)| (y, channels, item));
             self.taken.extend(taken);
-            jobs.load(self.number, load, lines);
+            jobs.load(self.number, y, load, lines);
         }
     }
 
@@ -324,10 +333,10 @@ impl Fill {
         }
     }
 
-    /// True where row `y` and the one below it, of which the first is among `rows`, come in one load.
+    /// True where row `y`, one of `rows`, and the one below it come in one load.
     fn comes_with_next(&self, y: usize, rows: &Range<usize>) -> bool {
         let end = match self.whole {
-            true => self.map.h.min(self.room(rows.start)),
+            true => self.map.h.min(self.room(self.kept)).max(rows.end),
             false => rows.end,
         };
         let alike = self.fold.is_none_or(|f| match y < f.from {
@@ -393,7 +402,7 @@ impl Fill {
                 },
                 ..load
             };
-            jobs.load(self.number, load, lines);
+            jobs.load(self.number, y, load, lines);
         }
     }
 

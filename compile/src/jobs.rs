@@ -8,7 +8,7 @@ use crate::memory::{Fills, Ring};
 use cnna_machine::Accelerator;
 use cnna_machine::isa::{Body, Compute, Load, SETS, Store, Weight, store_kind};
 use smallvec::SmallVec;
-use std::ops::Range;
+use std::ops::{Deref, DerefMut, Range};
 use std::sync::Arc;
 
 /// The lists of loads.
@@ -21,7 +21,26 @@ pub const LOCAL: usize = 2;
 pub const LISTS: usize = 3;
 
 /// Loads that a job reads, of each list: those of the same fill as the first.
-pub type Loads = [Range<usize>; LISTS];
+#[derive(Clone, Debug, Default)]
+pub struct Loads {
+    lists: [Range<usize>; LISTS],
+    /// The first row of the fill's map that it reads: of two rows that come in one load that may be the second.
+    pub first_row: usize,
+}
+
+impl Deref for Loads {
+    type Target = [Range<usize>; LISTS];
+
+    fn deref(&self) -> &Self::Target {
+        &self.lists
+    }
+}
+
+impl DerefMut for Loads {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.lists
+    }
+}
 
 /// Lines that an item overwrites: mostly one run, or one in each of two sets.
 pub type Lines = SmallVec<[Range<usize>; 2]>;
@@ -56,6 +75,8 @@ pub struct Item {
     pub tag: u16,
     /// The fill that it is part of.
     pub fill: usize,
+    /// Which row of that fill's map it brings, or the first of two.
+    pub row: usize,
     /// Rows that it overwrites.
     pub rows: (Space, Lines),
     /// The mark after which memory holds what it reads.
@@ -158,8 +179,8 @@ impl Jobs {
         }
     }
 
-    /// Appends a load of a fill that writes these lines.
-    pub fn load(&mut self, fill: usize, load: Load, lines: Lines) {
+    /// Appends a load of a fill's row, or of it and the one below, that writes these lines.
+    pub fn load(&mut self, fill: usize, row: usize, load: Load, lines: Lines) {
         let (list, after) = match load.local {
             0 => (ACTIVATIONS, self.mark),
             _ => (LOCAL, None),
@@ -175,6 +196,7 @@ impl Jobs {
             kind: 0,
             tag: self.tag,
             fill,
+            row,
             rows: (space, lines),
             after,
             order,
@@ -192,6 +214,7 @@ impl Jobs {
             kind: 0,
             tag: self.tag,
             fill: 0,
+            row: 0,
             rows: (
                 Space::Residual(load.row_bank as usize),
                 Lines::from_iter([from..end, 0..from + count - end]),
@@ -208,6 +231,7 @@ impl Jobs {
             kind,
             tag: self.tag,
             fill: 0,
+            row: 0,
             rows: (space, Lines::from_iter([rows])),
             after: None,
             order: self.weights.len(),

@@ -70,14 +70,18 @@ impl Rows {
     }
 }
 
-/// The first and the last job that reads an item.
+/// The first job that reads an item, and the last one that reads each of its rows, of which there may be two.
 #[derive(Clone, Copy, Default)]
-struct Readers(Option<[usize; 2]>);
+struct Readers {
+    first: Option<usize>,
+    last: [Option<usize>; 2],
+}
 
 impl Readers {
-    /// Jobs are added in ascending order.
-    fn add(&mut self, job: usize) {
-        self.0 = Some([self.0.map_or(job, |r| r[0]), job]);
+    /// Jobs are added in ascending order. `lower`: it reads the second row alone.
+    fn add(&mut self, job: usize, lower: bool) {
+        self.first = self.first.or(Some(job));
+        self.last[usize::from(lower)..].fill(Some(job));
     }
 }
 
@@ -104,9 +108,15 @@ fn freed_by<const N: usize>(
             Space::Residual(bank) => &mut residual[bank..][..1],
             Space::Sets => from_mut(&mut sets),
         };
-        let each = banks.iter().flat_map(|b| rows.iter().map(move |r| (b, r)));
-        let before = each.flat_map(|(bank, r)| bank.latest(r));
-        freed[list][i] = before.filter_map(|n| readers[n].0.map(|r| r[1])).max();
+        // Rows that come together go to an even bank and the next one.
+        let row = |bank: usize| match *space {
+            Space::Act(first) | Space::TwoAct(first) => (first + bank) % 2,
+            _ => 0,
+        };
+        let each = banks.iter().enumerate();
+        let each = each.flat_map(|(b, bank)| rows.iter().map(move |r| (row(b), bank, r)));
+        let before = each.flat_map(|(row, bank, r)| bank.latest(r).map(move |n| (row, n)));
+        freed[list][i] = before.filter_map(|(row, n)| readers[n].last[row]).max();
         for bank in banks {
             rows.iter().for_each(|r| bank.set(r, n));
         }
@@ -142,7 +152,7 @@ impl<'a> Feed<'a> {
 
     /// The job that needs the next item first.
     fn first_reader(&self) -> Option<usize> {
-        Some(self.readers.get(self.issued.len())?.0?[0])
+        self.readers.get(self.issued.len())?.first
     }
 
     /// Errors: the next item, which `job` needs, may not be issued.
@@ -272,15 +282,15 @@ pub fn build(work: &Jobs, a: &Accelerator) -> Result<Vec<Entry>, CompileError> {
         .map(|l| vec![Readers::default(); l.len()]);
     let mut weight_readers = vec![Readers::default(); work.weights.len()];
     for (j, job) in work.jobs.iter().enumerate() {
-        for ((readers, items), loads) in load_readers.iter_mut().zip(&work.loads).zip(&job.loads) {
+        for ((readers, items), loads) in load_readers.iter_mut().zip(&work.loads).zip(&*job.loads) {
             let of_fill = |i: &usize| items[*i].fill == items[loads.start].fill;
-            loads
-                .clone()
-                .filter(of_fill)
-                .for_each(|i| readers[i].add(j));
+            let two = |i: usize| matches!(items[i].rows.0, Space::TwoAct(_));
+            let lower = |i: usize| two(i) && items[i].row < job.loads.first_row;
+            let read = loads.clone().filter(of_fill);
+            read.for_each(|i| readers[i].add(j, lower(i)));
         }
         for &w in job.weights.iter().flatten() {
-            weight_readers[w].add(j);
+            weight_readers[w].add(j, false);
         }
     }
     let lists = work.loads.each_ref().map(|list| list.as_slice());

@@ -159,6 +159,7 @@ impl<'s> Turns<'s> {
         let mut fill = Fill::for_columns(s, x.clone(), channels.clone(), false, a);
         fill.open(slots(&fill), a);
         fill.place(jobs);
+        fill.whole = true;
         Turns {
             s,
             a,
@@ -245,6 +246,8 @@ impl Turn for Turns<'_> {
     }
 
     fn turn(&mut self, mut to: Option<&mut Fill>, jobs: &mut Jobs) {
+        let first = self.reads().start;
+        self.fill.keep(first);
         let most = by_results(self.s, self.x.len(), self.a);
         for channels in spans(self.channels.len(), most) {
             let first = self.channels.start;

@@ -186,6 +186,7 @@ impl<'s> Turns<'s> {
         let mut fill = Fill::for_columns(s, block.clone(), window, paired, a);
         fill.open(slots(&fill), a);
         fill.place(jobs);
+        fill.whole = true;
         fill.fold = fold(s, t, a).filter(|_| t.fold);
         let all = s.oh.div_ceil(rows);
         let first = t.first.min(all);
@@ -231,6 +232,8 @@ impl Turn for Turns<'_> {
     }
 
     fn turn(&mut self, mut to: Option<&mut Fill>, jobs: &mut Jobs) {
+        let first = self.reads().start;
+        self.fill.keep(first);
         let (rows, _) = pass_rows(self.work.s, self.work.t.form);
         for group in self.set.clone() {
             for tile_row in self.stripes[self.next].clone() {
