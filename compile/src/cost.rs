@@ -374,6 +374,11 @@ fn transfer(kind: i32, body: &Body, board: &Board) -> Transfer {
     let mut beat_cycles = 1;
     // Beats of a burst, of which only so many are under way.
     let mut burst = BURST_BEATS as u64;
+    // Where two ports could take all of the memory, the weights' ports have their turns too.
+    let most_of_memory = match body {
+        Body::Load(l) if l.both != 0 => (2, 3),
+        _ => (1, 1),
+    };
     let (beats, ports, tail) = match body {
         Body::Compute(_) => (0, 1, 0),
         Body::Load(l) => {
@@ -409,6 +414,7 @@ fn transfer(kind: i32, body: &Body, board: &Board) -> Transfer {
     let rate = (port * ports)
         .min(beat * ports / beat_cycles)
         .min(in_bursts * ports)
+        .min(u64::from(m.bytes_per_cycle) * most_of_memory.0 / most_of_memory.1)
         .max(1);
     Transfer {
         bytes: beats * beat,
