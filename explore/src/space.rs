@@ -23,7 +23,7 @@ struct Key {
     place: fn(&mut Accelerator) -> &mut usize,
 }
 
-const TABLE: [Key; 9] = [
+const TABLE: [Key; 10] = [
     Key {
         name: "tiles",
         values: &[1, 2, 4],
@@ -62,6 +62,12 @@ const TABLE: [Key; 9] = [
         values: &[1, 2, 3, 4],
         usual: true,
         place: |a| &mut a.weight_ports,
+    },
+    Key {
+        name: "load_ports",
+        values: &[1, 2],
+        usual: false,
+        place: |a| &mut a.load_ports,
     },
     Key {
         name: "bias_depth",

@@ -18,6 +18,7 @@ fn every_configuration_lints_clean() {
                     ("lanes", lanes),
                     ("word", word),
                     ("weight_ports", ports),
+                    ("load_ports", 1 + lanes % 2),
                 ]
                 .map(|(k, v)| (k.to_string(), v.to_string()));
                 boards.push(Board::load("ultra96", &set).expect("in range"));

@@ -394,10 +394,14 @@ impl Accelerator {
     pub fn vector_images(&self) -> usize {
         2 * self.tiles.min(2)
     }
-    /// AXI read ports, in the numbering of [`port`]: activations, commands, weights, activations again. The first also writes.
+    /// AXI read ports: activations, weights, commands. The first activation port also writes.
     pub fn ports(&self) -> usize {
+        self.load_ports + self.weight_ports + 1
+    }
+    /// The highest number of one in [`port`], and one more.
+    pub fn port_numbers(&self) -> usize {
         match self.load_ports {
-            1 => self.weight_ports + port::WEIGHT,
+            1 => port::WEIGHT + self.weight_ports,
             _ => port::SECOND + 1,
         }
     }

@@ -87,7 +87,15 @@ pub const MUTATIONS: &[Mutation] = mutations! {
     "the words of a local beat come from the bus":
         "load_engine.sv", ": data[source[j]*W +: W]" => ": rdata_i[source[j]*W +: W]";
     "both rows at once are the first one":
-        "load_engine.sv", "rx.both ? local_second_i : data" => "data";
+        "load_engine.sv", "rx.local_beats ? local_second_i : held_data" => "rx.local_beats ? data : held_data";
+    "both rows from memory are the first one":
+        "load_engine.sv", "rx.local_beats ? local_second_i : held_data" => "rx.local_beats ? local_second_i : data";
+    "the second row comes from the first one's address":
+        "load_engine.sv", "cmd_i[LOAD_DDR +: LOAD_DDR_W] + cmd_i[LOAD_SECOND +: LOAD_SECOND_W]" => "cmd_i[LOAD_DDR +: LOAD_DDR_W]";
+    "a beat does not wait for the second port's":
+        "load_engine.sv", "rx.both & ~rx.local_beats & ~held_valid" => "1'b0";
+    "the second port's beat goes while the first's has not come":
+        "load_engine.sv", "~rx.local_beats & rvalid_i & takes" => "~rx.local_beats & takes";
     "odd columns that come late go to both banks":
         "load_engine.sv", "~late_q & rx.both" => "rx.both";
     "the row behind two at once comes from the other bank":

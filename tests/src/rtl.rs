@@ -36,13 +36,15 @@ pub const DRAWS: [Draw; 7] = [
     gated_graph,
 ];
 
-/// A machine with small buffers, so that small networks are cut into parts as large ones are.
+/// A machine with small buffers, so that small networks are cut into parts as large ones are; with an odd number of lanes it has two
+/// ports for activations.
 pub fn board(tiles: u32, lanes: u32, word: u32, ports: u32, out_depth: u32, paired: bool) -> Board {
     let numbers = [
         ("tiles", tiles),
         ("lanes", lanes),
         ("word", word),
         ("weight_ports", ports),
+        ("load_ports", 1 + lanes % 2),
         ("act_depth", 256),
         ("weight_depth", 64),
         ("bias_depth", 4 * lanes),
@@ -346,6 +348,9 @@ const LOCAL: [&str; 4] = [
     "local, two rows at once",
 ];
 
+/// What a machine with two ports for activations must have run besides.
+const TWO_ROWS: &str = "two rows from memory at once";
+
 /// What a machine with pairs must have run besides.
 const PAIRED: [&str; 4] = [
     "paired",
@@ -385,6 +390,10 @@ impl Coverage {
                     if l.both == 1 {
                         self.seen.insert(LOCAL[3]);
                     }
+                    continue;
+                }
+                Body::Load(l) if l.both == 1 => {
+                    self.seen.insert(TWO_ROWS);
                     continue;
                 }
                 Body::Load(l) if l.stride == 2 => {
@@ -442,10 +451,11 @@ impl Coverage {
         // A fold takes a whole row of results, and with four tiles pays on larger maps only.
         let folds = a.out_depth > 16 && a.tiles < 4;
         let narrow = (a.word == Word::W16).then_some(NARROW);
+        let two = (a.load_ports > 1).then_some(TWO_ROWS);
         let paired = PAIRED.into_iter().filter(|_| a.paired);
         let all = WANTED.into_iter().filter(|w| folds || *w != FOLDED);
         let local = LOCAL.into_iter().filter(|l| a.paired || *l != LOCAL[1]);
-        let all = all.chain(narrow).chain(paired).chain(local);
+        let all = all.chain(narrow).chain(two).chain(paired).chain(local);
         all.filter(|w| !self.seen.contains(w)).collect()
     }
 }

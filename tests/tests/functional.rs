@@ -34,6 +34,7 @@ fn random_board(r: &mut StdRng) -> Board {
         ("bias_depth", pick(r, &[4 * lanes, 4 * lanes + 3, 96])),
         ("out_depth", pick(r, &depths)),
         ("weight_ports", pick(r, &[1, 2, 3, 4]).min(lanes)),
+        ("load_ports", pick(r, &[1, 2])),
     ]
     .map(|(k, v)| (k.to_string(), v.to_string()));
     let paired = ("paired".into(), paired.to_string());

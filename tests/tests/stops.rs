@@ -56,6 +56,7 @@ fn some_case(r: &mut StdRng, tiles: u32, lanes: u32, word: u32, ports: u32) -> C
         ("lanes", lanes),
         ("word", word),
         ("weight_ports", ports),
+        ("load_ports", 1 + lanes % 2),
         ("act_depth", 256),
         ("weight_depth", 64),
         ("bias_depth", 4 * lanes),
@@ -174,7 +175,7 @@ fn bus_error(rtl: &mut Rtl, case: &Case, r: &mut StdRng, write: bool) {
         if answers == 0 {
             answers = 1000;
             if !write {
-                port = r.random_range(0..case.board.accelerator.ports());
+                port = r.random_range(0..case.board.accelerator.port_numbers());
             }
         }
         let left = r.random_range(0..answers);
