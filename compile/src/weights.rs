@@ -103,13 +103,9 @@ impl Form {
             _ => 1,
         }
     }
-    /// Lanes before the first that has an output.
+    /// Lanes before the first that has an output, where nothing is reused.
     pub fn idle_lanes(self) -> usize {
         usize::from(self == Form::Pairs)
-    }
-    /// Lanes that compute so many outputs.
-    pub fn lanes(self, outputs: usize) -> usize {
-        self.idle_lanes() + outputs.div_ceil(self.outputs())
     }
     /// Steps that go through so many channels.
     pub fn steps(self, channels: usize) -> usize {
@@ -160,7 +156,7 @@ enum Contents {
     /// Weights of a group's outputs, a stream a port.
     Weights {
         form: Form,
-        outputs: Range<usize>,
+        group: Group,
         chunk: Chunk,
         ports: usize,
         port_stride: usize,
@@ -185,6 +181,15 @@ pub struct Group {
     pub outputs: Range<usize>,
     /// Input channels.
     pub window: Range<usize>,
+    /// Lanes before the first that has an output.
+    pub idle: usize,
+}
+
+impl Group {
+    /// Lanes that compute it.
+    pub fn lanes(&self, form: Form) -> usize {
+        self.idle + self.outputs.len().div_ceil(form.outputs())
+    }
 }
 
 /// A layer's weights as the schedule sees them.
@@ -262,7 +267,7 @@ impl Weights {
         }
         let stored = groups.iter().zip(&chunks);
         for (group, chunks) in stored.filter(|_| linear.given.is_none()) {
-            let lanes = form.lanes(group.outputs.len());
+            let lanes = group.lanes(form);
             let mut each = Vec::with_capacity(chunks.len());
             for chunk in chunks {
                 let mut cmd = command(lanes, rows(chunk, narrow), form, weight_bytes, a);
@@ -274,7 +279,7 @@ impl Weights {
                     linear: linear.clone(),
                     contents: Contents::Weights {
                         form,
-                        outputs: group.outputs.clone(),
+                        group: group.clone(),
                         chunk: chunk.clone(),
                         ports: a.weight_ports,
                         port_stride: cmd.port_stride as usize,
@@ -285,8 +290,8 @@ impl Weights {
             }
             commands.push(each);
         }
-        let largest = groups.iter().map(|g| g.outputs.len()).max().unwrap_or(1);
-        let bias_rows = (form.lanes(largest) * form.outputs()).div_ceil(BIAS_ROW);
+        let lanes = groups.iter().map(|g| g.lanes(form)).max().unwrap_or(1);
+        let bias_rows = (lanes * form.outputs()).div_ceil(BIAS_ROW);
         let offset = placer.arena.take(groups.len() * bias_rows * BIAS_ROW * 8);
         placer.blocks.push(Block {
             offset,
@@ -474,7 +479,7 @@ impl Block<'_> {
         match &self.contents {
             Contents::Biases { form, groups, rows } => {
                 for (g, group) in groups.iter().enumerate() {
-                    let first = g * rows * BIAS_ROW + form.idle_lanes();
+                    let first = g * rows * BIAS_ROW + group.idle;
                     for (i, o) in group.outputs.clone().enumerate() {
                         let too_much = match form {
                             Form::Pairs => self.linear.pair_products(o, group.window.start),
@@ -497,7 +502,7 @@ impl Block<'_> {
             }
             Contents::Weights {
                 form,
-                outputs,
+                group,
                 chunk,
                 ports,
                 port_stride,
@@ -505,12 +510,12 @@ impl Block<'_> {
                 weight_bytes,
             } => {
                 let cut = 8 * (word_bytes - weight_bytes);
-                let lanes = form.lanes(outputs.len());
-                for lane in form.idle_lanes()..lanes {
+                let lanes = group.lanes(*form);
+                for lane in group.idle..lanes {
                     let (port, slot) = (lane % ports, lane / ports);
                     let stride = (lanes - port).div_ceil(*ports) * form.words();
                     let stream = &mut image[port * port_stride..];
-                    self.for_each_word(*form, outputs, chunk, lane, |row, word, v| {
+                    self.for_each_word(*form, group, chunk, lane, |row, word, v| {
                         let at = row * stride + slot * form.words() + word;
                         put_word(stream, at * weight_bytes, *weight_bytes, v >> cut);
                     });
@@ -523,14 +528,14 @@ impl Block<'_> {
     fn for_each_word(
         &self,
         form: Form,
-        outputs: &Range<usize>,
+        group: &Group,
         chunk: &Chunk,
         lane: usize,
         mut put: impl FnMut(usize, usize, i16),
     ) {
         for k in 0..form.outputs() {
-            let o = outputs.start + (lane - form.idle_lanes()) * form.outputs() + k;
-            if o >= outputs.end {
+            let o = group.outputs.start + (lane - group.idle) * form.outputs() + k;
+            if o >= group.outputs.end {
                 return;
             }
             let (kernels, channels) = self.linear.kernels(o);

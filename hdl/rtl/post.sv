@@ -60,10 +60,14 @@ module post import cnna_pkg::*; #(
   logic [15:0] lane_q, c_line_q;
   logic [1:0]  slice_q;
 
-  // Paired: lane 0 has no weights. It computes what the others have too much, and has no result of its own.
+  // Paired: lane 0 has no weights. It computes what the others have too much, and has no result of its own. What it computes is the
+  // same for every group of output channels: of so many passes it is kept, and where it is there lane 0 is like the others.
+  localparam int unsigned KeptW = $clog2(DEPTH_KEPT_PASSES);
   logic paired, correction;
+  logic [KeptW-1:0] place, place_q;
   assign paired     = Paired & pass.paired;
-  assign correction = paired & (lane_q == '0);
+  assign correction = paired & ~pass.reuses & (lane_q == '0);
+  assign place      = (pass.begins & (pass.xcol == '0)) ? '0 : place_q;
 
   // Slice counters.
   logic        last_slice, last_lane;
@@ -76,7 +80,9 @@ module post import cnna_pkg::*; #(
       lane_q   <= '0;
       c_line_q <= '0;
       slice_q  <= '0;
+      place_q  <= '0;
     end else if (valid_i) begin
+      if (pass_pop_o & paired) place_q <= place + 1'b1;
       slice_q <= last_slice ? '0 : slice_q + 2'd1;
       if (pop_o) begin
         lane_q   <= last_lane ? '0 : lane_q + 16'd1;
@@ -156,6 +162,7 @@ module post import cnna_pkg::*; #(
     logic            act_set;
     logic            per_channel;
     logic [1:0]      slice;
+    logic [KeptW-1:0] place;
     logic [1:0]      en;
     logic [OutW-1:0] addr;
     logic [3:0]      mask;
@@ -168,7 +175,7 @@ module post import cnna_pkg::*; #(
     last: valid_i & pass_pop_o & pass.last & pass.signal,
     wino: wino, vec: vec, pool: pass.pool, paired: paired, keep: valid_i & correction, residual: pass.residual,
     residual_last: pass.residual_last, relu: pass.relu, act: pass.act, act_set: pass.act_set,
-    per_channel: pass.per_channel, slice: slice_q,
+    per_channel: pass.per_channel, slice: slice_q, place: place,
     en: (valid_i & ~correction) ? en : 2'b00, addr: addr[OutW-1:0], mask: mask, valid: (valid_i & ~correction) ? valid : '0
   };
   assign side_q[0] = side_new;
@@ -216,16 +223,16 @@ module post import cnna_pkg::*; #(
       end
     end
   end
-  // Paired: lane 0's slices, kept for the lanes behind it.
+  // Paired: lane 0's slices, kept for the lanes behind it and for the groups behind its own.
   logic [Cols*ACC_W-1:0] kept;
   if (Paired) begin : gen_kept
-    (* ram_style = "distributed" *) logic [Cols*ACC_W-1:0] kept_q [4];
+    (* ram_style = "distributed" *) logic [Cols*ACC_W-1:0] kept_q [4*DEPTH_KEPT_PASSES];
     logic [Cols*ACC_W-1:0] slice;
     for (genvar l = 0; l < Cols; l++) begin : gen_pixel
       assign slice[l*ACC_W +: ACC_W] = mid_q[l/4][0][l%4];
     end
-    assign kept = kept_q[side_q[2].slice];
-    always_ff @(posedge clk_i) if (side_q[2].keep) kept_q[side_q[2].slice] <= slice;
+    assign kept = kept_q[{side_q[2].place, side_q[2].slice}];
+    always_ff @(posedge clk_i) if (side_q[2].keep) kept_q[{side_q[2].place, side_q[2].slice}] <= slice;
   end else begin : gen_none
     assign kept = '0;
   end

@@ -4,13 +4,15 @@ use cnna_machine::{config, counters, isa, num, regs, timing};
 use std::fmt::Write as _;
 
 /// The description of a pass that travels from the sequencer to the post-processing: fields and bits, from the highest.
-pub(crate) const PASS: [(&str, usize); 23] = [
+pub(crate) const PASS: [(&str, usize); 25] = [
     ("last", 1),
     ("signal", 1),
     ("mode", 2),
     ("relu", 1),
     ("pool", 1),
     ("paired", 1),
+    ("reuses", 1),
+    ("begins", 1),
     ("residual", 1),
     ("residual_last", 1),
     ("act", 2),

@@ -57,8 +57,10 @@ pub mod depth {
     pub const PASSES: usize = 16;
     /// Lanes whose results may wait there.
     pub const DRAIN: usize = 32;
+    /// Passes whose sums of products of operands are kept (paired), a power of two.
+    pub const KEPT_PASSES: usize = 16;
     /// All of them, by name.
-    pub const ALL: [(&str, usize); 8] = [
+    pub const ALL: [(&str, usize); 9] = [
         ("RECEIVE", RECEIVE),
         ("SECOND", SECOND),
         ("WEIGHT", WEIGHT),
@@ -67,6 +69,7 @@ pub mod depth {
         ("FETCH_BURSTS", FETCH_BURSTS),
         ("PASSES", PASSES),
         ("DRAIN", DRAIN),
+        ("KEPT_PASSES", KEPT_PASSES),
     ];
 }
 

@@ -311,6 +311,9 @@ command! {
     /// `paired`: c counts pairs of channels, which lie in the same lines of both sets of the buffer:
     ///     acc[pixel][lane] += (lower[pixel] + second[lane]) * (upper[pixel] + first[lane])      (the step's two weights)
     ///   and lane 0's sums, whose weights are zero, are taken from those of each other lane: lane m makes channel m - 1.
+    ///   These sums are the same for every group: they stay, each drained pass's behind those of the pass before, from the first
+    ///   of a command that `begins` on, KEPT_PASSES of them. A command that `reuses` them has results in all of its lanes,
+    ///   lane m makes channel m, and its passes take them in the order in which they were kept.
     /// diag (WINOGRAD only): channel c reaches lane c alone, and a weight row serves all channels of a tap.
     /// A residual is read where the result is written: same bank, line modulo the residual buffer's depth; not with `pool`.
     /// ```
@@ -362,6 +365,8 @@ command! {
         h_rem = 15, 9, 2, false; "row planes with one row more"
         dilation_x = 15, 11, 6, false; "columns a tap moves when the phase carries"
         dilation_y = 15, 17, 6, false; "rows a tap moves when the phase carries"
+        reuses = 15, 24, 1, false; "paired: what is too much is that of earlier passes, and lane 0 has a result"
+        begins = 15, 25, 1, false; "paired: the first pass is the first of those whose sums are kept or reused"
         residual_last = 15, 23, 1, false; "the residual is added behind the activation instead of before it"
         lacking = 15, 26, 4, false; "valid result columns that rows from short_row on have less (DIRECT)"
         short_row = 15, 30, 2, false; "first such row of the four; 0: none"

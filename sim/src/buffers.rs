@@ -4,8 +4,9 @@
 //! of a row are neighbours. At power-up everything is zero.
 
 use cnna_machine::Accelerator;
+use cnna_machine::config::depth::KEPT_PASSES;
 use cnna_machine::config::{BIAS_ROW, KERNEL_WORDS, POSITIONS};
-use cnna_machine::isa::SETS;
+use cnna_machine::isa::{Compute, SETS};
 use cnna_machine::num::Word;
 use std::collections::VecDeque;
 
@@ -58,6 +59,10 @@ pub struct Buffers {
     pub out: [Vec<i16>; 2],
     /// What local stores left and no local load has taken: one load's each.
     pub local: VecDeque<Local>,
+    /// Of which passes the sums of products of operands are kept: each pass's command, without what is its group's own.
+    pub kept: [Option<Compute>; KEPT_PASSES],
+    /// Where the next pass's are.
+    pub kept_at: usize,
     /// Accumulators that a command with `last` = 0 leaves: [lane][16T], 48 bits each.
     pub acc: Vec<i64>,
 }
@@ -92,6 +97,8 @@ impl Buffers {
             residual: std::array::from_fn(|_| vec![0; a.residual_depth() * line]),
             out: std::array::from_fn(|_| vec![0; a.out_depth * line]),
             local: VecDeque::new(),
+            kept: [None; KEPT_PASSES],
+            kept_at: 0,
             acc: vec![0; a.lanes * a.tiles * POSITIONS],
         }
     }

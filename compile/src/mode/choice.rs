@@ -4,7 +4,7 @@ use super::conv::{Tiling, fold, lane_groups, pass_columns, pass_rows, sets, whol
 use crate::jobs::field;
 use crate::linear::Linear;
 use crate::stage::Stage;
-use crate::weights::spans;
+use crate::weights::{Group, spans};
 use cnna_machine::Accelerator;
 use cnna_machine::isa::{Compute, mode};
 use cnna_machine::timing;
@@ -13,7 +13,7 @@ use std::collections::HashSet;
 /// A tiling's like that gives the same commands for all rows: where a fill serves one group of output channels alone, its stripes
 /// follow one another whatever their heights.
 pub fn alike(t: &Tiling, l: &Linear) -> Tiling {
-    let alone = sets(&lane_groups(l, t.lanes), t.together)
+    let alone = sets(&lane_groups(l, t.lanes, t.form, t.reuse), t.together)
         .iter()
         .all(|set| set.len() == 1);
     let [stripe, first] = match alone {
@@ -46,7 +46,8 @@ pub fn array_cycles(s: &Stage, l: &Linear, t: &Tiling, a: &Accelerator) -> u64 {
     let tiles: Vec<usize> = parts.map(|part| part.len().div_ceil(columns)).collect();
     let fold = fold(s, t, a).filter(|_| t.fold);
     let whole_rows = s.oh.div_ceil(pass_rows(s, t.form).0) - usize::from(fold.is_some());
-    let of_group = |lanes: usize, channels: usize| -> u64 {
+    let of_group = |group: &Group| -> u64 {
+        let channels = group.window.len();
         let taps = whole_chunk(l, &(0..channels), t.form);
         let cycles = |tiles: usize| {
             let command = Compute {
@@ -56,7 +57,7 @@ pub fn array_cycles(s: &Stage, l: &Linear, t: &Tiling, a: &Accelerator) -> u64 {
                 },
                 last: 1,
                 tiles: field(tiles),
-                lanes: field(t.form.lanes(lanes)),
+                lanes: field(group.lanes(t.form)),
                 c_count: field(t.form.steps(channels)),
                 kx_count: field(taps.kx.len()),
                 ky_count: field(taps.ky.len()),
@@ -67,9 +68,6 @@ pub fn array_cycles(s: &Stage, l: &Linear, t: &Tiling, a: &Accelerator) -> u64 {
         let row: u64 = tiles.iter().map(|&n| cycles(n)).sum();
         row * whole_rows as u64 + fold.map_or(0, |f| cycles(f.columns.div_ceil(columns)))
     };
-    let groups = lane_groups(l, t.lanes);
-    let each = groups
-        .iter()
-        .map(|g| of_group(g.outputs.len(), g.window.len()));
-    each.sum()
+    let groups = lane_groups(l, t.lanes, t.form, t.reuse);
+    groups.iter().map(of_group).sum()
 }

@@ -107,6 +107,7 @@ pub fn place<'a>(
         .map(|outputs| Group {
             outputs,
             window: 0..l.inputs,
+            idle: 0,
         })
         .collect();
     let chunks = groups

@@ -101,6 +101,7 @@ pub fn place<'a>(s: &Stage, l: &Arc<Linear<'a>>, placer: &mut Placer<'_, 'a>) ->
         .map(|outputs| Group {
             outputs,
             window: 0..input.c,
+            idle: 0,
         })
         .collect();
     let chunks = vec![boxes; groups.len()];

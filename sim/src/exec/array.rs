@@ -8,6 +8,7 @@ use super::results::{bias, wrap, write_channel};
 use super::vector;
 use super::window::{TapColumn, TapRow, gather, tap_columns, tap_rows};
 use crate::buffers::{Buffers, LANE_BLOCK};
+use cnna_machine::config::depth::KEPT_PASSES;
 use cnna_machine::config::{KERNEL_WORDS, PLAIN_WORDS};
 use cnna_machine::isa::{Compute, mode};
 use cnna_machine::num::{ACC_BITS, WINOGRAD_BITS};
@@ -93,6 +94,9 @@ pub fn compute(cmd: &Compute, b: &mut Buffers) -> Result<u64, Fault> {
             expected: "1 in vector mode and where sums continue in the next command",
         });
     }
+    if cmd.paired == 1 && cmd.last == 1 {
+        (0..cmd.tiles).try_for_each(|t| keep(cmd, t, b))?;
+    }
     let per_pass = match cmd.mode {
         mode::VECTOR => return vector::run(cmd, b),
         mode::WINOGRAD => 2 * b.tiles,
@@ -110,6 +114,52 @@ pub fn compute(cmd: &Compute, b: &mut Buffers) -> Result<u64, Fault> {
         let x = t as i32 * cmd.x_step;
         Ok(n + one(cmd, b, x, t * per_pass, per_pass)?)
     })
+}
+
+/// The sums of products of operands of a paired command's pass: kept, or reused where an earlier pass of the same window kept them.
+fn keep(cmd: &Compute, tile: i32, b: &mut Buffers) -> Result<(), Fault> {
+    let at = match cmd.begins == 1 && tile == 0 {
+        true => 0,
+        false => b.kept_at,
+    };
+    let window = Compute {
+        x_start: cmd.x_start + tile * cmd.x_step,
+        c_count: cmd.c_count,
+        kx_count: cmd.kx_count,
+        ky_count: cmd.ky_count,
+        ring_lines: cmd.ring_lines,
+        ring_end: cmd.ring_end,
+        row_line: cmd.row_line,
+        row_pitch: cmd.row_pitch,
+        c_pitch: cmd.c_pitch,
+        row_step: cmd.row_step,
+        row_step_carry: cmd.row_step_carry,
+        y_start: cmd.y_start,
+        w_full: cmd.w_full,
+        h_full: cmd.h_full,
+        plane_pitch: cmd.plane_pitch,
+        plane_y_pitch: cmd.plane_y_pitch,
+        plane_x0: cmd.plane_x0,
+        plane_y0: cmd.plane_y0,
+        stride: cmd.stride,
+        px0: cmd.px0,
+        py0: cmd.py0,
+        w_rem: cmd.w_rem,
+        h_rem: cmd.h_rem,
+        dilation_x: cmd.dilation_x,
+        dilation_y: cmd.dilation_y,
+        ..Compute::default()
+    };
+    if cmd.reuses == 1 && b.kept[at] != Some(window) {
+        return Err(Fault::Field {
+            field: "reuses",
+            value: 1,
+            expected: "0 where the sums that are kept in this place are not those of the same window",
+        });
+    }
+    b.kept[at] = Some(window);
+    b.kept_at = (at + 1) % KEPT_PASSES;
+    Ok(())
 }
 
 /// Channels of a step, and in DIRECT mode weights.
@@ -434,7 +484,7 @@ fn finish(
             continue;
         }
         let bias = bias(cmd, b, lane);
-        if cmd.paired == 0 {
+        if cmd.paired == 0 || cmd.reuses == 1 {
             acc.iter_mut().for_each(|a| *a += bias.sum);
             saturated += write_channel(cmd, b, lane, x0, width, &acc, |_| bias.own)?;
         } else if lane == 0 {

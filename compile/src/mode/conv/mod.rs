@@ -38,7 +38,7 @@ use tiling::{out_lines, slots_needed, window};
 
 /// Places the stage's weights in memory.
 pub fn place<'a>(l: &Arc<Linear<'a>>, t: &Tiling, placer: &mut Placer<'_, 'a>) -> Weights {
-    let groups = lane_groups(l, t.lanes);
+    let groups = lane_groups(l, t.lanes, t.form, t.reuse);
     let chunks = |g: &Group| -> Vec<Chunk> {
         let Some([c, ky]) = t.chunk else {
             return vec![whole_chunk(l, &g.window, t.form)];
@@ -80,6 +80,7 @@ pub fn schedule(
                 t,
                 a,
                 weights: &mut *weights,
+                begins: true,
             };
             let slots = |fill: &Fill| slots_needed(s, fill, t.form, tile_rows);
             let mut turns = Turns::begin(work, set.clone(), block, slots, jobs);
@@ -164,6 +165,7 @@ impl<'s> Turns<'s> {
             t,
             a,
             weights,
+            begins: true,
         };
         let slots = |fill: &Fill| turn_slots(s, fill, t, from);
         let mut turns = Self::begin(work, set, 0..s.ow, slots, jobs);
@@ -236,6 +238,7 @@ impl Turn for Turns<'_> {
         self.fill.keep(first);
         let (rows, _) = pass_rows(self.work.s, self.work.t.form);
         for group in self.set.clone() {
+            self.work.begins = true;
             for tile_row in self.stripes[self.next].clone() {
                 for part in spans(self.block.len(), self.work.t.width) {
                     let part = self.block.start + part.start..self.block.start + part.end;
@@ -254,6 +257,8 @@ struct Tiled<'s> {
     t: &'s Tiling,
     a: &'s Accelerator,
     weights: &'s mut Weights,
+    /// The next command is a group's first in its turn.
+    begins: bool,
 }
 
 impl Tiled<'_> {
@@ -331,7 +336,9 @@ impl Tiled<'_> {
                     diag: i32::from(self.weights.form == Form::Diagonal),
                     rows: field(valid),
                     tiles: field(tile.len().div_ceil(columns)),
-                    lanes: field(t.form.lanes(lanes)),
+                    lanes: field(self.weights.groups[group].lanes(t.form)),
+                    reuses: i32::from(t.reuse && self.weights.groups[group].idle == 0),
+                    begins: i32::from(t.form == Form::Pairs && self.begins),
                     c_count: field(t.form.steps(chunk.c.len())),
                     kx_count: field(kx_count),
                     ky_count: field(ky_count),
@@ -351,6 +358,7 @@ impl Tiled<'_> {
                     cmd.lacking = field(f.parts * f.columns - s.ow);
                     cmd.short_row = field((f.parts - 1) * f.rows);
                 }
+                self.begins &= !last;
                 let done = last && i + 1 == tiles.len();
                 let stores = if done {
                     std::mem::take(&mut stores)

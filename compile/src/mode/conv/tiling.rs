@@ -6,6 +6,7 @@ use crate::linear::Linear;
 use crate::stage::Stage;
 use crate::weights::{Chunk, Form, Group, KERNEL_SIDE, parts, spans};
 use cnna_machine::Accelerator;
+use cnna_machine::config::depth::KEPT_PASSES;
 use cnna_machine::program::Mode;
 use std::ops::Range;
 
@@ -32,6 +33,8 @@ pub struct Tiling {
     pub once: bool,
     /// With chunks: the ring holds a chunk of one tile only, not all channels of the block.
     pub refill: bool,
+    /// Pairs: the groups behind the first reuse its sums of products of operands, and have an output channel more.
+    pub reuse: bool,
 }
 
 impl Tiling {
@@ -79,16 +82,33 @@ pub(super) fn slots_needed(s: &Stage, fill: &Fill, form: Form, tile_rows: usize)
         .unwrap_or(1)
 }
 
-/// The output channels of each group of at most `lanes`, and the input channels that it reads.
-pub(in crate::mode) fn lane_groups(l: &Linear, lanes: usize) -> Vec<Group> {
+/// The output channels of each group of at most `lanes`, and the input channels that it reads. `reuse`: groups behind the first have
+/// one more, [`Tiling::reuse`].
+pub(in crate::mode) fn lane_groups(
+    l: &Linear,
+    lanes: usize,
+    form: Form,
+    reuse: bool,
+) -> Vec<Group> {
     let per_group = l.per_group();
     let mut all = Vec::new();
     let mut add = |outputs: Range<usize>| {
         let window =
             outputs.start / per_group * l.inputs..((outputs.end - 1) / per_group + 1) * l.inputs;
-        all.push(Group { outputs, window });
+        let idle = match reuse && outputs.start > 0 {
+            true => 0,
+            false => form.idle_lanes(),
+        };
+        all.push(Group {
+            outputs,
+            window,
+            idle,
+        });
     };
-    if l.groups == 1 {
+    if l.groups == 1 && reuse {
+        add(0..lanes);
+        spans(l.outputs - lanes, lanes + 1).for_each(|o| add(lanes + o.start..lanes + o.end));
+    } else if l.groups == 1 {
         // Not in equal parts: a full group costs what a smaller one does where draining is the limit.
         spans(l.outputs, lanes).for_each(add);
     } else if per_group >= lanes {
@@ -149,8 +169,51 @@ pub fn is_one_turn(s: &Stage, t: &Tiling) -> bool {
     t.first >= s.oh.div_ceil(pass_rows(s, t.form).0)
 }
 
+/// Passes of a row of tiles.
+fn passes_of_row(s: &Stage, t: &Tiling, a: &Accelerator) -> usize {
+    let parts = spans(t.block.min(s.ow), t.width);
+    parts
+        .map(|part| part.len().div_ceil(pass_columns(s, t.form, a)))
+        .sum()
+}
+
 /// The tilings worth estimating; empty when this form of the convolution does not fit.
 pub fn tilings(s: &Stage, l: &Linear, form: Form, a: &Accelerator) -> Vec<Tiling> {
+    let all = whole_tilings(s, l, form, a).into_iter();
+    all.map(|t| reusing(s, l, &t, a).unwrap_or(t)).collect()
+}
+
+/// The same tiling with groups that reuse the first one's sums of products of operands, where these are kept as long.
+fn reusing(s: &Stage, l: &Linear, t: &Tiling, a: &Accelerator) -> Option<Tiling> {
+    let unit = s.unit(a);
+    let (per_unit, _) = out_lines(s, t.form, unit, a);
+    let depth = out_depth(s, a);
+    let lanes = t.lanes + 1;
+    let several = t.form == Form::Pairs && l.groups == 1 && l.outputs > t.lanes;
+    if !several || lanes > a.lanes || lanes * per_unit > depth {
+        return None;
+    }
+    let most = (depth / 2 / (lanes * per_unit)).max(1);
+    let units = t.block.div_ceil(unit);
+    let t = Tiling {
+        width: t.width.min(units.div_ceil(units.div_ceil(most)) * unit),
+        reuse: true,
+        ..t.clone()
+    };
+    (t.stripe.max(t.first) * passes_of_row(s, &t, a) <= KEPT_PASSES).then_some(t)
+}
+
+/// Lines of the results of one part. Two regions, so that one is stored while the other is written; two of them in the residual
+/// buffer, which is half as deep.
+fn out_depth(s: &Stage, a: &Accelerator) -> usize {
+    match s.residual {
+        Some(_) => a.residual_depth().min(a.out_depth),
+        None => a.out_depth,
+    }
+}
+
+/// The tilings, nothing reused.
+fn whole_tilings(s: &Stage, l: &Linear, form: Form, a: &Accelerator) -> Vec<Tiling> {
     let form = match form {
         Form::Kernel if l.groups > 1 && l.inputs == 1 && l.per_group() == 1 => Form::Diagonal,
         form => form,
@@ -159,12 +222,7 @@ pub fn tilings(s: &Stage, l: &Linear, form: Form, a: &Accelerator) -> Vec<Tiling
     let unit = s.unit(a);
     let units = s.ow.div_ceil(unit);
     let (per_unit, _) = out_lines(s, form, unit, a);
-    // Lines of the results of one part. Two regions, so that one is stored while the other is written; two of them in the
-    // residual buffer, which is half as deep.
-    let depth = match s.residual {
-        Some(_) => a.residual_depth().min(a.out_depth),
-        None => a.out_depth,
-    };
+    let depth = out_depth(s, a);
     let given = l.given.map_or(a.lanes, |g| g.lanes);
     let lanes = (a.lanes - form.idle_lanes())
         .min(given)
@@ -176,7 +234,7 @@ pub fn tilings(s: &Stage, l: &Linear, form: Form, a: &Accelerator) -> Vec<Tiling
         return Vec::new();
     }
     let most = (depth / 2 / (lanes * per_unit)).clamp(1, units);
-    let groups = lane_groups(l, lanes);
+    let groups = lane_groups(l, lanes, form, false);
     let widest = groups.iter().max_by_key(|g| g.window.len());
     let window = &widest.expect("a stage has an output").window;
     let rows = whole_chunk(l, window, form).rows(form);
@@ -196,6 +254,7 @@ pub fn tilings(s: &Stage, l: &Linear, form: Form, a: &Accelerator) -> Vec<Tiling
         chunk: None,
         once: false,
         refill: false,
+        reuse: false,
     };
     if let Some(block) = block.filter(|_| rows <= a.weight_depth) {
         let mut all = Vec::new();
@@ -298,7 +357,12 @@ fn stripes(
     } else {
         [most - 1, most / 2, most / 4]
     };
-    let mut heights: Vec<usize> = [most]
+    // As many as the sums of products of operands are kept of.
+    let kept = match base.form {
+        Form::Pairs => KEPT_PASSES / passes_of_row(s, &base, a),
+        _ => 0,
+    };
+    let mut heights: Vec<usize> = [most, kept]
         .into_iter()
         .chain(low)
         .filter(|&n| (1..=most).contains(&n))
@@ -377,7 +441,7 @@ pub fn capacity_error(s: &Stage, l: &Linear, a: &Accelerator) -> CompileError {
     let lines = slots_needed(s, &fill, Form::Plain, 1) * fill.row_pitch;
     // Where a tile fits, it was a group's weights that did not.
     let lanes = a.lanes.min(l.outputs).min(a.out_depth / per_unit);
-    let groups = lane_groups(l, lanes);
+    let groups = lane_groups(l, lanes, Form::Plain, false);
     let rows = groups
         .iter()
         .map(|g| whole_chunk(l, &g.window, Form::Plain).rows(Form::Plain));
