@@ -376,7 +376,7 @@ fn transfer(kind: i32, body: &Body, board: &Board) -> Transfer {
     let mut burst = BURST_BEATS as u64;
     // Where two ports could take all of the memory, the weights' ports have their turns too.
     let most_of_memory = match body {
-        Body::Load(l) if l.both != 0 => (2, 3),
+        Body::Load(l) if l.both != 0 => (3, 4),
         _ => (1, 1),
     };
     let (beats, ports, tail) = match body {

@@ -88,6 +88,12 @@ pub const MUTATIONS: &[Mutation] = mutations! {
         "load_engine.sv", ": data[source[j]*W +: W]" => ": rdata_i[source[j]*W +: W]";
     "both rows at once are the first one":
         "load_engine.sv", "rx.local_beats ? local_second_i : held_data" => "rx.local_beats ? data : held_data";
+    "sums of the first group are those of its last pass":
+        "post.sv", "kept_q[{side_q[2].place, side_q[2].slice}];" => "kept_q[{KeptW'(0), side_q[2].slice}];";
+    "lane 0 has no result where sums are reused":
+        "post.sv", "paired & ~pass.reuses & (lane_q" => "paired & (lane_q";
+    "a command that goes on begins anew":
+        "post.sv", "pass.begins & (pass.xcol == '0)" => "pass.xcol == '0";
     "both rows from memory are the first one":
         "load_engine.sv", "rx.local_beats ? local_second_i : held_data" => "rx.local_beats ? local_second_i : data";
     "the second row comes from the first one's address":

@@ -352,11 +352,13 @@ const LOCAL: [&str; 4] = [
 const TWO_ROWS: &str = "two rows from memory at once";
 
 /// What a machine with pairs must have run besides.
-const PAIRED: [&str; 4] = [
+const PAIRED: [&str; 6] = [
     "paired",
     "paired with pooling",
     "paired with a stride",
     "paired in chunks",
+    "paired with sums of the first group",
+    "paired with sums of several commands",
 ];
 
 impl Coverage {
@@ -433,6 +435,12 @@ impl Coverage {
             }
             if c.paired == 1 && c.stride > 1 {
                 self.seen.insert(PAIRED[2]);
+            }
+            if c.reuses == 1 {
+                self.seen.insert(PAIRED[4]);
+                if c.begins == 0 {
+                    self.seen.insert(PAIRED[5]);
+                }
             }
             if c.paired == 1 && c.first != c.last {
                 self.seen.insert(PAIRED[3]);

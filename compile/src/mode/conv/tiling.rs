@@ -189,7 +189,7 @@ fn reusing(s: &Stage, l: &Linear, t: &Tiling, a: &Accelerator) -> Option<Tiling>
     let (per_unit, _) = out_lines(s, t.form, unit, a);
     let depth = out_depth(s, a);
     let lanes = t.lanes + 1;
-    let several = t.form == Form::Pairs && l.groups == 1 && l.outputs > t.lanes;
+    let several = t.form == Form::Pairs && l.groups == 1 && l.outputs > t.lanes && !t.refill;
     if !several || lanes > a.lanes || lanes * per_unit > depth {
         return None;
     }
