@@ -91,6 +91,9 @@ impl Compile {
                 "quantised with {} image(s): output {db} against float",
                 q.images
             ));
+            if let Some(classes) = &q.table.narrow_classes {
+                files::note(&classes.text());
+            }
         }
         say_notes(&front);
         let (compiled, tuned) = match self.tune {

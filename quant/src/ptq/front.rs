@@ -4,7 +4,9 @@
 use super::own::own_integers;
 use super::range::covering;
 use super::weights::Rounding;
-use super::{FileModel, FloatModel, Narrow, Options, PtqError, Quality, quantise, unquantised};
+use super::{
+    Agreement, FileModel, FloatModel, Narrow, Options, PtqError, Quality, quantise, unquantised,
+};
 use super::{formats, weights};
 use cnna_data::{Preprocess, Samples, Wanted};
 use cnna_machine::num::{Word, dequantise};
@@ -134,7 +136,9 @@ fn numbers(
 ) -> Result<(Graph, Option<Quality>), PtqError> {
     if let Some(samples) = samples {
         let done = quantise(graph, samples, options, step)?;
-        notes.extend(done.quality.table.warning());
+        let table = &done.quality.table;
+        notes.extend(table.warning());
+        notes.extend(table.narrow_classes.as_ref().and_then(Agreement::warning));
         return Ok((done.graph, Some(done.quality)));
     }
     settle::fuse(&mut graph);
