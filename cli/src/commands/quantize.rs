@@ -119,19 +119,22 @@ impl Quantize {
         let mut text = q.map_or(String::new(), |q| q.table.text());
         text += &format!("{}: {}-bit words", self.output.display(), report.word);
         if let Some(q) = q {
-            let db = q
-                .table
-                .output_db
-                .map_or("exact".into(), |d| format!("{d:.1} dB"));
+            let how = match q.method {
+                None => "in its own integers".into(),
+                Some(m) => format!(
+                    "ranges by {}{}",
+                    serde_json::to_value(m)?.as_str().unwrap_or_default(),
+                    if q.equalised {
+                        " of equal channels"
+                    } else {
+                        ""
+                    }
+                ),
+            };
             text += &format!(
-                ", {} calibration image(s), ranges by {}{}, output {db} against float on {} of them",
+                ", {} calibration image(s), {how}, {} on {} of them",
                 q.images,
-                serde_json::to_value(q.method)?.as_str().unwrap_or_default(),
-                if q.equalised {
-                    " of equal channels"
-                } else {
-                    ""
-                },
+                q.output(),
                 q.table.images
             );
         }

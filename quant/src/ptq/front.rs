@@ -62,7 +62,7 @@ pub struct Front {
     pub graph: Graph,
     /// What was done to the model.
     pub notes: Vec<String>,
-    /// Where it was quantised here.
+    /// Where it was quantised here, or images tell how near its own integers are to their reals.
     pub quantised: Option<Quality>,
     /// How pictures become its input, where the file or the user says so.
     pub preprocess: Option<Preprocess>,
@@ -231,7 +231,8 @@ fn unknown(e: &PtqError) -> String {
     format!("its own integers could not be run for comparison: {e}")
 }
 
-/// [`numbers`] of a graph in a file's own units, whose formats stand.
+/// [`numbers`] of a graph in a file's own units, whose formats stand: their table says what the file's rounding costs, which is
+/// no reason to warn of.
 fn own_numbers(
     mut graph: Graph,
     samples: Option<&[Samples]>,
@@ -249,9 +250,18 @@ fn own_numbers(
         per_channel: options.per_channel,
         narrow: Vec::new(),
     };
-    let mut graph = weights::round(&graph, fracs, &how, &[])?;
-    settle::settle(&mut graph)?;
-    Ok((graph, None))
+    let mut words = weights::round(&graph, fracs, &how, &[])?;
+    settle::settle(&mut words)?;
+    let quality = match samples.map(|s| super::quality_of(&words, graph, s)) {
+        Some(Err(e)) => {
+            notes.push(format!(
+                "it could not be compared with the reals that its integers stand for: {e}"
+            ));
+            None
+        }
+        other => other.and_then(Result::ok),
+    };
+    Ok((words, quality))
 }
 
 /// Takes the clips of scales out where they are passes of their own: they cost nothing behind a convolution or a sum.

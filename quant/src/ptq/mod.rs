@@ -91,8 +91,9 @@ pub struct Quantised {
 pub struct Quality {
     /// Measured on some of the calibration images.
     pub table: Table,
-    /// The method that was taken.
-    pub method: Method,
+    /// The method that was taken; none where the file's own integers stand, and the reals that they are rounded from are what it
+    /// is compared with.
+    pub method: Option<Method>,
     /// True when bias correction made the output better and was kept.
     pub corrected: bool,
     /// True when equal ranges for the channels of maps, which 8-bit words try, made the output better and were kept. The
@@ -100,6 +101,19 @@ pub struct Quality {
     pub equalised: bool,
     /// Calibration images.
     pub images: usize,
+}
+
+impl Quality {
+    /// How near the output is, and to what, for the screen.
+    pub fn output(&self) -> String {
+        let db = self.table.output_db;
+        let db = db.map_or("exact".into(), |d| format!("{d:.1} dB"));
+        let what = match self.method {
+            Some(_) => "float",
+            None => "the file's reals, whose activations are not rounded,",
+        };
+        format!("output {db} against {what}")
+    }
 }
 
 /// What the calibration images tell.
@@ -175,9 +189,7 @@ pub fn quantise(
     let float = unquantised(float);
     let model = FloatModel::new(&float)?;
     let mut seen = look(&float, &model, samples, step)?;
-    // Evenly spread, so that class folders have their share.
-    let few = images.min(MEASURED);
-    let measured = Measured::new(samples, (0..few).map(|k| k * images / few).collect());
+    let measured = Measured::new(samples, spread(images));
     let all = Measured::new(samples, (0..images).collect());
     let plain = Subject {
         float: &float,
@@ -213,13 +225,43 @@ pub fn quantise(
     Ok(Quantised {
         quality: Quality {
             table,
-            method: done.method,
+            method: Some(done.method),
             corrected: done.corrected,
             equalised: equal,
             images,
         },
         graph: done.graph,
     })
+}
+
+/// How near integers whose formats all stand are to the reals of `float`, which they were rounded from.
+///
+/// Errors: images that do not fit, or give values that are not finite; what the float engine does not run.
+fn quality_of(graph: &Graph, float: Graph, samples: &[Samples]) -> Result<Quality, PtqError> {
+    let float = unquantised(float);
+    let model = FloatModel::new(&float)?;
+    let seen = look(&float, &model, samples, |_, _| {})?;
+    let images = samples.iter().map(Samples::len).min().unwrap_or(0);
+    let measured = Measured::new(samples, spread(images));
+    let integers = table::Integers {
+        graph,
+        op: &|_| None,
+    };
+    let powers = table::powers(&integers, &model, &measured, &[])?;
+    let peaks: Vec<f32> = seen.ranges.iter().map(Range::peak).collect();
+    Ok(Quality {
+        table: Table::new(graph, &powers, &peaks, measured.len()),
+        method: None,
+        corrected: false,
+        equalised: false,
+        images,
+    })
+}
+
+/// The images measured of so many: evenly spread, so that class folders have their share.
+fn spread(images: usize) -> Vec<usize> {
+    let few = images.min(MEASURED);
+    (0..few).map(|k| k * images / few).collect()
 }
 
 /// Refuses constants that are NaN or infinite, by node and index.
