@@ -231,7 +231,7 @@ impl<'a> QuantiseReport<'a> {
             output,
             word: front.graph.word.bits(),
             notes: &front.notes,
-            method: q.map(|q| q.method),
+            method: q.and_then(|q| q.method),
             bias_corrected: q.map(|q| q.corrected),
             channels_equalised: q.map(|q| q.equalised),
             calibration_images: q.map(|q| q.images),

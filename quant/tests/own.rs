@@ -252,3 +252,54 @@ fn a_file_with_any_scales_gives_its_own_integers() {
         front.notes
     );
 }
+
+#[test]
+fn images_tell_how_near_its_own_integers_are_to_its_reals() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (path, array) = (dir.path().join("own.onnx"), dir.path().join("x.npy"));
+    write(&path);
+    let images = 6;
+    let values = integers(images * 3 * SIDE * SIDE, 100, 2000);
+    let bytes = values.iter().flat_map(|&q| (q as f32 * 1e-3).to_le_bytes());
+    let mut header = format!(
+        "{{'descr': '<f4', 'fortran_order': False, 'shape': ({images}, 3, {SIDE}, {SIDE}), }}"
+    );
+    while (10 + header.len() + 1) % 64 != 0 {
+        header.push(' ');
+    }
+    header.push('\n');
+    let mut npy = b"\x93NUMPY\x01\x00".to_vec();
+    npy.extend((header.len() as u16).to_le_bytes());
+    npy.extend(header.bytes());
+    npy.extend(bytes);
+    std::fs::write(&array, npy).expect("a file");
+    let some = Calibration {
+        paths: vec![(None, array)],
+        most: 64,
+        ..Calibration::default()
+    };
+    let options = Options {
+        per_channel: true,
+        ..Options::default()
+    };
+    let load = |c: &Calibration| {
+        load_or_quantise(&path, c, &options, |_, _| ()).expect("a quantised file")
+    };
+    let (front, alone) = (load(&some), load(&Calibration::default()));
+    assert!(alone.quantised.is_none());
+    // The images only compare: the integers are the same.
+    assert_eq!(front.graph, alone.graph, "{:?}", front.notes);
+    let q = front.quantised.expect("images are there");
+    assert_eq!((q.method, q.images, q.table.images), (None, images, 4));
+    assert!(!q.corrected && q.output().contains("against the file's reals"));
+    // Eight bits, a step of 0.06 among values of several: what enters is near, what leaves has the rounding of five grids.
+    let rows = &q.table.rows;
+    assert!(
+        rows.len() >= 6 && rows.iter().all(|r| r.peak > 0.0),
+        "{rows:?}"
+    );
+    let output = q.table.output_db.expect("a rounding");
+    assert!((15.0..45.0).contains(&output), "{output}");
+    assert!(rows[0].snr_db > Some(60.0), "{:?}", rows[0]);
+    assert!(!front.notes.iter().any(|n| n.contains("less than 30 dB")));
+}

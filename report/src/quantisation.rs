@@ -22,6 +22,22 @@ pub struct Quantisation {
     pub least_db: f64,
     /// Images measured.
     pub images: usize,
+    /// Of a classifier some of whose weights are of eight bits among words of sixteen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub narrow_classes: Option<NarrowClasses>,
+}
+
+/// Best classes with weights of eight bits against those with sixteen.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NarrowClasses {
+    /// Calibration images with the same.
+    pub same: usize,
+    /// Calibration images.
+    pub images: usize,
+    /// Those that had the same with the layers that decibels alone chose.
+    pub same_by_db: usize,
+    /// What was taken back to sixteen bits for the classes' sake.
+    pub taken_back: Vec<String>,
 }
 
 /// One tensor.
@@ -94,6 +110,15 @@ pub fn draw(q: &Quantisation) -> Markup {
                 None => b { "exact" },
             }
             ", against the float network on " (q.images) " calibration image(s). The grey mark is at " (q.least_db) " dB."
+        }
+        @if let Some(n) = &q.narrow_classes {
+            p {
+                "Best class with 8-bit weights that of 16-bit ones on " b { (n.same) " of " (n.images) } " calibration image(s)"
+                @if !n.taken_back.is_empty() {
+                    "; by decibels alone on " (n.same_by_db) ": back to 16 bits " (n.taken_back.join(", "))
+                }
+                "."
+            }
         }
         ul.legend {
             @for c in Class::ALL {

@@ -83,14 +83,14 @@ impl Compile {
         };
         let front = model.network_on(&board, &options, &session)?;
         if let Some(q) = &front.quantised {
-            let db = q
-                .table
-                .output_db
-                .map_or("exact".into(), |d| format!("{d:.1} dB"));
-            files::note(&format!(
-                "quantised with {} image(s): output {db} against float",
-                q.images
-            ));
+            let (done, images) = match q.method {
+                Some(_) => ("quantised", q.images),
+                None => ("compared", q.table.images),
+            };
+            files::note(&format!("{done} with {images} image(s): {}", q.output()));
+            if let Some(classes) = &q.table.narrow_classes {
+                files::note(&classes.text());
+            }
         }
         say_notes(&front);
         let (compiled, tuned) = match self.tune {

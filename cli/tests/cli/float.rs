@@ -91,6 +91,88 @@ fn a_float_model_of_another_program_is_refused() {
     );
 }
 
+/// `alike.onnx`: classes that share all but a 200th of their weights, and so differ by less than eight bits say.
+fn write_alike(w: &Workplace) {
+    let mut graph = Graph::new("alike", Word::W16);
+    let x = graph.input("x", Shape { c: 64, h: 1, w: 1 }, None);
+    let weight = |k: usize| {
+        let own = (k as f32 * 1.9 + (k / 64) as f32).sin();
+        ((k % 64) as f32 * 0.7).cos() + 0.005 * own
+    };
+    let fc = Conv {
+        finer: Vec::new(),
+        oc: CLASSES,
+        groups: 1,
+        window: Window::plain(1, 1),
+        weights: Values::Reals((0..CLASSES * 64).map(weight).collect()),
+        bias: Values::Reals(vec![0.0; CLASSES]),
+        activation: Activation::None,
+    };
+    let y = graph.push("fc", fc, &[x], None).unwrap();
+    graph.output(y);
+    let options = cnna_onnx::Options {
+        float: true,
+        ..Default::default()
+    };
+    let model = cnna_onnx::export_with(&graph, options).unwrap();
+    cnna_onnx::write(w.path("alike.onnx"), &model).unwrap();
+}
+
+#[test]
+fn eight_bit_weights_that_change_the_classes_are_said_and_taken_back() {
+    let w = Workplace::new();
+    write_alike(&w);
+    // Mostly what the classes share.
+    let value = |i: usize| {
+        let own = (i as f32 * 1.3 + (i / 64) as f32 * 0.9).sin();
+        ((i % 64) as f32 * 0.7).cos() + own
+    };
+    let values = (0..150 * 64).map(value);
+    w.save("x.npy", &[150, 64, 1, 1], values.collect());
+    let quantize = "quantize alike.onnx --calib x.npy -o q.onnx --json q.json";
+    let said = w.says(&format!(
+        "{quantize} --calib-images 150 --narrow-weights all"
+    ));
+    assert!(
+        said.contains("calibration images have another best class"),
+        "{said}"
+    );
+    let classes = w.json("q.json")["table"]["narrow_classes"].clone();
+    assert_eq!(classes["images"], 150);
+    assert!(classes["same"].as_u64().unwrap() < 148, "{classes}");
+    assert_eq!(classes["same"], classes["same_by_db"]);
+    assert!(w.json("q.json")["table"]["output_db"].as_f64().unwrap() > 40.0);
+    let said = w.says(&format!(
+        "{quantize} --calib-images 150 --narrow-weights auto"
+    ));
+    assert!(
+        said.contains("that of 16-bit ones on 150 of 150") && said.contains("back to 16 bits fc"),
+        "{said}"
+    );
+    assert!(!said.contains("too few"), "{said}");
+    let table = w.json("q.json")["table"].clone();
+    assert_eq!(table["narrow_classes"]["taken_back"][0], "fc");
+    assert_eq!(table["narrow_classes"]["same_by_db"], classes["same"]);
+    assert_eq!(table["rows"][1]["weight_bits"], 16);
+    // Of the default's 64 images all must agree.
+    let said = w.says(&format!("{quantize} --narrow-weights auto"));
+    assert!(
+        said.contains("64 calibration image(s) are too few"),
+        "{said}"
+    );
+    // The compiler and the report say it too.
+    let compile = "compile alike.onnx --board ultra96 --calib x.npy --narrow-weights auto";
+    let said = w.says(&format!("{compile} -o q.cnna"));
+    assert!(said.contains("back to 16 bits fc"), "{said}");
+    w.succeeds("report q.cnna -o r.html --json r.json --quantisation q.json");
+    assert_eq!(
+        w.json("r.json")["quantisation"]["narrow_classes"]["taken_back"][0],
+        "fc"
+    );
+    let page = std::fs::read_to_string(w.path("r.html")).unwrap();
+    assert!(page.contains("back to 16 bits fc"));
+}
+
 #[test]
 fn the_report_draws_each_tensors_signal_to_noise() {
     let w = quantised();

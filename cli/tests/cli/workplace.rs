@@ -47,6 +47,13 @@ impl Workplace {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// Runs it and returns what it printed, with its notes.
+    pub fn says(&self, arguments: &str) -> String {
+        let output = self.output(arguments);
+        assert!(output.status.success(), "cnna {arguments}: {output:?}");
+        String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
+    }
+
     /// It must end with status 2 and one line that contains every part, and leave the folder as it was.
     pub fn fails(&self, arguments: &str, parts: &[&str]) {
         let before = self.files();

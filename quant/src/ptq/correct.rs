@@ -3,6 +3,7 @@
 //! Source: Nagel et al. 2019, arXiv:1906.04721, section 4.2, with means measured on the calibration images. The border of a
 //! padded map is counted as its inside.
 
+use cnna_machine::num::dequantise;
 use cnna_net::op::Conv;
 use cnna_net::{Graph, Op, TensorId};
 
@@ -74,24 +75,34 @@ pub fn corrected(float: &Graph, quantised: &Graph, means: &Means) -> Vec<Option<
 
 /// Mean of `(w - rounded w) * x` for each output channel.
 fn lost(c: &Conv, rounded: &Conv, sums: &[f64], channels: usize, images: f64) -> Vec<f64> {
-    let (w, r) = (
-        c.weights.reals().unwrap_or_default(),
-        rounded.real_weights(),
-    );
+    let w = c.weights.reals().unwrap_or_default();
     let taps = c.window.kernel[0] * c.window.kernel[1];
     let per_group = channels / c.groups;
     let whole = sums.len() > channels;
     let mut lost = vec![0.0; c.oc];
     for (oc, l) in lost.iter_mut().enumerate() {
         let first = oc / (c.oc / c.groups) * per_group;
+        let r = channel(rounded, oc, per_group * taps);
         for k in 0..per_group * taps {
             let at = oc * per_group * taps + k;
             let mean = match whole {
                 true => sums[k],
                 false => sums[first + k / taps],
             };
-            *l += f64::from(w[at] - r[at]) * mean / images;
+            *l += f64::from(w[at] - r[k]) * mean / images;
         }
     }
     lost
+}
+
+/// The reals that one output channel's weights stand for, so many: those of a whole layer beside its words and its reals would be
+/// the most memory of all.
+fn channel(rounded: &Conv, oc: usize, each: usize) -> Vec<f32> {
+    let part = oc * each..(oc + 1) * each;
+    let Some((words, frac)) = rounded.weights.words() else {
+        return rounded.weights.reals().unwrap_or_default()[part].to_vec();
+    };
+    let frac = frac + i32::from(rounded.finer.get(oc).copied().unwrap_or(0));
+    let real = |&q: &i16| dequantise(q, frac) as f32;
+    words[part].iter().map(real).collect()
 }

@@ -4,7 +4,9 @@
 use super::own::own_integers;
 use super::range::covering;
 use super::weights::Rounding;
-use super::{FileModel, FloatModel, Narrow, Options, PtqError, Quality, quantise, unquantised};
+use super::{
+    Agreement, FileModel, FloatModel, Narrow, Options, PtqError, Quality, quantise, unquantised,
+};
 use super::{formats, weights};
 use cnna_data::{Preprocess, Samples, Wanted};
 use cnna_machine::num::{Word, dequantise};
@@ -60,7 +62,7 @@ pub struct Front {
     pub graph: Graph,
     /// What was done to the model.
     pub notes: Vec<String>,
-    /// Where it was quantised here.
+    /// Where it was quantised here, or images tell how near its own integers are to their reals.
     pub quantised: Option<Quality>,
     /// How pictures become its input, where the file or the user says so.
     pub preprocess: Option<Preprocess>,
@@ -134,7 +136,9 @@ fn numbers(
 ) -> Result<(Graph, Option<Quality>), PtqError> {
     if let Some(samples) = samples {
         let done = quantise(graph, samples, options, step)?;
-        notes.extend(done.quality.table.warning());
+        let table = &done.quality.table;
+        notes.extend(table.warning());
+        notes.extend(table.narrow_classes.as_ref().and_then(Agreement::warning));
         return Ok((done.graph, Some(done.quality)));
     }
     settle::fuse(&mut graph);
@@ -227,7 +231,8 @@ fn unknown(e: &PtqError) -> String {
     format!("its own integers could not be run for comparison: {e}")
 }
 
-/// [`numbers`] of a graph in a file's own units, whose formats stand.
+/// [`numbers`] of a graph in a file's own units, whose formats stand: their table says what the file's rounding costs, which is
+/// no reason to warn of.
 fn own_numbers(
     mut graph: Graph,
     samples: Option<&[Samples]>,
@@ -245,9 +250,18 @@ fn own_numbers(
         per_channel: options.per_channel,
         narrow: Vec::new(),
     };
-    let mut graph = weights::round(&graph, fracs, &how, &[])?;
-    settle::settle(&mut graph)?;
-    Ok((graph, None))
+    let mut words = weights::round(&graph, fracs, &how, &[])?;
+    settle::settle(&mut words)?;
+    let quality = match samples.map(|s| super::quality_of(&words, graph, s)) {
+        Some(Err(e)) => {
+            notes.push(format!(
+                "it could not be compared with the reals that its integers stand for: {e}"
+            ));
+            None
+        }
+        other => other.and_then(Result::ok),
+    };
+    Ok((words, quality))
 }
 
 /// Takes the clips of scales out where they are passes of their own: they cost nothing behind a convolution or a sum.

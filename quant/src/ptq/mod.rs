@@ -4,15 +4,18 @@
 //! float.rs    the float network, every tensor of it, by rten
 //! range.rs    what values a tensor had, and the format that follows
 //! formats.rs  one format a tensor, shared where tensors meet
+//! subject.rs  what is tried, and the best of it
 //! correct.rs  bias correction
 //! equalise.rs equal ranges for the channels of a map, for words of eight bits
 //! weights.rs  weights of eight bits, and scales of output channels
+//! classes.rs  a classifier's answers with weights of eight bits
 //! table.rs    integers against float: signal-to-noise, saturation
 //! file.rs     a model's file as it is, by rten
 //! own.rs      a file of another tool in units of its own scales
 //! front.rs    a model file, quantised or not, as a quantised graph
 //! ```
 
+mod classes;
 mod correct;
 mod equalise;
 mod error;
@@ -22,9 +25,11 @@ pub(crate) mod formats;
 mod front;
 mod own;
 pub(crate) mod range;
+mod subject;
 mod table;
 pub(crate) mod weights;
 
+pub use classes::{Agreement, LEAST_AGREEMENT};
 pub use error::PtqError;
 pub use file::FileModel;
 pub use float::{FloatModel, unquantised};
@@ -35,11 +40,9 @@ pub use weights::{NARROW_DB, Narrow};
 
 use cnna_data::Samples;
 use cnna_machine::num::Word;
-use cnna_net::{Graph, GraphError, Tensor, settle};
-use equalise::View;
+use cnna_net::{Graph, GraphError, settle};
 use range::Range;
-use table::Power;
-use weights::Rounding;
+use subject::Subject;
 
 /// Images that decide between methods, and that the table is measured on: the reference run takes a second for a large
 /// network's image.
@@ -88,8 +91,9 @@ pub struct Quantised {
 pub struct Quality {
     /// Measured on some of the calibration images.
     pub table: Table,
-    /// The method that was taken.
-    pub method: Method,
+    /// The method that was taken; none where the file's own integers stand, and the reals that they are rounded from are what it
+    /// is compared with.
+    pub method: Option<Method>,
     /// True when bias correction made the output better and was kept.
     pub corrected: bool,
     /// True when equal ranges for the channels of maps, which 8-bit words try, made the output better and were kept. The
@@ -97,6 +101,19 @@ pub struct Quality {
     pub equalised: bool,
     /// Calibration images.
     pub images: usize,
+}
+
+impl Quality {
+    /// How near the output is, and to what, for the screen.
+    pub fn output(&self) -> String {
+        let db = self.table.output_db;
+        let db = db.map_or("exact".into(), |d| format!("{d:.1} dB"));
+        let what = match self.method {
+            Some(_) => "float",
+            None => "the file's reals, whose activations are not rounded,",
+        };
+        format!("output {db} against {what}")
+    }
 }
 
 /// What the calibration images tell.
@@ -150,120 +167,6 @@ fn look(
     })
 }
 
-/// A float graph to quantise, and what is known of it.
-struct Subject<'s> {
-    float: &'s Graph,
-    /// Formats that tensors must have.
-    given: &'s [Option<i32>],
-    seen: &'s Seen,
-    /// How its tensors' values differ from those of the network that it is compared with.
-    views: &'s [Option<View>],
-}
-
-/// A subject as integers.
-struct Attempt {
-    graph: Graph,
-    /// The worst output's signal-to-noise.
-    db: f64,
-    powers: Vec<Power>,
-    method: Method,
-    corrected: bool,
-}
-
-impl Subject<'_> {
-    /// Integers by one method.
-    fn with(
-        &self,
-        method: Method,
-        how: &Rounding,
-        biases: &[Option<Vec<f32>>],
-    ) -> Result<Graph, PtqError> {
-        let (float, word) = (self.float, self.float.word);
-        let bounds = formats::bounds(float);
-        let ranges = self.seen.ranges.iter().zip(&bounds);
-        let own = ranges.map(|(r, b)| r.frac(method, word, *b));
-        let wanted = self.given.iter().zip(own).map(|(g, own)| g.unwrap_or(own));
-        let mut fracs = formats::assign(float, wanted.collect(), word);
-        let own = fracs.iter_mut().zip(self.given);
-        own.for_each(|(f, given)| *f = given.unwrap_or(*f));
-        let mut graph = weights::round(float, fracs, how, biases)?;
-        settle::settle(&mut graph)?;
-        Ok(graph)
-    }
-
-    /// The best integers that the options allow, compared with `model`.
-    fn best(
-        &self,
-        model: &FloatModel,
-        measured: &Measured,
-        options: &Options,
-    ) -> Result<Attempt, PtqError> {
-        let mut rounding = Rounding {
-            per_channel: options.per_channel,
-            narrow: vec![options.narrow == Narrow::All; self.float.tensors.len()],
-        };
-        // Beside the reals there are one layer's words at a time.
-        let errors = |graph: Graph, how: &Rounding| {
-            let rounded = weights::Rounded::new(graph, self.float, how);
-            let integers = table::Integers {
-                graph: &rounded.graph,
-                op: &|n| rounded.operator(n),
-            };
-            let powers = table::powers(&integers, model, measured, self.views)?;
-            let db = table::worst_output(&rounded.graph, &powers).unwrap_or(f64::INFINITY);
-            Ok::<_, PtqError>((db, powers))
-        };
-        let mut best: Option<(f64, Method, Vec<Tensor>, Vec<Power>)> = None;
-        let tried = match (options.method, options.word) {
-            (Some(m), _) => vec![m],
-            (None, Word::W16) => vec![Method::Max],
-            (None, Word::W8) => Method::ALL.to_vec(),
-        };
-        for method in tried {
-            let graph = self.with(method, &rounding, &[])?;
-            // The same formats give the same integers.
-            if best
-                .as_ref()
-                .is_some_and(|(_, _, t, _)| *t == graph.tensors)
-            {
-                continue;
-            }
-            let tensors = graph.tensors.clone();
-            let (db, powers) = errors(graph, &rounding)?;
-            if best.as_ref().is_none_or(|(b, ..)| db > *b + WORTH_DB) {
-                best = Some((db, method, tensors, powers));
-            }
-        }
-        let (mut db, method, _, mut powers) = best.expect("at least one method was tried");
-        if options.narrow == Narrow::Auto && options.word == Word::W16 {
-            let rounded = |how: &Rounding| self.with(method, how, &[]);
-            rounding.narrow = weights::pick(rounded, options.per_channel, model, measured)?;
-            (db, powers) = errors(self.with(method, &rounding, &[])?, &rounding)?;
-        }
-        let quantised = self.with(method, &rounding, &[])?;
-        let biases = correct::corrected(self.float, &quantised, &self.seen.means);
-        // One graph of words at a time: making the first again is cheaper than the memory of both.
-        drop(quantised);
-        let mut corrected = false;
-        // Where a mean is far beyond its tensor's format the correction may not fit, and would be of no use.
-        if let Ok(graph) = self.with(method, &rounding, &biases) {
-            let (its_db, its) = errors(graph, &rounding)?;
-            if its_db > db {
-                (corrected, db, powers) = (true, its_db, its);
-            }
-        }
-        let kept: &[_] = if corrected { &biases } else { &[] };
-        let graph = self.with(method, &rounding, kept)?;
-        Ok(Attempt {
-            graph,
-            db,
-            powers,
-            method,
-            corrected,
-        })
-    }
-}
-
 /// Quantises a float graph from `samples`, one set an input of the graph; `step` is told how many images are done.
 /// Tensors that have a format keep it.
 ///
@@ -286,16 +189,18 @@ pub fn quantise(
     let float = unquantised(float);
     let model = FloatModel::new(&float)?;
     let mut seen = look(&float, &model, samples, step)?;
-    // Evenly spread, so that class folders have their share.
-    let few = images.min(MEASURED);
-    let measured = Measured::new(samples, (0..few).map(|k| k * images / few).collect());
+    let measured = Measured::new(samples, spread(images));
+    let all = Measured::new(samples, (0..images).collect());
     let plain = Subject {
         float: &float,
         given: &given,
         seen: &seen,
         views: &[],
+        model: &model,
+        measured: &measured,
+        images: &all,
     };
-    let (mut done, mut equal) = (plain.best(&model, &measured, options)?, false);
+    let (mut done, mut equal) = (plain.best(options)?, false);
     if options.word == Word::W8
         && let Some(e) = equalise::equalised(&float, &given, &seen.channels, images)?
     {
@@ -305,25 +210,58 @@ pub fn quantise(
             given: &e.given,
             seen: &its,
             views: &e.views,
+            ..plain
         };
         // Formats that hold no shift of the machine, or a sum too large: then not.
-        if let Ok(tried) = subject.best(&model, &measured, options)
+        if let Ok(tried) = subject.best(options)
             && tried.db > done.db + WORTH_DB
         {
             (done, equal, seen) = (tried, true, its);
         }
     }
     let peaks: Vec<f32> = seen.ranges.iter().map(Range::peak).collect();
+    let mut table = Table::new(&done.graph, &done.powers, &peaks, measured.len());
+    table.narrow_classes = done.agreement;
     Ok(Quantised {
         quality: Quality {
-            table: Table::new(&done.graph, &done.powers, &peaks, measured.len()),
-            method: done.method,
+            table,
+            method: Some(done.method),
             corrected: done.corrected,
             equalised: equal,
             images,
         },
         graph: done.graph,
     })
+}
+
+/// How near integers whose formats all stand are to the reals of `float`, which they were rounded from.
+///
+/// Errors: images that do not fit, or give values that are not finite; what the float engine does not run.
+fn quality_of(graph: &Graph, float: Graph, samples: &[Samples]) -> Result<Quality, PtqError> {
+    let float = unquantised(float);
+    let model = FloatModel::new(&float)?;
+    let seen = look(&float, &model, samples, |_, _| {})?;
+    let images = samples.iter().map(Samples::len).min().unwrap_or(0);
+    let measured = Measured::new(samples, spread(images));
+    let integers = table::Integers {
+        graph,
+        op: &|_| None,
+    };
+    let powers = table::powers(&integers, &model, &measured, &[])?;
+    let peaks: Vec<f32> = seen.ranges.iter().map(Range::peak).collect();
+    Ok(Quality {
+        table: Table::new(graph, &powers, &peaks, measured.len()),
+        method: None,
+        corrected: false,
+        equalised: false,
+        images,
+    })
+}
+
+/// The images measured of so many: evenly spread, so that class folders have their share.
+fn spread(images: usize) -> Vec<usize> {
+    let few = images.min(MEASURED);
+    (0..few).map(|k| k * images / few).collect()
 }
 
 /// Refuses constants that are NaN or infinite, by node and index.

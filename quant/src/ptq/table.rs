@@ -1,5 +1,6 @@
 //! How near the integers are to the float network, tensor by tensor.
 
+use super::classes::Agreement;
 use super::equalise::View;
 use super::weights::is_narrow;
 use super::{FloatModel, PtqError};
@@ -47,6 +48,9 @@ pub struct Table {
     pub least_db: f64,
     /// Images measured.
     pub images: usize,
+    /// Of a classifier some of whose weights are of eight bits among words of sixteen: what that does to its answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub narrow_classes: Option<Agreement>,
 }
 
 /// Signal and noise of one tensor.
@@ -100,8 +104,13 @@ impl<'s> Measured<'s> {
 
     /// The inputs of each image. Errors: as [`Samples::image`].
     pub fn images(&self) -> impl Iterator<Item = Result<Vec<Vec<f32>>, PtqError>> {
-        let image = |&i: &usize| self.samples.iter().map(|s| Ok(s.image(i)?)).collect();
-        self.at.iter().map(image)
+        (0..self.len()).map(|k| self.image(k))
+    }
+
+    /// The inputs of one. Errors: as [`Samples::image`].
+    pub fn image(&self, k: usize) -> Result<Vec<Vec<f32>>, PtqError> {
+        let image = |s: &Samples| Ok(s.image(self.at[k])?);
+        self.samples.iter().map(image).collect()
     }
 }
 
@@ -185,6 +194,7 @@ impl Table {
             output_db: worst_output(graph, powers),
             least_db: LEAST_DB,
             images,
+            narrow_classes: None,
         }
     }
 
@@ -219,6 +229,9 @@ impl Table {
                 r.peak,
                 r.saturated
             );
+        }
+        if let Some(a) = &self.narrow_classes {
+            let _ = writeln!(s, "{}", a.text());
         }
         s
     }

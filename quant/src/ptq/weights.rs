@@ -2,7 +2,8 @@
 //! which a machine loads in half the time.
 //!
 //! Which layers have eight bits is measured: each layer's own error on the images' own words in one pass over the network,
-//! then the set with the least error a byte saved that the output's signal-to-noise bears.
+//! then the set with the least error a byte saved that the output's signal-to-noise bears. A classifier's best class must bear
+//! it too (`classes.rs`).
 
 use super::{FloatModel, Measured, PtqError, output_db};
 use cnna_machine::num::{SHIFT_RANGE, Word, auto_scale, quantise};
@@ -18,7 +19,8 @@ pub enum Narrow {
     /// None.
     #[default]
     Off,
-    /// As many as leave the output [`NARROW_DB`], or within a decibel of what it has.
+    /// As many as leave the output [`NARROW_DB`], or within a decibel of what it has, and a classifier the best class of
+    /// [`LEAST_AGREEMENT`](super::LEAST_AGREEMENT) percent of the calibration images.
     Auto,
     /// All.
     All,
@@ -252,7 +254,8 @@ impl Layer {
     }
 }
 
-/// The layers that have eight bits: `with` makes the graph of a rounding. Returns for each tensor whether the weights of its node have.
+/// The layers that have eight bits: `with` makes the graph of a rounding. Returns the tensors that they write, those first that
+/// lose the most by it.
 ///
 /// Errors: as the reference run.
 pub fn pick(
@@ -260,7 +263,7 @@ pub fn pick(
     per_channel: bool,
     float: &FloatModel,
     images: &Measured,
-) -> Result<Vec<bool>, PtqError> {
+) -> Result<Vec<TensorId>, PtqError> {
     let rounding = |narrow: Vec<bool>| Rounding {
         per_channel,
         narrow,
@@ -300,7 +303,9 @@ pub fn pick(
             break;
         }
     }
-    Ok(best)
+    let mut picked: Vec<Cost> = layers.into_iter().filter(|l| best[l.output]).collect();
+    picked.sort_by(|a, b| b.noise.total_cmp(&a.noise));
+    Ok(picked.iter().map(|l| l.output).collect())
 }
 
 /// What eight bits cost a layer.
@@ -315,6 +320,10 @@ struct Cost {
 
 /// Convolutions by the error that eight bits cost a byte that they save, the cheapest first.
 fn costs(wide: &Graph, narrow: &Graph, images: &Measured) -> Result<Vec<Cost>, PtqError> {
+    // Those of words in the file have no other bits.
+    let differs = |(n, other): (&Node, &Node)| n.op.conv().is_some() && n.op != other.op;
+    let pairs = wide.nodes.iter().zip(&narrow.nodes);
+    let differs: Vec<bool> = pairs.map(differs).collect();
     let mut powers = vec![[0f64; 2]; wide.nodes.len()];
     // Errors differ by layer far more than by image.
     for inputs in images.images().take(1) {
@@ -322,7 +331,7 @@ fn costs(wide: &Graph, narrow: &Graph, images: &Measured) -> Result<Vec<Cost>, P
         let words: Vec<&[i16]> = words.iter().map(|w| &w[..]).collect();
         let done = run::run(wide, &words)?;
         for (i, (n, other)) in wide.nodes.iter().zip(&narrow.nodes).enumerate() {
-            if !matches!(n.op, Op::Conv(_)) || n.op == other.op {
+            if !differs[i] {
                 continue;
             }
             let tensor = |t: usize| &done.tensors[t].values[..];
@@ -340,7 +349,7 @@ fn costs(wide: &Graph, narrow: &Graph, images: &Measured) -> Result<Vec<Cost>, P
     };
     let convolutions = wide.nodes.iter().enumerate();
     let mut all: Vec<Cost> = convolutions
-        .filter(|(_, n)| n.op.conv().is_some())
+        .filter(|(i, _)| differs[*i])
         .map(cost)
         .collect();
     let each = |c: &Cost| c.noise / c.words as f64;
