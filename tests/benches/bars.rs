@@ -212,6 +212,8 @@ fn single_layers(sheet: &mut Sheet) {
         ("conv3x3@14x14x64-64", Options::default(), 1.4),
         ("conv3x3@28x28x16-16", Options::default(), 0.85),
         ("conv3x3@56x56x64-64", direct, 0.85),
+        ("conv1x1@56x56x256-64", Options::default(), 1.6),
+        ("conv1x1@28x28x512-128", Options::default(), 1.45),
     ] {
         let net = network(&format!("zoo:{name}"));
         let program = compiled(&net, &near, &options);
