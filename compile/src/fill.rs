@@ -428,10 +428,13 @@ impl Fill {
             ..Load::default()
         };
         if let Some(set) = self.set_lines {
-            // Of each plane, the even channels' lines in the lower set, the odd ones' in the upper one.
+            // Of each plane, the even channels' lines in the lower set, the odd ones' in the upper one. Behind an odd number of
+            // channels that of the one that is missing too: what lies there stays the same, for sums of it are reused.
+            let last = first + count;
+            let end = last + usize::from(last == self.channels.len()) * (last % 2);
             let channels = [0, 1].map(|odd| {
                 let pairs = |c: usize| (c + 1 - odd) / 2 * self.c_pitch;
-                odd * set + pairs(first)..odd * set + pairs(first + count)
+                odd * set + pairs(first)..odd * set + pairs(end)
             });
             let lines = (0..stride)
                 .map(|p| base + p * self.plane_pitch)

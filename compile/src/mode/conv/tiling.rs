@@ -190,10 +190,8 @@ fn reusing(s: &Stage, l: &Linear, t: &Tiling, a: &Accelerator) -> Option<Tiling>
     let depth = out_depth(s, a);
     let lanes = t.lanes + 1;
     let several = t.form == Form::Pairs && l.groups == 1 && l.outputs > t.lanes;
-    // The second channel of an odd number's last pair is whatever lies there, for each group something else. A fill that comes anew
-    // for each group lies elsewhere each time.
-    let same = l.inputs.is_multiple_of(2) && !t.refill;
-    if !(several && same) || lanes > a.lanes || lanes * per_unit > depth {
+    // A fill that comes anew for each group lies elsewhere each time.
+    if !several || t.refill || lanes > a.lanes || lanes * per_unit > depth {
         return None;
     }
     let most = (depth / 2 / (lanes * per_unit)).max(1);
