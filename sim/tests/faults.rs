@@ -2,7 +2,7 @@
 
 use cnna_machine::Board;
 use cnna_machine::isa::{
-    Body, Command, Compute, Load, Queue, Store, Weight, mode, store_kind, weight_kind,
+    Body, Command, Compute, Load, Queue, Store, Weight, mode, store_kind, target, weight_kind,
 };
 use cnna_sim::buffers::Buffers;
 use cnna_sim::exec::{self, Fault, run_in_order};
@@ -185,7 +185,10 @@ fn a_local_load_takes_what_local_stores_left_and_no_more() {
             ..load
         },
         Load { stride: 2, ..load },
-        Load { local: 0, ..load },
+        Load {
+            target: target::RESIDUAL,
+            ..load
+        },
     ] {
         let refused = exec::load(&odd, &mut b, &none);
         assert!(
@@ -200,6 +203,81 @@ fn a_local_load_takes_what_local_stores_left_and_no_more() {
             "{refused:?}"
         );
     }
+}
+
+#[test]
+fn two_rows_come_from_memory_where_there_is_a_second_port() {
+    let mut a = board().accelerator;
+    assert_eq!(a.load_ports, 2);
+    let word = a.word.bytes();
+    let mut window = vec![0; 64 * word];
+    for (i, to) in window.chunks_exact_mut(word).enumerate() {
+        to[0] = i as u8;
+    }
+    let load = Load {
+        ddr: 8 * word as i32,
+        seg_beats: 1,
+        seg_count: 1,
+        stride: 1,
+        row_bank: 2,
+        both: 1,
+        second: 16 * word as i32,
+        ..Load::default()
+    };
+    let mut b = Buffers::new(&a);
+    assert_eq!(exec::load(&load, &mut b, &window), Ok(()));
+    let from = |first: i16| (first..first + 8).collect::<Vec<_>>();
+    assert_eq!(b.act[2][..8], from(8));
+    assert_eq!(b.act[3][..8], from(24));
+    let outside = Load {
+        second: 60 * word as i32,
+        ..load
+    };
+    let refused = exec::load(&outside, &mut b, &window);
+    assert!(matches!(refused, Err(Fault::Window { .. })), "{refused:?}");
+    a.load_ports = 1;
+    let refused = exec::load(&load, &mut Buffers::new(&a), &window);
+    assert!(
+        matches!(refused, Err(Fault::Field { field: "both", .. })),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn sums_are_reused_of_the_same_window_only() {
+    let a = board().accelerator;
+    let mut b = Buffers::new(&a);
+    let keeps = Compute {
+        paired: 1,
+        begins: 1,
+        lanes: 2,
+        ..compute()
+    };
+    let reuses = Compute { reuses: 1, ..keeps };
+    let refused = |b: &mut Buffers, c: &Compute| {
+        let done = exec::compute(c, b);
+        matches!(
+            done,
+            Err(Fault::Field {
+                field: "reuses",
+                ..
+            })
+        )
+    };
+    assert!(refused(&mut b, &reuses), "nothing is kept yet");
+    assert_eq!(exec::compute(&keeps, &mut b), Ok(0));
+    let below = Compute {
+        y_start: 4,
+        ..reuses
+    };
+    assert!(refused(&mut b, &below));
+    assert_eq!(exec::compute(&reuses, &mut b), Ok(0));
+    // Without a beginning the next place is meant, where nothing is.
+    let next = Compute {
+        begins: 0,
+        ..reuses
+    };
+    assert!(refused(&mut b, &next));
 }
 
 #[test]
