@@ -100,8 +100,6 @@ pub const MUTATIONS: &[Mutation] = mutations! {
         "load_engine.sv", "cmd_i[LOAD_DDR +: LOAD_DDR_W] + cmd_i[LOAD_SECOND +: LOAD_SECOND_W]" => "cmd_i[LOAD_DDR +: LOAD_DDR_W]";
     "a beat does not wait for the second port's":
         "load_engine.sv", "rx.both & ~rx.local_beats & ~held_valid" => "1'b0";
-    "the second port's beat goes while the first's has not come":
-        "load_engine.sv", "~rx.local_beats & rvalid_i & takes" => "~rx.local_beats & takes";
     "odd columns that come late go to both banks":
         "load_engine.sv", "~late_q & rx.both" => "rx.both";
     "the row behind two at once comes from the other bank":
@@ -130,8 +128,8 @@ pub const MUTATIONS: &[Mutation] = mutations! {
         "act_buffer.sv", "[AddrW-1] & ~paired_s[0]" => "[AddrW-1] & 1'b0";
     "what lane 0 finds is not taken back":
         "post.sv", "(side_q[2].paired ? kept[" => "(1'b0 ? kept[";
-    "lane 0's sums are results":
-        "post.sv", "en: (valid_i & ~correction) ?" => "en: valid_i ?";
+    "lane 0's sums take a channel's place":
+        "post.sv", "correction ? 16'd0 : pass.c_pitch" => "pass.c_pitch";
     "lane 0's saturations count":
         "post.sv", "valid: (valid_i & ~correction) ?" => "valid: valid_i ?";
     "a pair's second channel goes to the next lines":
