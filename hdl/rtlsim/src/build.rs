@@ -102,8 +102,15 @@ pub fn build_files(
     .cook(cache, stop)
 }
 
+/// Places of ports in the C interface: one for each number that a port can have.
+pub(crate) const PORT_NUMBERS: usize = port::SECOND + 1;
+
 fn wrapper(a: &Accelerator) -> String {
-    let mut ports = String::from("#define PORTS X(0, m_axi_act) Y(0, m_axi_act) X(1, m_axi_cmd)");
+    let mut ports = format!(
+        "#define PORT_NUMBERS {PORT_NUMBERS}\n#define PORTS X({0}, m_axi_act) Y({0}, m_axi_act) X({1}, m_axi_cmd)",
+        port::ACT,
+        port::COMMAND
+    );
     for p in 0..a.weight_ports {
         ports.push_str(&format!(" X({}, m_axi_w{p})", p + port::WEIGHT));
     }

@@ -1,7 +1,7 @@
 //! The shared library made by `build`: its C interface, one call a clock cycle. The structures mirror `wrapper.cpp`.
 
+use crate::build::PORT_NUMBERS;
 use crate::error::RtlsimError;
-use cnna_machine::config::port;
 use std::ffi::{CString, c_char};
 use std::path::Path;
 
@@ -43,7 +43,7 @@ pub(super) struct PortOut {
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
 pub(super) struct In {
-    pub port: [PortIn; port::SECOND + 1],
+    pub port: [PortIn; PORT_NUMBERS],
     pub awaddr: u32,
     pub wdata: u32,
     pub araddr: u32,
@@ -57,7 +57,7 @@ pub(super) struct In {
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
 pub(super) struct Out {
-    pub port: [PortOut; port::SECOND + 1],
+    pub port: [PortOut; PORT_NUMBERS],
     pub rdata: u32,
     pub awready: u8,
     pub arready: u8,

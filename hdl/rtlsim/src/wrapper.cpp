@@ -1,5 +1,5 @@
-// C interface of the verilated top level: one call is one clock cycle. Included after PORTS is defined, a list of
-// X(index, name) for the read side and, for the port that also writes, Y(index, name).
+// C interface of the verilated top level: one call is one clock cycle. Included after PORT_NUMBERS, the places of
+// ports, and PORTS are defined, a list of X(index, name) for the read side and, for the port that also writes, Y(index, name).
 #include "Vcnna_top.h"
 #include "Vcnna_top___024root.h"
 #include "verilated.h"
@@ -14,8 +14,8 @@ struct PortOut {
     uint8_t arvalid, arlen, rready, awvalid, awlen, wvalid, wlast, bready;
     uint32_t wdata[4], wstrb, pad;
 };
-struct In { PortIn port[7]; uint32_t awaddr, wdata, araddr; uint8_t aresetn, awvalid, arvalid, pad; };
-struct Out { PortOut port[7]; uint32_t rdata; uint8_t awready, arready, rvalid, bvalid, busy, pad[3]; };
+struct In { PortIn port[PORT_NUMBERS]; uint32_t awaddr, wdata, araddr; uint8_t aresetn, awvalid, arvalid, pad; };
+struct Out { PortOut port[PORT_NUMBERS]; uint32_t rdata; uint8_t awready, arready, rvalid, bvalid, busy, pad[3]; };
 }
 
 static void put(VlWide<4>& to, const uint32_t* from) { for (int i = 0; i < 4; i++) to[i] = from[i]; }
