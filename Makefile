@@ -131,10 +131,11 @@ bench-training:
 	CNNA_PYTHON=$(or $(PYTHON),/usr/bin/python3) $(CARGO) bench -p cnna-quant --bench training
 
 # The tables of docs/training.md: each block trained from three seeds, and a model made smaller. Hours; what is done lies
-# in build/tables, so that the same command goes on where it was stopped. BUDGET="epochs=1 seeds=1 limit=20000" is minutes.
+# in build/tables, so that the same command goes on where it was stopped. BUDGET="epochs=1 seeds=1 limit=20000" is minutes,
+# ONLY=blur,gem makes the rows of some blocks.
 tables:
-	$(CARGO) run --release -p cnna-flow --example training -- blocks build/tables $(BUDGET)
-	$(CARGO) run --release -p cnna-flow --example training -- compression build/tables $(BUDGET)
+	$(CARGO) run --release -p cnna-flow --example training -- blocks build/tables $(BUDGET) $(ONLY:%=only=%)
+	$(if $(ONLY),,$(CARGO) run --release -p cnna-flow --example training -- compression build/tables $(BUDGET))
 
 # Every bar of speed of the README's table: measured, printed, failed when missed; minutes. ONLY=growth runs a part.
 bench: build

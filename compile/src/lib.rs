@@ -1,11 +1,10 @@
 //! In which order: a quantised graph in; tiling, buffer allocation, command stream, program file out.
 //!
-//! [`compile`] turns a network into a program for one board; [`passes::PASSES`] lists the steps. Before it [`in_blocks`] cuts what
-//! a board runs faster in blocks of channels.
+//! [`compile`] turns a network into a program for one board; [`passes::PASSES`] lists the steps. Before it [`for_board`] writes the
+//! network as the board runs it faster.
 
 mod act;
 mod best;
-mod blocks;
 mod check;
 mod cost;
 mod encode;
@@ -21,6 +20,7 @@ mod op;
 mod options;
 pub mod passes;
 mod place;
+mod rewrite;
 mod stage;
 mod step;
 mod stream;
@@ -28,8 +28,8 @@ mod turns;
 mod weights;
 
 pub use best::{AtBest, at_best};
-pub use blocks::in_blocks;
 pub use encode::Image;
 pub use error::CompileError;
 pub use options::{Options, Use};
 pub use passes::{CompiledProgram, compile};
+pub use rewrite::for_board;

@@ -1,7 +1,7 @@
 //! One shape and one network: the plan's cycles and bytes, and the simulator's cycles.
 
 use crate::error::ExploreError;
-use cnna_compile::{CompiledProgram, Options, compile, in_blocks};
+use cnna_compile::{CompiledProgram, Options, compile, for_board};
 use cnna_flow::{Session, tune};
 use cnna_host::HostError;
 use cnna_machine::Board;
@@ -88,15 +88,15 @@ fn commands(compiled: &CompiledProgram<'_>) -> Vec<u8> {
         .into_owned()
 }
 
-/// Cycles of one image by the simulator, in blocks of channels where `cnna compile` makes them. Errors: see [`tune::cycles`].
+/// Cycles of one image by the simulator, the network written as `cnna compile` writes it. Errors: see [`tune::cycles`].
 pub fn simulate(
     network: &Network,
     board: &Board,
     session: &Session<'_>,
 ) -> Result<u64, ExploreError> {
     let bad = |message: &dyn std::fmt::Display| bad(network, board, message);
-    let cut = in_blocks(&network.graph, board, &options()).map_err(|e| bad(&e))?;
-    let graph = cut.as_ref().unwrap_or(&network.graph);
+    let written = for_board(&network.graph, board, &options()).map_err(|e| bad(&e))?;
+    let graph = written.as_ref().unwrap_or(&network.graph);
     let compiled = compile(graph, board, &options()).map_err(|e| bad(&e))?;
     tune::cycles(&compiled, session).map_err(|e| match e {
         HostError::Interrupted => e.into(),

@@ -1,7 +1,9 @@
 //! Tables of what training gives: `blocks` trains one small network with each down-sampling block, `compression` makes a
-//! float model smaller and trains it on. Each row is a file in the folder, so an interrupted run goes on where it was.
+//! float model smaller and trains it on. What is trained lies in the folder, so an interrupted run goes on where it was; what the
+//! machine takes is measured anew.
 //!
 //! `cargo run --release -p cnna-flow --example training -- blocks DIR epochs=6 qat=1 seeds=3 limit=60000`
+//! `cargo run --release -p cnna-flow --example training -- blocks DIR only=blur,gem`
 //! `cargo run --release -p cnna-flow --example training -- compression DIR init=models/fashion-float.onnx epochs=2 qat=1`
 
 use cnna_compile::{Options, compile};
@@ -30,6 +32,8 @@ const WIDTHS: [usize; 3] = [16, 32, 64];
 /// What a run is told.
 struct Budget {
     folder: PathBuf,
+    /// Names of blocks, all without.
+    only: Vec<String>,
     epochs: usize,
     qat: usize,
     seeds: u64,
@@ -37,13 +41,16 @@ struct Budget {
     init: PathBuf,
 }
 
-/// One run's result, as it is kept.
+/// One run's result, as it is kept: right answers of the test images in percent, in float and in integers.
 #[derive(Serialize, Deserialize)]
 struct Row {
-    /// Right answers of the test images in percent, in float and in integers.
     float: f64,
     integers: f64,
-    /// Of one image on the board's machine, by the cycle simulator, which the reference was compared with.
+}
+
+/// What a trained network takes.
+struct Cost {
+    /// Of one image on the board's machine, by the cycle simulator.
     cycles: u64,
     /// The program's file, and what deflate makes of it.
     bytes: usize,
@@ -54,14 +61,14 @@ struct Row {
 
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let usage = "usage: training blocks|compression DIR [epochs=N] [qat=N] [seeds=N] [limit=IMAGES] [init=FLOAT.onnx]";
+    let usage = "usage: training blocks|compression DIR [epochs=N] [qat=N] [seeds=N] [limit=IMAGES] [init=FLOAT.onnx] [only=BLOCK,...]";
     let [what, folder, rest @ ..] = &args[..] else {
         return Err(usage.into());
     };
     let mut said: HashMap<&str, &str> = HashMap::new();
     for a in rest {
         let (key, value) = a.split_once('=').ok_or(usage)?;
-        if !["epochs", "qat", "seeds", "limit", "init"].contains(&key) {
+        if !["epochs", "qat", "seeds", "limit", "init", "only"].contains(&key) {
             return Err(format!("unknown `{key}`: {usage}").into());
         }
         said.insert(key, value);
@@ -70,8 +77,14 @@ fn main() -> Result<()> {
         Some(v) => v.parse().map_err(|e| format!("{key}={v}: {e}: {usage}")),
         None => Ok(default),
     };
+    let only = said.get("only").map_or("", |v| v).split(',');
+    let only: Vec<String> = only.filter(|n| !n.is_empty()).map(String::from).collect();
+    if let Some(name) = only.iter().find(|&n| BLOCKS.iter().all(|(b, _)| b != n)) {
+        return Err(format!("there is no block `{name}`: {usage}").into());
+    }
     let budget = Budget {
         folder: folder.into(),
+        only,
         epochs: number("epochs", 6)?,
         qat: number("qat", 1)?,
         seeds: number("seeds", 3)? as u64,
@@ -113,41 +126,52 @@ impl Budget {
     }
 }
 
-/// Trains, then measures the integers.
-fn run(options: &TrainOptions, float: Option<f64>) -> Result<Row> {
-    let report = train(options)?;
-    let quantised = report.quantised.ok_or("a run without integers")?;
-    let word = options.word;
+/// What a trained network takes on the board, of so many test images. Errors: the simulator gives other values than the reference.
+fn cost(file: &Path, word: Word, images: usize) -> Result<Cost> {
     let stop = AtomicBool::new(false);
     let session = Session::new(&stop, &Silent);
-    let model = Model::new(&options.out.to_string_lossy(), 1);
-    let graph = model.network(word, &session)?.graph;
     let board = Board::load(BOARD, &[("word".into(), word.bits().to_string())])?;
+    let model = Model::new(&file.to_string_lossy(), 1);
+    let graph = model
+        .network_on(&board, &Options::default(), &session)?
+        .graph;
     let compiled = compile(&graph, &board, &Options::default())?;
     let bytes = program::bytes(&compiled, &graph)?;
-    let program = Program::parse(&options.out, &bytes)?;
+    let program = Program::parse(file, &bytes)?;
     let test = Dataset::load(DATASET)?.test;
     let frac = graph.tensors[graph.inputs[0].tensor]
         .frac
         .ok_or("an input without format")?;
-    let batch = Batch {
-        image_len: program.meta.image_len(),
-        words: test.through(0, &input_words(&test, frac, word)),
-    };
+    let image_len = program.meta.image_len();
+    let mut words = test.through(0, &input_words(&test, frac, word));
+    words.truncate(images.saturating_mul(image_len));
+    let batch = Batch { image_len, words };
     let engines = [Simulated::Cycle];
     let found = compare(&program, &mut InMemory::new(&batch), &engines, &session)?;
     if let Some(d) = found.difference {
-        return Err(format!("{}: {d}", options.out.display()).into());
+        return Err(format!("{}: {d}", file.display()).into());
     }
     let mut deflate = DeflateEncoder::new(Vec::new(), Compression::best());
     deflate.write_all(&bytes)?;
-    Ok(Row {
-        float: float.unwrap_or(report.float.percent()),
-        integers: quantised.percent(),
+    Ok(Cost {
         cycles: found.whole[0].per_image(),
         packed: deflate.finish()?.len(),
         bytes: bytes.len(),
         host: program.meta.host.len(),
+    })
+}
+
+/// Test images on which the simulator is compared with the reference.
+const COMPARED: usize = 1000;
+
+/// Trains; the integers must be the machine's.
+fn run(options: &TrainOptions, float: Option<f64>) -> Result<Row> {
+    let report = train(options)?;
+    let quantised = report.quantised.ok_or("a run without integers")?;
+    cost(&options.out, options.word, COMPARED)?;
+    Ok(Row {
+        float: float.unwrap_or(report.float.percent()),
+        integers: quantised.percent(),
     })
 }
 
@@ -161,7 +185,8 @@ fn blocks(b: &Budget) -> Result<()> {
         "| block | float % | 16 bits % | 8 bits % | cycles, 16 bits | cycles, 8 bits | on the host |"
     );
     println!("|---|---|---|---|---|---|---|");
-    for (name, layers) in BLOCKS {
+    let chosen = |name: &&str| b.only.is_empty() || b.only.iter().any(|n| n == *name);
+    for (name, layers) in BLOCKS.iter().filter(|(name, _)| chosen(name)) {
         let arch = b.folder.join(format!("{name}.toml"));
         std::fs::write(&arch, with_block(name, layers, WIDTHS))?;
         let mut rows = [Vec::new(), Vec::new()];
@@ -182,14 +207,19 @@ fn blocks(b: &Budget) -> Result<()> {
             }
         }
         let [wide, narrow] = rows;
+        let of_first = |word: Word| {
+            let name = format!("{name}-1-{}", word.bits());
+            cost(&b.options(&name).out, word, 1)
+        };
+        let (in_16, in_8) = (of_first(Word::W16)?, of_first(Word::W8)?);
         println!(
             "| {name} | {} | {} | {} | {} | {} | {} |",
             spread(wide.iter().map(|r| r.float)),
             spread(wide.iter().map(|r| r.integers)),
             spread(narrow.iter().map(|r| r.integers)),
-            wide[0].cycles,
-            narrow[0].cycles,
-            wide[0].host,
+            in_16.cycles,
+            in_8.cycles,
+            in_16.host,
         );
     }
     Ok(())
@@ -261,9 +291,10 @@ fn compression(b: &Budget) -> Result<()> {
             ..b.options(&name)
         };
         let r = b.row(&name, || run(&options, None))?;
+        let c = cost(&b.options(&name).out, Word::W16, 1)?;
         println!(
             "| {what} | {:.2} | {:.2} | {} | {} | {} |",
-            r.float, r.integers, r.bytes, r.packed, r.cycles
+            r.float, r.integers, c.bytes, c.packed, c.cycles
         );
     }
     Ok(())

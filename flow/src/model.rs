@@ -3,7 +3,7 @@
 use crate::error::FlowError;
 use crate::progress::Session;
 use crate::tune::{TuneError, compile_fastest};
-use cnna_compile::{CompileError, CompiledProgram, Options, compile, in_blocks};
+use cnna_compile::{CompileError, CompiledProgram, Options, compile, for_board};
 use cnna_data::{DataError, Preprocess};
 use cnna_host::HostError;
 use cnna_machine::Board;
@@ -106,7 +106,7 @@ impl Model {
         Ok(front)
     }
 
-    /// The same as a board's program runs it best: some layers in blocks of channels. Errors: also the compiler's.
+    /// The same as a board's program runs it best, see [`for_board`]. Errors: also the compiler's.
     pub fn network_on(
         &self,
         board: &Board,
@@ -114,8 +114,8 @@ impl Model {
         session: &Session<'_>,
     ) -> Result<Front, FlowError> {
         let mut front = self.network(board.accelerator.word, session)?;
-        let cut = in_blocks(&front.graph, board, options);
-        if let Some(graph) = cut.map_err(|source| self.refused(board, source))? {
+        let written = for_board(&front.graph, board, options);
+        if let Some(graph) = written.map_err(|source| self.refused(board, source))? {
             front.graph = graph;
         }
         Ok(front)

@@ -1,9 +1,8 @@
 //! Blocks of channels: a convolution and what reads it channel by channel, cut into several of each, so that what is between
 //! them stays on chip where all channels' rows at once would not fit.
 
-use crate::cost;
+use super::{MARGIN, estimate};
 use crate::error::CompileError;
-use crate::lower::Build;
 use crate::options::{Options, Use};
 use crate::weights::spans;
 use cnna_machine::Board;
@@ -17,8 +16,6 @@ use std::ops::Range;
 const LARGE: usize = 4096;
 /// Most blocks.
 const MOST: usize = 6;
-/// A gain below one part in so many of the cycles is within the estimate's error.
-const MARGIN: u64 = 32;
 
 /// The network with such pairs in blocks of channels, where that takes fewer cycles by the compiler's estimate. The integers are
 /// the same. Errors: as [`crate::compile`].
@@ -160,22 +157,6 @@ fn pair(graph: &Graph, conv: usize, reader: usize, channels: Range<usize>) -> Gr
     }
     pair.output(from);
     pair
-}
-
-/// What a network takes.
-struct Estimate {
-    cycles: u64,
-    /// Some results stay on chip.
-    stays: bool,
-}
-
-fn estimate(graph: &Graph, board: &Board, options: &Options) -> Result<Estimate, CompileError> {
-    let build = Build::run(graph, board, options)?;
-    let (entries, _) = build.allocate(false).stream(1)?;
-    Ok(Estimate {
-        cycles: cost::cycles(&entries, board),
-        stays: build.stays(),
-    })
 }
 
 /// The network with these pairs in blocks, each block's reader right behind its convolution.
