@@ -203,6 +203,8 @@ pub struct Weights {
     pub groups: Vec<Group>,
     /// Chunks of steps of each group.
     pub chunks: Vec<Vec<Chunk>>,
+    /// The group and chunk whose block serves for one, where that is not each its own.
+    alike: Option<Vec<Vec<[usize; 2]>>>,
     /// Everything stays in the buffer: so many rows.
     resident: Option<usize>,
     /// By group and chunk.
@@ -265,11 +267,17 @@ impl Weights {
         if let Some(given) = &linear.given {
             commands.extend(groups.iter().map(|g| vec![given.command(&g.outputs, a)]));
         }
-        let stored = groups.iter().zip(&chunks);
-        for (group, chunks) in stored.filter(|_| linear.given.is_none()) {
+        let alike = alike(linear, form, &chunks);
+        let block_of = |id: [usize; 2]| alike.as_ref().map_or(id, |a| a[id[0]][id[1]]);
+        let stored = groups.iter().zip(&chunks).enumerate();
+        for (g, (group, chunks)) in stored.filter(|_| linear.given.is_none()) {
             let lanes = group.lanes(form);
-            let mut each = Vec::with_capacity(chunks.len());
-            for chunk in chunks {
+            let mut each: Vec<Weight> = Vec::with_capacity(chunks.len());
+            for (k, chunk) in chunks.iter().enumerate() {
+                if block_of([g, k]) != [g, k] {
+                    each.push(Weight::default());
+                    continue;
+                }
                 let mut cmd = command(lanes, rows(chunk, narrow), form, weight_bytes, a);
                 let offset = placer.arena.take(cmd.port_stride as usize * a.weight_ports);
                 cmd.ddr = address(offset);
@@ -325,10 +333,17 @@ impl Weights {
                 present: None,
             }
         });
-        let total: usize = chunks.iter().flatten().map(|c| rows(c, narrow)).sum();
+        let total: usize = chunks
+            .iter()
+            .enumerate()
+            .flat_map(|(g, chunks)| chunks.iter().enumerate().map(move |(k, c)| ([g, k], c)))
+            .filter(|(id, _)| block_of(*id) == *id)
+            .map(|(_, c)| rows(c, narrow))
+            .sum();
         Weights {
             form,
             narrow,
+            alike,
             resident: (total <= a.weight_depth).then_some(total),
             commands,
             present: Vec::new(),
@@ -389,7 +404,11 @@ impl Weights {
 
     /// The item that brings a group's chunk, and its first row.
     pub fn need(&mut self, group: usize, chunk: usize, jobs: &mut Jobs) -> (usize, usize) {
-        let id = [group, chunk];
+        let id = match &self.alike {
+            Some(alike) => alike[group][chunk],
+            None => [group, chunk],
+        };
+        let [group, chunk] = id;
         if let Some(&(_, item, row)) = self.present.iter().find(|p| p.0 == id) {
             return (item, row);
         }
@@ -443,6 +462,27 @@ impl Weights {
         };
         (item, row + within * b.rows)
     }
+}
+
+/// The group and chunk whose block serves for each, where lanes that see a channel of their own have one weight for all, as those of a
+/// mean: the first of as many kernels, the last of them cut off at the bottom as much.
+fn alike(l: &Linear, form: Form, chunks: &[Vec<Chunk>]) -> Option<Vec<Vec<[usize; 2]>>> {
+    let first = l.weights.first()?;
+    if form != Form::Diagonal || l.weights.iter().any(|w| w != first) {
+        return None;
+    }
+    let [height, _] = l.taps;
+    let rows = |c: &Chunk| height.min(c.ky.end * KERNEL_SIDE) - c.ky.start * KERNEL_SIDE;
+    let serves = |c: &Chunk| {
+        let of_first = chunks[0].iter();
+        let same = |o: &&Chunk| (o.kx.clone(), rows(o)) == (c.kx.clone(), rows(c));
+        of_first
+            .enumerate()
+            .find(|(_, o)| same(o))
+            .map(|(k, _)| [0, k])
+    };
+    let each = chunks.iter().map(|of| of.iter().map(serves).collect());
+    each.collect()
 }
 
 /// Rows that a chunk takes in the buffer: a beat of 8-bit weights is two lane rows, and brings both.

@@ -109,7 +109,7 @@ pub fn draw(q: &Quantisation) -> Markup {
                 Some(db) => b { (decibels(db)) " dB" },
                 None => b { "exact" },
             }
-            ", against the float network on " (q.images) " calibration image(s). The grey mark is at " (q.least_db) " dB."
+            ", against the network's real values on " (q.images) " calibration image(s). The grey mark is at " (q.least_db) " dB."
         }
         @if let Some(n) = &q.narrow_classes {
             p {

@@ -8,13 +8,15 @@ use cnna_machine::Board;
 use cnna_machine::engine::Engine;
 use cnna_machine::layout::Shape;
 use cnna_machine::num::Word;
-use cnna_net::{random, zoo};
+use cnna_machine::program::Mode;
+use cnna_net::op::{AveragePool, Conv};
+use cnna_net::{Activation, Graph, Op, Padding, Values, Window, random, zoo};
 use cnna_rtlsim::Rtl;
 use cnna_sim::Machine;
 use cnna_tests::engines::{self, Inputs, run};
 use cnna_tests::rtl::{Coverage, DRAWS, LIMIT, SHORT, board, case, difference, stream_case};
-use rand::SeedableRng;
 use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use std::path::Path;
 use std::time::Duration;
 
@@ -126,6 +128,54 @@ fn vgg16_of_quarter_size_on_ultra96() {
             let ran = stream_case(&board, &net, &program, &images, 2_000_000, &build);
             assert_eq!(ran, Ok(true), "{n} image(s), jitter {jitter:?}");
         }
+    }
+}
+
+/// Means and depthwise kernels of a whole map: sums that go on in the next command, in WINOGRAD mode.
+#[test]
+fn kernels_too_large_for_the_weight_buffer_come_in_chunks() {
+    for board in [
+        board(2, 11, 16, 3, 256, true),
+        board(1, 2, 8, 1, 256, false),
+    ] {
+        let word = board.accelerator.word;
+        let shape = Shape { c: 7, h: 31, w: 29 };
+        let window = Window::plain(shape.h - 1, shape.w - 1);
+        let mut r = StdRng::seed_from_u64(1);
+        let mut net = Graph::new("large", word);
+        let x = net.input("x", shape, Some(word.bits() as i32 - 2));
+        let mean = AveragePool {
+            window: Window::plain(shape.h, shape.w),
+            counted: Padding::default(),
+        };
+        let kernel = Conv {
+            oc: shape.c,
+            groups: shape.c,
+            window,
+            weights: Values::Words(
+                (0..shape.c * window.kernel[0] * window.kernel[1])
+                    .map(|_| r.random_range(-100..=100))
+                    .collect(),
+                10,
+            ),
+            finer: Vec::new(),
+            bias: Values::Sums((0..shape.c).map(|_| r.random_range(-1000..=1000)).collect()),
+            activation: Activation::None,
+        };
+        for (name, op) in [("mean", Op::from(mean)), ("kernel", Op::from(kernel))] {
+            let frac = Some(word.bits() as i32 - 5);
+            let made = net.push(name, op, &[x], frac).expect("it fits");
+            net.output(made);
+        }
+        let program = compile(&net, &board, &Options::default()).expect("fits");
+        // 11 x 10 kernels of 3x3: not at once, so in chunks where the mode is WINOGRAD.
+        assert!(11 * 10 > board.accelerator.weight_depth);
+        for layer in &program.meta.layers {
+            assert_eq!(layer.mode, Mode::Winograd, "{}", layer.name);
+        }
+        let images = [random::inputs(&mut r, &net)];
+        let ran = stream_case(&board, &net, &program, &images, LIMIT, &build);
+        assert_eq!(ran, Ok(true), "{:?}", board.accelerator);
     }
 }
 

@@ -47,7 +47,7 @@ struct Cut {
 /// An operator's part that makes some channels; `None` where it has none.
 fn part(op: &Op, channels: Range<usize>) -> Option<Op> {
     match op {
-        Op::MaxPool(_) => Some(op.clone()),
+        Op::MaxPool(_) | Op::AveragePool(_) => Some(op.clone()),
         Op::Conv(c) if c.groups == 1 || c.groups == c.oc => Some(c.channels(channels).into()),
         _ => None,
     }
@@ -55,7 +55,11 @@ fn part(op: &Op, channels: Range<usize>) -> Option<Op> {
 
 /// True where an operator makes each channel of the same channel of what it reads.
 fn is_by_channel(op: &Op) -> bool {
-    matches!(op, Op::MaxPool(_)) || matches!(op, Op::Conv(c) if c.groups == c.oc)
+    match op {
+        Op::MaxPool(_) | Op::AveragePool(_) => true,
+        Op::Conv(c) => c.groups == c.oc,
+        _ => false,
+    }
 }
 
 /// Convolutions without groups and what alone reads them, channel by channel.
@@ -91,6 +95,7 @@ fn cuts(graph: &Graph, board: &Board, options: &Options) -> Vec<Cut> {
                 let window = match &n.op {
                     Op::Conv(c) => Some(c.window),
                     Op::MaxPool(p) => Some(p.window),
+                    Op::AveragePool(p) => Some(p.window),
                     _ => None,
                 };
                 (

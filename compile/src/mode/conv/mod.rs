@@ -34,7 +34,7 @@ use cnna_machine::isa::{Compute, mode};
 use smallvec::SmallVec;
 use std::ops::Range;
 use std::sync::Arc;
-use tiling::{out_lines, slots_needed, window};
+use tiling::{out_lines, slots_needed, taps, window};
 
 /// Places the stage's weights in memory.
 pub fn place<'a>(l: &Arc<Linear<'a>>, t: &Tiling, placer: &mut Placer<'_, 'a>) -> Weights {
@@ -43,14 +43,15 @@ pub fn place<'a>(l: &Arc<Linear<'a>>, t: &Tiling, placer: &mut Placer<'_, 'a>) -
         let Some([c, ky]) = t.chunk else {
             return vec![whole_chunk(l, &g.window, t.form)];
         };
-        let rows = parts(l.taps[0], ky);
+        let [rows, columns] = taps(l, t.form);
+        let rows = parts(rows, ky);
         let each = spans(g.window.len(), c).flat_map(|c| {
             let c = g.window.start + c.start..g.window.start + c.end;
             rows.iter().map(move |ky| (c.clone(), ky.clone()))
         });
         each.map(|(c, ky)| Chunk {
             ky,
-            kx: 0..l.taps[1],
+            kx: 0..columns,
             c,
         })
         .collect()
@@ -313,14 +314,15 @@ impl Tiled<'_> {
                     }
                     false => &mut *fill,
                 };
-                let mut loads = fill.rows(s.input_rows(o, valid), &chunk.c, s, jobs);
-                let (item, weight_row) = self.weights.need(group, k, jobs);
                 let dilation = match t.form {
                     f if f.is_winograd() => [KERNEL_SIDE; 2],
                     _ => s.taps.dilation,
                 };
+                let rows = self.chunk_rows(&chunk, o, valid, dilation[0]);
+                let mut loads = fill.rows(rows, &chunk.c, s, jobs);
+                let (item, weight_row) = self.weights.need(group, k, jobs);
                 // Taps of the same plane lie `dilation` apart, those of neighbouring planes 1.
-                let y = s.origin(0, o) + (chunk.ky.start * s.taps.dilation[0]) as i64;
+                let y = s.origin(0, o) + (chunk.ky.start * dilation[0]) as i64;
                 let last = k + 1 == chunks;
                 let (ky_count, kx_count) = (chunk.ky.len(), chunk.kx.len());
                 let cmd = Compute {
@@ -379,6 +381,25 @@ impl Tiled<'_> {
                 }
             }
         }
+    }
+
+    /// Rows of the map that a chunk's taps see for result rows `o..o + n`.
+    fn chunk_rows(&self, chunk: &Chunk, o: usize, n: usize, dilation: usize) -> Range<usize> {
+        let all = self.s.input_rows(o, n);
+        let [taps, _] = taps(self.l, self.t.form);
+        let at = |o: usize, k: usize| self.s.origin(0, o) + (k * dilation) as i64;
+        let clamp = |y: i64| y.clamp(all.start as i64, all.end as i64) as usize;
+        let from = match chunk.ky.start {
+            0 => all.start,
+            k => clamp(at(o, k)),
+        };
+        let to = match chunk.ky.end {
+            k if k == taps => all.end,
+            // A tap of WINOGRAD mode is as many rows as lie between two.
+            k if self.t.form.is_winograd() => clamp(at(o + n - 1, k)),
+            k => clamp(at(o + n - 1, k - 1) + 1),
+        };
+        from..to.max(from)
     }
 
     /// The loads of a part's residuals, listed at their first use.

@@ -25,7 +25,7 @@ pub struct Tiling {
     pub first: usize,
     /// Sets of lane groups, each with channels of its own, that share a fill.
     pub together: usize,
-    /// Channels and tap rows summed by one command, when not all.
+    /// Channels and rows of taps (in WINOGRAD mode of kernels of 3x3) summed by one command, when not all.
     pub chunk: Option<[usize; 2]>,
     /// The last rows lie in parts below each other.
     pub fold: bool,
@@ -151,15 +151,20 @@ fn together(sets: usize) -> impl Iterator<Item = usize> {
     fewer.chain([sets])
 }
 
-/// All steps of a window of channels as one chunk; in WINOGRAD mode a tap is a kernel of 3x3, any other a rectangle of them.
+/// Rows and columns of a kernel's taps; in WINOGRAD mode a tap is a kernel of 3x3, any other a rectangle of them.
+pub(super) fn taps(l: &Linear, form: Form) -> [usize; 2] {
+    l.taps.map(|n| match form.is_winograd() {
+        true => n.div_ceil(KERNEL_SIDE),
+        false => n,
+    })
+}
+
+/// All steps of a window of channels as one chunk.
 pub(in crate::mode) fn whole_chunk(l: &Linear, window: &Range<usize>, form: Form) -> Chunk {
-    let taps = |n: usize| match form {
-        _ if form.is_winograd() => n.div_ceil(KERNEL_SIDE),
-        _ => n,
-    };
+    let [rows, columns] = taps(l, form);
     Chunk {
-        ky: 0..taps(l.taps[0]),
-        kx: 0..taps(l.taps[1]),
+        ky: 0..rows,
+        kx: 0..columns,
         c: window.clone(),
     }
 }
@@ -288,8 +293,11 @@ fn whole_tilings(s: &Stage, l: &Linear, form: Form, a: &Accelerator) -> Vec<Tili
         }
         return all;
     }
-    if form.is_winograd() || s.pooled || s.side || l.given.is_some() {
+    if s.pooled || s.side || l.given.is_some() {
         return Vec::new();
+    }
+    if form.is_winograd() {
+        return tall(s, l, base(1), a).into_iter().collect();
     }
     // Single tiles in chunks of channels: bounded by half the weight buffer, and by the ring.
     let taps = l.taps[0] * l.taps[1];
@@ -322,6 +330,26 @@ fn whole_tilings(s: &Stage, l: &Linear, form: Form, a: &Accelerator) -> Vec<Tili
         refill,
         ..base(block.unwrap_or(1))
     }]
+}
+
+/// A depthwise convolution whose results are one tile wide and whose kernel is too large for the weight buffer, such as a mean of a
+/// large map: in chunks of its rows. So many lanes as the ring has room for; each channel takes its own steps anyway.
+fn tall(s: &Stage, l: &Linear, base: Tiling, a: &Accelerator) -> Option<Tiling> {
+    if base.form != Form::Diagonal || s.ow > pass_columns(s, base.form, a) {
+        return None;
+    }
+    let room = |&lanes: &usize| fits(s, base.form, s.ow, &(0..lanes), 1, a);
+    let lanes = (1..=base.lanes).rev().find(room)?;
+    let [_, columns] = taps(l, base.form);
+    let rows = match a.weight_depth / 2 / columns {
+        0 => a.weight_depth / columns,
+        n => n,
+    };
+    (rows > 0).then_some(Tiling {
+        lanes,
+        chunk: Some([lanes, rows]),
+        ..base
+    })
 }
 
 /// True when the ring holds so many tile rows of each block of columns with all channels of the window.
