@@ -627,3 +627,40 @@ impl Block<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mean_has_one_block_for_all_channels_and_one_for_each_cut() {
+        let mean = |height: usize, other: i16| {
+            let mut weights = vec![7; 3 * height * 4];
+            weights[0] = other;
+            let l = Linear {
+                outputs: 3,
+                groups: 3,
+                inputs: 1,
+                taps: [height, 4],
+                weights: weights.into(),
+                ..Linear::default()
+            };
+            // Groups of two channels and of one, in chunks of two rows of kernels.
+            let chunks = |c: Range<usize>| {
+                let rows = spans(height.div_ceil(KERNEL_SIDE), 2);
+                rows.map(move |ky| Chunk {
+                    ky,
+                    kx: 0..2,
+                    c: c.clone(),
+                })
+                .collect()
+            };
+            let chunks: Vec<Vec<Chunk>> = vec![chunks(0..2), chunks(2..3)];
+            alike(&l, Form::Diagonal, &chunks)
+        };
+        assert_eq!(mean(12, 7), Some(vec![vec![[0, 0]; 2]; 2]));
+        // Of the last kernels two rows are cut off.
+        assert_eq!(mean(10, 7), Some(vec![vec![[0, 0], [0, 1]]; 2]));
+        assert_eq!(mean(12, 6), None);
+    }
+}
