@@ -129,16 +129,19 @@ impl Function {
             Function::Log => log(x.abs().max(SMALLEST)),
             Function::ExpSech => exp(1.0 / cosh(x)),
             Function::Power { factor, exponent } => {
-                f64::from(factor) * pow(x.abs().max(SMALLEST), exponent.into())
+                f64::from(factor) * power(x.abs().max(SMALLEST), exponent.into())
             }
         }
     }
 
     /// Its derivative at a real; at a corner that of the side where the function moves.
     pub fn derivative(self, x: f64) -> f64 {
-        let sigmoid = Function::Sigmoid.of(x);
+        let sigmoid = || Function::Sigmoid.of(x);
         match self {
-            Function::Sigmoid => sigmoid * (1.0 - sigmoid),
+            Function::Sigmoid => {
+                let s = sigmoid();
+                s * (1.0 - s)
+            }
             Function::Tanh => 1.0 - tanh(x).powi(2),
             Function::HardSigmoid { alpha, beta } => {
                 let (alpha, beta) = (f64::from(alpha), f64::from(beta));
@@ -153,14 +156,17 @@ impl Function {
                 x if x > 3.0 => 1.0,
                 x => x / 3.0 + 0.5,
             },
-            Function::Silu => sigmoid * (1.0 + x * (1.0 - sigmoid)),
+            Function::Silu => {
+                let s = sigmoid();
+                s * (1.0 + x * (1.0 - s))
+            }
             Function::Gelu => {
                 let density = exp(-x * x / 2.0) / (2.0 * std::f64::consts::PI).sqrt();
                 0.5 * (1.0 + erf(x * std::f64::consts::FRAC_1_SQRT_2)) + x * density
             }
             Function::Mish => {
                 let inner = tanh(x.max(0.0) + log1p(exp(-x.abs())));
-                inner + x * (1.0 - inner * inner) * sigmoid
+                inner + x * (1.0 - inner * inner) * sigmoid()
             }
             Function::Exp => exp(x),
             Function::XExp => (1.0 + x) * exp(x),
@@ -169,7 +175,7 @@ impl Function {
             Function::Log => 1.0 / x,
             Function::Power { factor, exponent } => {
                 let (factor, exponent) = (f64::from(factor), f64::from(exponent));
-                (factor * exponent * pow(x.abs(), exponent - 1.0)).copysign(factor * exponent * x)
+                (factor * exponent * power(x.abs(), exponent - 1.0)).copysign(factor * exponent * x)
             }
         }
     }
@@ -187,6 +193,15 @@ impl Function {
             // Their domain is the model's affair.
             Function::Log | Function::Power { .. } => output_frac,
         }
+    }
+}
+
+/// A power of a magnitude: squares, of which products are made, at once. Exact where the power is.
+fn power(x: f64, exponent: f64) -> f64 {
+    match exponent {
+        2.0 => x * x,
+        1.0 => x,
+        _ => pow(x, exponent),
     }
 }
 
