@@ -147,9 +147,8 @@ pub fn parts(graph: &Graph) -> Vec<Option<Part>> {
         for (&t, place) in n.inputs.iter().zip(places) {
             // What a slice takes of a tensor that lies here whole lies here too.
             let slice = writers[t].map(|w| &graph.nodes[w]);
-            if slice
-                .is_some_and(|s| whole.contains_key(&s.inputs[0]) && as_part(graph, s).is_some())
-            {
+            let of_whole = |n: &Node| n.inputs.first().is_some_and(|i| whole.contains_key(i));
+            if slice.is_some_and(|s| of_whole(s) && as_part(graph, s).is_some()) {
                 continue;
             }
             let twice = n.inputs.iter().filter(|&&i| i == t).count() > 1;
@@ -190,8 +189,8 @@ pub fn root(parts: &[Option<Part>], t: TensorId) -> (TensorId, Vec<(TensorId, Pa
 mod tests {
     use super::*;
     use cnna_machine::num::Word;
-    use cnna_net::Window;
-    use cnna_net::op::{Concat, MaxPool};
+    use cnna_net::op::{Concat, Constant, MaxPool};
+    use cnna_net::{Values, Window};
 
     /// Two poolings, concatenated twice over.
     #[test]
@@ -220,5 +219,23 @@ mod tests {
         assert_eq!([a, b, ab].map(|t| root(&parts, t).0), [all; 3]);
         assert_eq!([a, b, ab].map(channel), [4, 8, 4]);
         assert_eq!(parts[x], None, "the input is the user's to write");
+    }
+
+    /// A constant reads nothing: of ONNX's node tests.
+    #[test]
+    fn a_constant_lies_in_the_concatenation_that_it_is_a_member_of() {
+        let mut g = Graph::new("constant", Word::W16);
+        let shape = Shape { c: 2, h: 1, w: 1 };
+        let x = g.input("x", shape, Some(8));
+        let values = Values::Reals(vec![1.0; 2]);
+        let constant = Constant { shape, values };
+        let c = g.push("c", constant, &[], Some(8)).unwrap();
+        let all = g.push("all", Concat { axis: 0 }, &[x, c], Some(8)).unwrap();
+        g.output(all);
+        let parts = parts(&g);
+        assert_eq!(
+            (parts[c].map(|p| (p.of, p.channel)), parts[x]),
+            (Some((all, 2)), None)
+        );
     }
 }
