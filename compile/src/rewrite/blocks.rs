@@ -207,10 +207,10 @@ fn apply(graph: &Graph, cuts: &[Cut]) -> Graph {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::same_integers;
     use super::*;
     use cnna_machine::num::Word;
     use cnna_net::random;
-    use cnna_net::run::run;
     use rand::rngs::StdRng;
     use rand::{Rng, SeedableRng};
 
@@ -231,17 +231,7 @@ mod tests {
             let several = |c: &&Cut| c.each < channels(&graph, c.conv);
             seen += cuts.iter().filter(several).count();
             let cut = apply(&graph, &cuts);
-            cut.check().unwrap_or_else(|e| panic!("seed {seed}: {e}"));
-            let images = random::inputs(&mut r, &graph);
-            let images: Vec<&[i16]> = images.iter().map(Vec::as_slice).collect();
-            let run = |g: &Graph| {
-                let done = run(g, &images).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
-                let outputs = g.outputs.iter();
-                outputs
-                    .map(|o| done.tensors[o.tensor].values.clone())
-                    .collect::<Vec<_>>()
-            };
-            assert_eq!(run(&graph), run(&cut), "seed {seed}");
+            same_integers(&graph, &cut, &mut r, seed);
         }
         let board = Board::load("pynq-z2", &[]).expect("it is built in");
         for (name, least) in [

@@ -48,3 +48,28 @@ fn estimate(graph: &Graph, board: &Board, options: &Options) -> Result<Estimate,
         stays: build.stays(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cnna_net::random;
+    use cnna_net::run::run;
+    use rand::rngs::StdRng;
+
+    /// Asserts that a network and what it was rewritten to have the same results of random inputs.
+    pub fn same_integers(graph: &Graph, written: &Graph, r: &mut StdRng, seed: u64) {
+        written
+            .check()
+            .unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+        let images = random::inputs(r, graph);
+        let images: Vec<&[i16]> = images.iter().map(Vec::as_slice).collect();
+        let results = |g: &Graph| {
+            let done = run(g, &images).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+            let outputs = g.outputs.iter();
+            outputs
+                .map(|o| done.tensors[o.tensor].values.clone())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(results(graph), results(written), "seed {seed}");
+    }
+}

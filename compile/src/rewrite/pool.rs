@@ -90,9 +90,9 @@ fn apply(graph: &Graph, chosen: &[bool]) -> Graph {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::same_integers;
     use super::*;
     use cnna_machine::num::Word;
-    use cnna_net::run::run;
     use cnna_net::{random, zoo};
     use rand::SeedableRng;
     use rand::rngs::StdRng;
@@ -111,17 +111,7 @@ mod tests {
                 .collect();
             seen += chosen.iter().filter(|c| **c).count();
             let all = apply(&graph, &chosen);
-            all.check().unwrap_or_else(|e| panic!("seed {seed}: {e}"));
-            let images = random::inputs(&mut r, &graph);
-            let images: Vec<&[i16]> = images.iter().map(Vec::as_slice).collect();
-            let results = |g: &Graph| {
-                let done = run(g, &images).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
-                let outputs = g.outputs.iter();
-                outputs
-                    .map(|o| done.tensors[o.tensor].values.clone())
-                    .collect::<Vec<_>>()
-            };
-            assert_eq!(results(&graph), results(&all), "seed {seed}");
+            same_integers(&graph, &all, &mut r, seed);
         }
         assert!(seen > 20, "{seen}");
     }
