@@ -45,6 +45,9 @@ struct Clock<'a> {
     memory: Vec<u32>,
 }
 
+/// A gain below one part in so many of the cycles is within the estimate's error.
+pub const MARGIN: u64 = 32;
+
 /// Cycles from a local store's start to its first beat.
 const TO_LOCAL: u64 = 4;
 

@@ -2,7 +2,7 @@
 
 use super::stages::Choice;
 use super::{BufferId, Build};
-use crate::cost::{self, Share};
+use crate::cost::{self, MARGIN, Share};
 use crate::error::CompileError;
 use crate::jobs::Jobs;
 use crate::memory::{Images, Placer};
@@ -14,8 +14,6 @@ use crate::turns;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
-/// A gain below one part in so many of the cycles is within the estimate's error.
-const MARGIN: u64 = 32;
 /// Rows of a turn to try, each twice those before it: all that there are last.
 const ROWS: [usize; 5] = [2, 4, 8, 16, ALL_ROWS];
 const ALL_ROWS: usize = usize::MAX;

@@ -1,7 +1,8 @@
 //! Blocks of channels: a convolution and what reads it channel by channel, cut into several of each, so that what is between
 //! them stays on chip where all channels' rows at once would not fit.
 
-use super::{MARGIN, estimate};
+use super::estimate;
+use crate::cost::MARGIN;
 use crate::error::CompileError;
 use crate::options::{Options, Use};
 use crate::weights::spans;

@@ -11,9 +11,6 @@ use crate::options::Options;
 use cnna_machine::Board;
 use cnna_net::Graph;
 
-/// A gain below one part in so many of the cycles is within the estimate's error.
-const MARGIN: u64 = 32;
-
 /// The network with its maps in another shape, wide maxima in two steps and some layers in blocks of channels; `None` where it is as
 /// fast as it is.
 ///

@@ -1,6 +1,7 @@
 //! Maxima over the rows of a window, then over its columns: 10 taps a result instead of 25 for a window of 5 x 5.
 
-use super::{MARGIN, estimate};
+use super::estimate;
+use crate::cost::MARGIN;
 use crate::error::CompileError;
 use crate::options::Options;
 use cnna_machine::Board;
